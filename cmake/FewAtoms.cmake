@@ -1,0 +1,26 @@
+# Build helpers: one function per kind of target, and the check of the folders' order.
+
+# fewatoms_library(NAME SOURCES ... LINK ...): the static library of one folder, alias fewatoms::NAME.
+function(fewatoms_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
+  add_library(fewatoms_${name} STATIC ${ARG_SOURCES})
+  add_library(fewatoms::${name} ALIAS fewatoms_${name})
+  target_include_directories(fewatoms_${name} PUBLIC ${PROJECT_SOURCE_DIR})
+  target_compile_features(fewatoms_${name} PUBLIC cxx_std_20)
+  target_link_libraries(fewatoms_${name} PUBLIC ${ARG_LINK})
+  fewatoms_warnings(fewatoms_${name})
+  add_dependencies(fewatoms_${name} fewatoms_layers)
+endfunction()
+
+function(fewatoms_warnings target)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic $<$<BOOL:${FEWATOMS_WERROR}>:-Werror>)
+  if(FEWATOMS_ASAN)
+    target_compile_options(${target} PUBLIC -fsanitize=address,undefined -fno-omit-frame-pointer)
+    target_link_options(${target} PUBLIC -fsanitize=address,undefined)
+  endif()
+endfunction()
+
+# The folders' order is checked at every build: an include that points upwards fails it (cmake/CheckLayers.cmake).
+add_custom_target(fewatoms_layers ALL
+  COMMAND ${CMAKE_COMMAND} -D ROOT=${PROJECT_SOURCE_DIR} -P ${PROJECT_SOURCE_DIR}/cmake/CheckLayers.cmake
+  COMMENT "Checking that includes only go downwards" VERBATIM)

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "episodes/image_source.h"
+
+namespace fewatoms {
+
+/// Which images to open, and how they are prepared.
+struct DatasetOptions {
+  std::string name = "strokes";    // one of dataset_names()
+  std::filesystem::path root;      // where the files lie; unused by `strokes`
+  int image_size = 0;              // pixels, square; 0: the data set's usual size
+  int channels = 0;                // 1 grey or 3 RGB; 0: the data set's usual number
+  std::string crop = "none";       // "none" or "bbox" (cub in its official layout)
+  std::string split_rule;          // empty: the data set's default rule
+  std::string augment = "none";    // "none" or "crop-jitter-flip" (applies to images with an augmentation key)
+  uint64_t split_seed = 0;         // for `folders` without split folders: which classes go where
+  int64_t cache_mb = 4096;         // memory for decoded images, MiB; 0: decode every time
+};
+
+/// What `dataset inspect` reports of one split.
+struct SplitSummary {
+  std::string split;
+  int classes = 0;
+  int64_t images = 0;
+  int fewest = 0, median = 0, most = 0;  // images per class
+};
+
+/// A data set's fixed facts: one per registry line.
+struct DatasetEntry {
+  std::string name;
+  std::string summary;       // one line for help texts
+  bool needs_root = true;
+  int usual_size = 84;       // pixels
+  int usual_channels = 3;
+  std::vector<std::string> split_rules;  // the first is the default; empty: one split only
+  /// Opens one split with options already resolved (no zeros, no empty rule).
+  /// Throws UsageError (root missing, option that does not apply, split that is not there), DataError (bad files).
+  std::shared_ptr<const ImageSource> (*open)(const DatasetOptions&, const std::string& split) = nullptr;
+};
+
+/// The registry, in the order help texts show it: adding a data set is one file and one line here.
+const std::vector<DatasetEntry>& dataset_registry();
+std::vector<std::string> dataset_names();
+
+/// Options with the data set's usual size, channels and split rule filled in. Throws UsageError on an unknown name,
+/// size outside 8..512, channels other than 1 or 3, or an option the data set does not know.
+DatasetOptions resolve(DatasetOptions options);
+
+/// Opens a split ("train", "val" or "test"): images decoded on demand in parallel, resized, cached, augmented.
+/// Throws as DatasetEntry::open does.
+std::shared_ptr<const ImageSource> open_dataset(const DatasetOptions& options, const std::string& split);
+
+/// The splits that are present, summarised, without decoding images. Throws as open_dataset does.
+std::vector<SplitSummary> summarise(const DatasetOptions& options);
+
+}  // namespace fewatoms
