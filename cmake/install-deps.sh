@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# install-deps.sh [--tests]: installs the Debian packages that FewAtoms is built with (--tests: and tested with).
+# Does nothing, without network or root, when they are all there.
+set -euo pipefail
+
+packages=(
+  g++ cmake ninja-build ccache pkg-config
+  libtorch-dev libopenblas0-openmp  # without this one LibTorch falls back to the reference BLAS, 20 times slower
+  libopencv-dev libtbb-dev libboost-dev
+  libcli11-dev nlohmann-json3-dev libtomlplusplus-dev
+  libgoogle-perftools-dev
+)
+test_packages=(libgtest-dev libgmock-dev python3)
+
+fail() {  # fail MESSAGE [CODE]
+  echo "install-deps: $1" >&2
+  exit "${2:-1}"
+}
+
+for argument in "$@"; do
+  case $argument in
+    --tests) packages+=("${test_packages[@]}") ;;
+    -h | --help)
+      echo "usage: install-deps.sh [--tests]   installs the Debian packages to build (and test) FewAtoms"
+      exit 0
+      ;;
+    *) fail "unknown option '$argument' (known: --tests)" 2 ;;
+  esac
+done
+
+if ! { command -v dpkg-query && command -v apt-get; } >/dev/null; then
+  fail "needs Debian 12 or newer (no apt-get here); install by hand what corresponds to: ${packages[*]}"
+fi
+
+# shellcheck disable=SC2016  # the ${...} are dpkg-query's own
+installed=$(dpkg-query -W -f='${Package} ${db:Status-Status}\n' "${packages[@]}" 2>/dev/null || true)
+missing=()
+for package in "${packages[@]}"; do
+  grep -qxF "$package installed" <<<"$installed" || missing+=("$package")
+done
+if ((${#missing[@]} == 0)); then
+  exit 0
+fi
+
+as_root=()
+if (($(id -u) != 0)); then
+  command -v sudo >/dev/null ||
+    fail "run 'apt-get install ${missing[*]}' as root, then start again (you are not root and there is no sudo)"
+  as_root=(sudo)
+fi
+
+log=$(mktemp -t fewatoms-apt.XXXXXX)
+
+apt() {
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    apt-get -y -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=2 "$@" >>"$log" 2>&1 </dev/null
+}
+
+if ((${#as_root[@]})) && ! sudo true 2>>"$log"; then
+  fail "sudo refused; run 'apt-get install ${missing[*]}' as root, then start again"
+fi
+
+echo "Installing ${#missing[@]} Debian packages and what they need (log: $log) ..."
+
+# Package lists that fail once are often a passing fault. Failing twice need not matter: it may be a source that has
+# nothing to do with us, or the lists at hand may be good enough.
+update() { apt update -o APT::Update::Error-Mode=any; }
+lists="fresh"
+if ! update; then
+  sleep "${FEWATOMS_APT_RETRY_SECONDS:-3}"
+  update || lists="stale"
+fi
+
+if ! apt install --no-install-recommends "${missing[@]}"; then
+  if [[ $lists == stale ]]; then
+    fail "the package lists could not be fetched (network?) and the installation failed; see $log"
+  fi
+  fail "apt-get install failed: $(grep -m1 '^E: ' "$log" || echo 'no reason given'); see $log"
+fi
+rm -f "$log"
