@@ -36,7 +36,7 @@ fi
 installed=$(dpkg-query -W -f='${Package} ${db:Status-Status}\n' "${packages[@]}" 2>/dev/null || true)
 missing=()
 for package in "${packages[@]}"; do
-  grep -qxF "$package installed" <<<"$installed" || missing+=("$package")
+  [[ $'\n'$installed$'\n' == *$'\n'"$package installed"$'\n'* ]] || missing+=("$package")
 done
 if ((${#missing[@]} == 0)); then
   exit 0
@@ -46,20 +46,17 @@ as_root=()
 if (($(id -u) != 0)); then
   command -v sudo >/dev/null ||
     fail "run 'apt-get install ${missing[*]}' as root, then start again (you are not root and there is no sudo)"
+  sudo true 2>/dev/null ||
+    fail "sudo refused; run 'apt-get install ${missing[*]}' as root, then start again"
   as_root=(sudo)
 fi
-
-log=$(mktemp -t fewatoms-apt.XXXXXX)
 
 apt() {
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
     apt-get -y -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=2 "$@" >>"$log" 2>&1 </dev/null
 }
 
-if ((${#as_root[@]})) && ! sudo true 2>>"$log"; then
-  fail "sudo refused; run 'apt-get install ${missing[*]}' as root, then start again"
-fi
-
+log=$(mktemp -t fewatoms-apt.XXXXXX)
 echo "Installing ${#missing[@]} Debian packages and what they need (log: $log) ..."
 
 # Package lists that fail once are often a passing fault. Failing twice need not matter: it may be a source that has
