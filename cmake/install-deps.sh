@@ -28,6 +28,9 @@ for argument in "$@"; do
   esac
 done
 
+# A chroot without it would build, then abort at LibTorch's first question about the processor.
+[[ -r /proc/cpuinfo ]] || fail "/proc is not mounted here and LibTorch needs it: run 'mount -t proc proc /proc' first"
+
 if ! { command -v dpkg-query && command -v apt-get; } >/dev/null; then
   fail "needs Debian 12 or newer (no apt-get here); install by hand what corresponds to: ${packages[*]}"
 fi
