@@ -12,15 +12,15 @@ namespace fewatoms {
 
 /// Which images to open, and how they are prepared.
 struct DatasetOptions {
-  std::string name = "strokes";    // one of dataset_names()
-  std::filesystem::path root;      // where the files lie; unused by `strokes`
-  int image_size = 0;              // pixels, square; 0: the data set's usual size
-  int channels = 0;                // 1 grey or 3 RGB; 0: the data set's usual number
-  std::string crop = "none";       // "none" or "bbox" (cub in its official layout)
-  std::string split_rule;          // empty: the data set's default rule
-  std::string augment = "none";    // "none" or "crop-jitter-flip" (applies to images with an augmentation key)
-  uint64_t split_seed = 0;         // for `folders` without split folders: which classes go where
-  int64_t cache_mb = 4096;         // memory for decoded images, MiB; 0: decode every time
+  std::string name = "strokes";  // one of dataset_names()
+  std::filesystem::path root;    // where the files lie; unused by `strokes`
+  int image_size = 0;            // pixels, square; 0: the data set's usual size
+  int channels = 0;              // 1 grey or 3 RGB; 0: the data set's usual number
+  std::string crop = "none";     // "none" or "bbox" (cub in its official layout)
+  std::string split_rule;        // empty: the data set's default rule
+  std::string augment = "none";  // "none" or "crop-jitter-flip" (applies to images with an augmentation key)
+  uint64_t split_seed = 0;       // for `folders` without split folders: which classes go where
+  int64_t cache_mb = 4096;       // memory for decoded images of each open split, MiB, >= 0; 0: decode every time
 };
 
 /// What `dataset inspect` reports of one split.
@@ -34,13 +34,17 @@ struct SplitSummary {
 /// A data set's fixed facts: one per registry line.
 struct DatasetEntry {
   std::string name;
-  std::string summary;       // one line for help texts
+  std::string summary;  // one line for help texts
   bool needs_root = true;
-  int usual_size = 84;       // pixels
+  int usual_size = 84;  // pixels
   int usual_channels = 3;
-  std::vector<std::string> split_rules;  // the first is the default; empty: one split only
-  /// Opens one split with options already resolved (no zeros, no empty rule).
-  /// Throws UsageError (root missing, option that does not apply, split that is not there), DataError (bad files).
+  std::vector<std::string> split_rules;  // the first is the default; empty: nothing to choose
+  bool has_boxes = false;                // whether `crop` "bbox" means something
+  /// The splits that are present, of "train", "val", "test" in this order. Throws UsageError if `root` holds no form of
+  /// the data set, or two.
+  std::vector<std::string> (*splits)(const DatasetOptions&) = nullptr;
+  /// Opens one split with options already resolved (no zeros, no empty rule) and an existing root.
+  /// Throws UsageError (option that does not apply, split that is not there), DataError (bad files).
   std::shared_ptr<const ImageSource> (*open)(const DatasetOptions&, const std::string& split) = nullptr;
 };
 
@@ -49,12 +53,22 @@ const std::vector<DatasetEntry>& dataset_registry();
 std::vector<std::string> dataset_names();
 
 /// Options with the data set's usual size, channels and split rule filled in. Throws UsageError on an unknown name,
-/// size outside 8..512, channels other than 1 or 3, or an option the data set does not know.
+/// size outside 8..512, channels other than 1 or 3, or an option the data set does not know. Touches no file.
 DatasetOptions resolve(DatasetOptions options);
 
-/// Opens a split ("train", "val" or "test"): images decoded on demand in parallel, resized, cached, augmented.
-/// Throws as DatasetEntry::open does.
+/// Opens a split ("train", "val" or "test"): images decoded on demand in parallel, resized to a square, cached,
+/// augmented. Throws as DatasetEntry::open does, and UsageError if the root is missing or is not a folder.
 std::shared_ptr<const ImageSource> open_dataset(const DatasetOptions& options, const std::string& split);
+
+/// The class folders under `options.root` as one source without splits: the support set of a new task. Classes are
+/// sorted by name, images by file name. `options.name` is not looked at.
+/// Throws UsageError if the root is missing or holds no class folder with images.
+std::shared_ptr<const ImageSource> open_class_folders(const DatasetOptions& options);
+
+/// Image files as one class named "images", in the order given; `options.root` and `options.name` are not looked at.
+/// Throws UsageError if a path does not exist or is a folder.
+std::shared_ptr<const ImageSource> open_images(const std::vector<std::filesystem::path>& files,
+                                               const DatasetOptions& options);
 
 /// The splits that are present, summarised, without decoding images. Throws as open_dataset does.
 std::vector<SplitSummary> summarise(const DatasetOptions& options);

@@ -67,7 +67,7 @@ inline std::filesystem::path sample_folder(const std::string& name) {
 }
 
 /// Declares `folder` as a real sample's folder, or skips the test and says so.
-#define FEWATOMS_SAMPLE_OR_SKIP(folder, name)                       \
+#define FEWATOMS_SAMPLE_OR_SKIP(folder, name)                                 \
   const std::filesystem::path folder = ::fewatoms::test::sample_folder(name); \
   if (folder.empty()) GTEST_SKIP() << "no sample '" << (name) << "': set FEWATOMS_TEST_DATA to the folder that holds it"
 

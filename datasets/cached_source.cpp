@@ -1,0 +1,151 @@
+#include "datasets/cached_source.h"
+
+#include <tbb/parallel_for.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cmath>
+#include <mutex>
+#include <opencv2/core/utils/logger.hpp>
+#include <stdexcept>
+
+#include "datasets/augment.h"
+
+namespace fewatoms {
+namespace {
+
+using SharedPicture = std::shared_ptr<const cv::Mat>;
+
+/// OpenCV's own threads would compete with TBB's, and its log lines with the program's one line per error.
+void quiet_opencv() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    cv::setNumThreads(0);
+    cv::utils::logging::setLogLevel(cv::utils::logging::LOG_LEVEL_SILENT);
+  });
+}
+
+/// Pictures by number, kept until the budget is spent.
+class PictureCache {
+ public:
+  PictureCache(size_t pictures, int64_t budget_bytes) : slots_(pictures), budget_(budget_bytes) {}
+
+  SharedPicture find(size_t number) const {
+    const std::lock_guard lock(mutex_of(number));
+    return slots_[number];
+  }
+
+  void insert(size_t number, const SharedPicture& picture) {
+    const std::lock_guard lock(mutex_of(number));
+    if (slots_[number]) return;  // another thread was first
+    const auto bytes = static_cast<int64_t>(picture->total() * picture->elemSize());
+    if (used_.fetch_add(bytes) + bytes > budget_) {
+      used_ -= bytes;
+      full_ = true;
+      return;
+    }
+    slots_[number] = picture;
+  }
+
+  bool full() const { return full_ || budget_ == 0; }
+
+ private:
+  std::mutex& mutex_of(size_t number) const { return mutexes_[number % mutexes_.size()]; }
+
+  std::vector<SharedPicture> slots_;
+  mutable std::array<std::mutex, 64> mutexes_;  // a slot belongs to one of them
+  const int64_t budget_;
+  std::atomic<int64_t> used_{0};
+  std::atomic<bool> full_{false};
+};
+
+class CachedSource final : public ImageSource {
+ public:
+  CachedSource(SourceInfo info, const std::vector<ClassSize>& classes, const DatasetOptions& options, PictureLoader load)
+      : info_(std::move(info)),
+        size_(options.image_size),
+        channels_(options.channels),
+        augmented_(options.augment != "none"),
+        classes_(classes),
+        starts_(starts_of(classes)),
+        cache_(starts_.back(), options.cache_mb << 20),
+        load_(std::move(load)) {
+    quiet_opencv();
+  }
+
+  const SourceInfo& info() const override { return info_; }
+  int classes() const override { return static_cast<int>(classes_.size()); }
+  const std::string& class_name(int c) const override { return classes_.at(c).name; }
+  int class_size(int c) const override { return classes_.at(c).images; }
+  int height() const override { return size_; }
+  int width() const override { return size_; }
+  int channels() const override { return channels_; }
+
+  ImageView image(const ImageRef& ref) const override {
+    const SharedPicture kept = picture(ref);
+    if (!augmented_) return view(kept);
+    return view(std::make_shared<const cv::Mat>(ref.augment_key != 0 ? crop_jitter_flip(*kept, size_, ref.augment_key)
+                                                                     : resize_centre_crop(*kept, size_)));
+  }
+
+  void prefetch(std::span<const ImageRef> refs) const override {
+    if (cache_.full()) return;  // what cannot be kept would be decoded twice
+    tbb::parallel_for(size_t{0}, refs.size(), [&](size_t i) { picture(refs[i]); });
+  }
+
+ private:
+  static std::vector<size_t> starts_of(const std::vector<ClassSize>& classes) {
+    std::vector<size_t> starts{0};
+    for (const ClassSize& c : classes) starts.push_back(starts.back() + static_cast<size_t>(c.images));
+    return starts;
+  }
+
+  static ImageView view(const SharedPicture& picture) {
+    return {picture->data, picture->rows, picture->cols, picture->channels(), picture};
+  }
+
+  /// What the cache keeps of an image, from the cache or made now.
+  SharedPicture picture(const ImageRef& ref) const {
+    if (ref.image_index < 0 || ref.image_index >= class_size(ref.class_index))
+      throw std::out_of_range("image " + std::to_string(ref.image_index) + " of class '" + class_name(ref.class_index) +
+                              "', which has " + std::to_string(class_size(ref.class_index)));
+    const size_t number = starts_[ref.class_index] + static_cast<size_t>(ref.image_index);
+    if (auto kept = cache_.find(number)) return kept;
+    auto made = std::make_shared<const cv::Mat>(prepared(load_(ref.class_index, ref.image_index)));
+    cache_.insert(number, made);
+    return made;
+  }
+
+  cv::Mat prepared(const cv::Mat& loaded) const {
+    cv::Mat result = loaded;
+    const int shorter = std::min(loaded.cols, loaded.rows);
+    if (!augmented_) {
+      result = resized(loaded, size_, size_);
+    } else if (shorter > 2 * size_) {
+      const double scale = 2.0 * size_ / shorter;
+      result = resized(loaded, static_cast<int>(std::lround(loaded.cols * scale)),
+                       static_cast<int>(std::lround(loaded.rows * scale)));
+    }
+    // A crop still points into its whole picture: rows with gaps, and memory the budget does not see.
+    return result.isContinuous() && !result.isSubmatrix() ? result : result.clone();
+  }
+
+  SourceInfo info_;
+  const int size_;
+  const int channels_;
+  const bool augmented_;
+  const std::vector<ClassSize> classes_;
+  const std::vector<size_t> starts_;  // number of each class's first image, and the total
+  mutable PictureCache cache_;
+  const PictureLoader load_;
+};
+
+}  // namespace
+
+std::shared_ptr<const ImageSource> cached_source(SourceInfo info, const std::vector<ClassSize>& classes,
+                                                 const DatasetOptions& options, PictureLoader load) {
+  return std::make_shared<CachedSource>(std::move(info), classes, options, std::move(load));
+}
+
+}  // namespace fewatoms

@@ -1,0 +1,14 @@
+#pragma once
+
+#include "datasets/dataset.h"
+
+namespace fewatoms {
+
+// One function per data set, defined in the file of its name.
+DatasetEntry strokes_entry();
+DatasetEntry mini_imagenet_entry();
+DatasetEntry cub_entry();
+DatasetEntry omniglot_entry();
+DatasetEntry folders_entry();
+
+}  // namespace fewatoms

@@ -1,0 +1,94 @@
+#include <algorithm>
+
+#include "datasets/dataset.h"
+#include "datasets/entries.h"
+#include "datasets/files.h"
+#include "episodes/errors.h"
+
+namespace fewatoms {
+namespace {
+
+const DatasetEntry& find_entry(const std::string& name) {
+  for (const DatasetEntry& entry : dataset_registry())
+    if (entry.name == name) return entry;
+  throw UsageError(unknown_name("data set", name, dataset_names()));
+}
+
+void require_one_of(const std::string& what, const std::string& given, const std::vector<std::string>& valid) {
+  if (std::find(valid.begin(), valid.end(), given) == valid.end()) throw UsageError(unknown_name(what, given, valid));
+}
+
+}  // namespace
+
+const std::vector<DatasetEntry>& dataset_registry() {
+  static const std::vector<DatasetEntry> registry{
+      strokes_entry(), mini_imagenet_entry(), cub_entry(), omniglot_entry(), folders_entry(),
+  };
+  return registry;
+}
+
+std::vector<std::string> dataset_names() {
+  std::vector<std::string> names;
+  for (const DatasetEntry& entry : dataset_registry()) names.push_back(entry.name);
+  return names;
+}
+
+DatasetOptions resolve(DatasetOptions options) {
+  const DatasetEntry& entry = find_entry(options.name);
+  if (options.image_size == 0) options.image_size = entry.usual_size;
+  if (options.channels == 0) options.channels = entry.usual_channels;
+  if (options.image_size < 8 || options.image_size > 512)
+    throw UsageError("image size is " + std::to_string(options.image_size) + ", expected 8 to 512 pixels");
+  if (options.channels != 1 && options.channels != 3)
+    throw UsageError("channels is " + std::to_string(options.channels) + ", expected 1 (grey) or 3 (RGB)");
+  if (options.cache_mb < 0 || options.cache_mb > (int64_t{1} << 40))
+    throw UsageError("cache is " + std::to_string(options.cache_mb) + " MiB, expected 0 or more");
+  require_one_of("augmentation", options.augment, {"none", "crop-jitter-flip"});
+  require_one_of("crop", options.crop, {"none", "bbox"});
+  if (options.crop == "bbox" && !entry.has_boxes)
+    throw UsageError("crop 'bbox' does not apply to data set '" + entry.name + "', which has no bounding boxes");
+  if (options.split_rule.empty()) {
+    if (!entry.split_rules.empty()) options.split_rule = entry.split_rules.front();
+  } else if (entry.split_rules.empty()) {
+    throw UsageError("split rule '" + options.split_rule + "' does not apply to data set '" + entry.name +
+                     "', which has no rules to choose from");
+  } else {
+    require_one_of("split rule of data set '" + entry.name + "'", options.split_rule, entry.split_rules);
+  }
+  return options;
+}
+
+std::shared_ptr<const ImageSource> open_dataset(const DatasetOptions& options, const std::string& split) {
+  const DatasetOptions resolved = resolve(options);
+  const DatasetEntry& entry = find_entry(resolved.name);
+  require_one_of("split", split, {"train", "val", "test"});
+  if (entry.needs_root) require_folder(resolved.root, resolved.name);
+  return entry.open(resolved, split);
+}
+
+std::vector<SplitSummary> summarise(const DatasetOptions& options) {
+  const DatasetOptions resolved = resolve(options);
+  const DatasetEntry& entry = find_entry(resolved.name);
+  if (entry.needs_root) require_folder(resolved.root, resolved.name);
+
+  std::vector<SplitSummary> summaries;
+  for (const auto& split : entry.splits(resolved)) {
+    const auto source = entry.open(resolved, split);
+    std::vector<int> sizes;
+    SplitSummary summary{.split = split, .classes = source->classes()};
+    for (int c = 0; c < source->classes(); ++c) {
+      sizes.push_back(source->class_size(c));
+      summary.images += sizes.back();
+    }
+    std::sort(sizes.begin(), sizes.end());
+    if (!sizes.empty()) {
+      summary.fewest = sizes.front();
+      summary.median = sizes[sizes.size() / 2];
+      summary.most = sizes.back();
+    }
+    summaries.push_back(summary);
+  }
+  return summaries;
+}
+
+}  // namespace fewatoms
