@@ -12,15 +12,15 @@ namespace fewatoms {
 
 /// Which images to open, and how they are prepared.
 struct DatasetOptions {
-  std::string name = "strokes";  // one of dataset_names()
-  std::filesystem::path root;    // where the files lie; unused by `strokes`
-  int image_size = 0;            // pixels, square; 0: the data set's usual size
-  int channels = 0;              // 1 grey or 3 RGB; 0: the data set's usual number
-  std::string crop = "none";     // "none" or "bbox" (cub in its official layout)
-  std::string split_rule;        // empty: the data set's default rule
-  std::string augment = "none";  // "none" or "crop-jitter-flip" (applies to images with an augmentation key)
-  uint64_t split_seed = 0;       // for `folders` without split folders: which classes go where
-  int64_t cache_mb = 4096;       // memory for decoded images of each open split, MiB, >= 0; 0: decode every time
+  std::string name = "strokes";     // one of dataset_names()
+  std::filesystem::path root = {};  // where the files lie; unused by `strokes`
+  int image_size = 0;               // pixels, square; 0: the data set's usual size
+  int channels = 0;                 // 1 grey or 3 RGB; 0: the data set's usual number
+  std::string crop = "none";        // "none" or "bbox" (cub in its official layout)
+  std::string split_rule = {};      // empty: the data set's default rule
+  std::string augment = "none";     // "none" or "crop-jitter-flip" (applies to images with an augmentation key)
+  uint64_t split_seed = 0;          // for `folders` without split folders: which classes go where
+  int64_t cache_mb = 4096;          // memory for decoded images of each open split, MiB, >= 0; 0: decode every time
 };
 
 /// What `dataset inspect` reports of one split.
