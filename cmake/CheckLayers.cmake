@@ -1,4 +1,6 @@
 # cmake -D ROOT=DIR -P CheckLayers.cmake: fails when a file includes a folder that its own folder may not know.
+cmake_minimum_required(VERSION 3.25)
+
 set(may_include_episodes episodes)
 set(may_include_datasets datasets episodes)
 set(may_include_backbones backbones episodes)

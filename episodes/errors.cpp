@@ -24,13 +24,14 @@ size_t edit_distance(const std::string& a, const std::string& b) {
 
 }  // namespace
 
-std::string unknown_name(const std::string& what, const std::string& given, const std::vector<std::string>& valid) {
-  const auto nearest = std::min_element(valid.begin(), valid.end(), [&](const auto& a, const auto& b) {
+const std::string& nearest_name(const std::string& given, const std::vector<std::string>& valid) {
+  return *std::min_element(valid.begin(), valid.end(), [&](const auto& a, const auto& b) {
     return edit_distance(given, a) < edit_distance(given, b);
   });
-  std::string text = "unknown " + what + " '" + given + "'";
-  if (nearest != valid.end()) text += ", did you mean '" + *nearest + "'?";
-  text += " (one of";
+}
+
+std::string unknown_name(const std::string& what, const std::string& given, const std::vector<std::string>& valid) {
+  std::string text = "unknown " + what + " '" + given + "', did you mean '" + nearest_name(given, valid) + "'? (one of";
   for (size_t i = 0; i < valid.size(); ++i) text += (i == 0 ? " " : ", ") + valid[i];
   return text + ")";
 }

@@ -20,6 +20,9 @@ class DataError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// The name of `valid` with the smallest edit distance to `given`. `valid` must not be empty.
+const std::string& nearest_name(const std::string& given, const std::vector<std::string>& valid);
+
 /// One line about a name that is not among `valid`, offering the nearest by edit distance:
 /// "unknown method 'mamml', did you mean 'maml'? (one of maml, fomaml, anil)".
 std::string unknown_name(const std::string& what, const std::string& given, const std::vector<std::string>& valid);

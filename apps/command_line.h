@@ -1,0 +1,34 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+#include "apps/settings.h"
+
+namespace fewatoms {
+
+/// A subcommand: one file, and one line in main.cpp. `setup` adds it to the program and returns what runs it; the result of
+/// that is the exit code.
+using Command = std::function<int()>;
+Command setup_train(CLI::App& program);
+Command setup_eval(CLI::App& program);
+Command setup_dataset(CLI::App& program);
+Command setup_table(CLI::App& program);
+
+/// Adds --method and every option of for_each_option, bound to `settings`.
+void add_setting_options(CLI::App& app, Settings& settings);
+
+/// Settings from arguments in the order of their weight, the last one winning: the method's and the data set's defaults
+/// apply to whatever they leave out. Throws UsageError.
+Settings settings_from_arguments(const std::vector<std::string>& arguments);
+
+/// The signal that asked the program to stop, or 0.
+int stop_signal();
+
+/// Runs `body` with so many threads (0: all cores).
+void with_threads(int threads, const std::function<void()>& body);
+
+}  // namespace fewatoms

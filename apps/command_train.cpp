@@ -1,0 +1,220 @@
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <iostream>
+
+#include "apps/command_line.h"
+#include "apps/config_file.h"
+#include "apps/progress.h"
+#include "backbones/safetensors.h"
+#include "episodes/errors.h"
+#include "meta/checkpoint.h"
+
+namespace fewatoms {
+namespace {
+
+std::string percent(double fraction) {
+  char text[16];
+  std::snprintf(text, sizeof text, "%.2f %%", 100 * fraction);
+  return text;
+}
+
+/// Refuses text that is not one of the choices, offering the nearest, and numbers outside of the range, NaN included.
+template <class T>
+void add_checks(CLI::Option* option, const OptionText& text) {
+  if (!text.choices.empty())
+    option->check([text](const std::string& given) {
+      const bool known = std::find(text.choices.begin(), text.choices.end(), given) != text.choices.end();
+      return known ? std::string() : unknown_name(text.name, given, text.choices);
+    });
+  if constexpr (std::is_arithmetic_v<T>) {
+    const auto number = [](double x) {
+      char digits[32];
+      std::snprintf(digits, sizeof digits, "%g", x);
+      return std::string(digits);
+    };
+    std::string range = std::is_integral_v<T> ? "a whole number" : "a number";
+    if (text.low > -1e300) range += text.high < 1e300 ? " from " + number(text.low) + " to " + number(text.high) : " of at least " + number(text.low);
+    option->check([text, range](const std::string& given) {
+      double value = 0;
+      const auto [end, error] = std::from_chars(given.data(), given.data() + given.size(), value);
+      const bool whole = !std::is_integral_v<T> || given.find_first_not_of("0123456789-") == std::string::npos;
+      const bool good = error == std::errc() && end == given.data() + given.size() && whole && value >= text.low && value <= text.high;
+      return good ? std::string() : "'" + given + "' is not " + range;
+    });
+    option->type_name(std::is_integral_v<T> ? "INT" : "NUMBER");
+  }
+}
+
+struct TrainCommand {
+  std::string config, out;
+  bool resume = false, quiet = false;
+  Settings shown;  // what the help text shows as defaults
+};
+
+/// Only the arguments that are settings, in their order.
+std::vector<std::string> setting_arguments(const CLI::App& app) {
+  std::vector<std::string> arguments;
+  Settings any;
+  const auto take = [&](const std::string& name) {
+    const CLI::Option* option = app.get_option("--" + name);
+    if (option->count() > 0) arguments.push_back("--" + name + "=" + option->results().back());
+  };
+  take("method");
+  for_each_option(any, [&](const OptionText& text, auto&) { take(text.name); });
+  return arguments;
+}
+
+std::string describe(const Learner& learner, const ParameterSet& parameters) {
+  std::string text = "convolution weights " + std::to_string(convolution_weights(parameters)) + ", adapted";
+  const auto adapted = parameters.count(learner.adapted());
+  if (adapted.empty()) return text + " none";
+  int64_t sum = 0;
+  std::string parts;
+  for (const auto& [role, count] : adapted) {
+    sum += count;
+    parts += (parts.empty() ? "" : ", ") + std::to_string(count) + " " + to_string(role);
+  }
+  return text + " " + std::to_string(sum) + " (" + parts + ")";
+}
+
+int run_train(const CLI::App& app, const TrainCommand& command) {
+  std::vector<std::string> arguments;
+  const auto append = [&](const std::vector<std::string>& more) { arguments.insert(arguments.end(), more.begin(), more.end()); };
+  const RunPaths paths(command.out);
+  const bool exists = std::filesystem::exists(paths.config()) || std::filesystem::exists(paths.last());
+  if (exists && !command.resume)
+    throw UsageError("'" + command.out + "' holds a run already: --resume continues it, another --out starts a new one");
+  if (command.resume && !exists) throw UsageError("--resume: there is no run in '" + command.out + "'");
+
+  if (command.resume) append(arguments_from_config(paths.config()));
+  if (!command.config.empty()) append(arguments_from_config(command.config));
+  append(setting_arguments(app));
+  Settings settings = settings_from_arguments(arguments);
+  if (command.resume) {
+    const std::string changes = forbidden_changes(read_run_settings(command.out), settings);
+    if (!changes.empty()) throw UsageError("--resume cannot change the run in '" + command.out + "': " + changes);
+  }
+
+  TrainState state;
+  const Learner learner(settings.learner, state.parameters);
+  if (command.resume && std::filesystem::exists(paths.last())) state = load_checkpoint(paths.last(), state.parameters);
+  const auto say = [&](const std::string& line) {
+    if (!command.quiet) std::cerr << line << std::endl;
+  };
+  if (state.iteration >= settings.trainer.iterations) {
+    say("'" + command.out + "' is finished: " + std::to_string(state.iteration) + " iterations; a larger --iterations continues it");
+    return 0;
+  }
+
+  const TrainingSources sources = open_training_sources(settings);
+  for (const std::string& notice : sources.train->info().notices) say("note: " + notice);
+  say(settings.learner.method + " on " + settings.data.name + ": " + describe(learner, state.parameters) +
+      (learner.transductive() ? "; transductive" : ""));
+
+  TrainingRunOptions options;
+  options.trainer = settings.trainer;
+  options.validation = evaluation_options(settings);
+  options.val_every = settings.val_every;
+  options.checkpoint_every = settings.checkpoint_every;
+  Progress progress(state.iteration, settings.trainer.iterations, command.quiet);
+  options.on_iteration = [&](const IterationReport& report) { progress.update(report.iteration, report.loss, report.accuracy); };
+  options.on_validation = [&](const ValidationReport& report) {
+    progress.note("validation at " + std::to_string(report.iteration) + ": " + percent(report.result.accuracy) + " ± " +
+                  percent(report.result.ci95) + (report.best ? " (best)" : ""));
+  };
+  options.stop_requested = [] { return stop_signal() != 0; };
+
+  // Everything that can be refused has been checked by constructing it; only now does the folder come to be.
+  if (options.val_every > 0) require_evaluable(learner, *sources.validation, options.validation);
+  require_servable(*sources.train, settings.trainer.spec);
+  std::error_code error;
+  std::filesystem::create_directories(command.out, error);
+  if (error) throw UsageError("cannot make folder '" + command.out + "': " + error.message());
+  write_file_atomically(paths.config(), config_text(settings));
+  with_threads(settings.threads, [&] {
+    state = run_training(learner, *sources.train, sources.validation.get(), options, std::move(state), paths);
+  });
+  if (stop_signal() != 0) {
+    progress.note("stopped after iteration " + std::to_string(state.iteration) + "; --resume continues");
+    return 128 + stop_signal();
+  }
+  return 0;
+}
+
+}  // namespace
+
+void add_setting_options(CLI::App& app, Settings& settings) {
+  app.add_option("--method", settings.learner.method, "how tasks are learned; sets the defaults of other options")
+      ->group("Method")
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
+      ->check([](const std::string& given) {
+        const auto names = method_names();
+        return std::find(names.begin(), names.end(), given) != names.end() ? std::string() : unknown_name("method", given, names);
+      })
+      ->capture_default_str();
+  for_each_option(settings, [&](const OptionText& text, auto& value) {
+    using Value = std::decay_t<decltype(value)>;
+    std::string help = text.help;
+    if (!text.choices.empty()) {
+      help += ":";
+      for (const std::string& choice : text.choices) help += " " + choice;
+    }
+    CLI::Option* option = nullptr;
+    if constexpr (std::is_same_v<Value, std::filesystem::path>)
+      option = app.add_option_function<std::string>(std::string("--") + text.name, [&value](const std::string& v) { value = v; }, help);
+    else
+      option = app.add_option(std::string("--") + text.name, value, help)->capture_default_str();
+    option->group(text.group)->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+    add_checks<Value>(option, text);
+  });
+}
+
+Settings settings_from_arguments(const std::vector<std::string>& arguments) {
+  const auto parse = [&](Settings& settings) {
+    CLI::App app;
+    add_setting_options(app, settings);
+    std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());  // as CLI11 wants them
+    try {
+      app.parse(reversed);
+    } catch (const CLI::ParseError& e) {
+      throw UsageError(e.what());
+    }
+    if (settings.learner.network.conv.kind != "acdc")
+      for (const char* name : {"--sharing", "--atoms", "--compute"})
+        if (app.get_option(name)->count() > 0)
+          throw UsageError(std::string(name) + " goes with --conv acdc, but the convolutions are '" + settings.learner.network.conv.kind + "'");
+  };
+  // Which method and data set decides the defaults: a first look finds them.
+  Settings first;
+  first.learner.network.conv.kind = "acdc";  // lets --sharing pass here
+  {
+    CLI::App app;
+    add_setting_options(app, first);
+    std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
+    try {
+      app.parse(reversed);
+    } catch (const CLI::ParseError& e) {
+      throw UsageError(e.what());
+    }
+  }
+  Settings settings = default_settings(first.learner.method, first.data.name);
+  parse(settings);
+  complete(settings);
+  return settings;
+}
+
+Command setup_train(CLI::App& program) {
+  auto command = std::make_shared<TrainCommand>();
+  CLI::App* app = program.add_subcommand("train", "meta-train a network and keep it in a run folder");
+  command->shown = default_settings("maml", "strokes");
+  app->add_option("--out", command->out, "run folder to make")->required()->group("Run")->type_name("DIR");
+  app->add_flag("--resume", command->resume, "continue the run in --out, to the same weights as without the interruption; only --iterations "
+                "may change, and only grow")->group("Run");
+  app->add_option("--config", command->config, "TOML file whose keys are option names; options given here count more")->group("Run")->type_name("FILE");
+  app->add_flag("--quiet", command->quiet, "print errors only")->group("Run");
+  add_setting_options(*app, command->shown);
+  return [app, command] { return run_train(*app, *command); };
+}
+
+}  // namespace fewatoms

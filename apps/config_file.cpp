@@ -1,0 +1,125 @@
+#include "apps/config_file.h"
+
+#include <algorithm>
+#include <charconv>
+#include <fstream>
+#include <sstream>
+#include <type_traits>
+
+#include <toml++/toml.h>
+
+#include "apps/command_line.h"
+#include "episodes/errors.h"
+
+namespace fewatoms {
+namespace {
+
+std::string number_text(double value) {
+  char text[32];
+  const auto [end, error] = std::to_chars(text, text + sizeof text, value);
+  return {text, end};
+}
+
+std::string quoted(const std::string& text) {
+  std::ostringstream out;
+  out << toml::value<std::string>(text);
+  return out.str();
+}
+
+template <class T>
+std::string toml_text(const T& value) {
+  if constexpr (std::is_same_v<T, std::string>)
+    return quoted(value);
+  else if constexpr (std::is_same_v<T, std::filesystem::path>)
+    return quoted(value.string());
+  else if constexpr (std::is_floating_point_v<T>)
+    return number_text(value);
+  else
+    return std::to_string(value);
+}
+
+/// Options that say nothing unless convolutions are decomposed.
+bool applies(const Settings& settings, const std::string& name) {
+  return settings.learner.network.conv.kind == "acdc" || (name != "sharing" && name != "atoms" && name != "compute");
+}
+
+}  // namespace
+
+std::vector<std::string> arguments_from_config(const std::filesystem::path& path) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error)) throw UsageError("there is no configuration file '" + path.string() + "'");
+  toml::table table;
+  try {
+    table = toml::parse_file(path.string());
+  } catch (const toml::parse_error& e) {
+    std::ostringstream where;
+    where << "'" << path.string() << "' line " << e.source().begin.line << ": " << e.description();
+    throw UsageError(where.str());
+  }
+
+  std::vector<std::string> keys = {"method"};
+  Settings any;
+  for_each_option(any, [&](const OptionText& text, auto&) { keys.emplace_back(text.name); });
+  std::vector<std::string> arguments;
+  for (const auto& [key, node] : table) {
+    const std::string name(key.str());
+    if (std::find(keys.begin(), keys.end(), name) == keys.end())
+      throw UsageError("'" + path.string() + "': unknown key '" + name + "', did you mean '" + nearest_name(name, keys) + "'?");
+    std::string value;
+    if (const auto* text = node.as_string())
+      value = text->get();
+    else if (const auto* integer = node.as_integer())
+      value = std::to_string(integer->get());
+    else if (const auto* number = node.as_floating_point())
+      value = number_text(number->get());
+    else
+      throw UsageError("'" + path.string() + "': key '" + name + "' is neither a number nor a text");
+    arguments.push_back("--" + name + "=" + value);
+  }
+  return arguments;
+}
+
+std::string config_text(Settings settings) {
+  std::string text = "method = " + quoted(settings.learner.method) + "\n", group;
+  for_each_option(settings, [&](const OptionText& option, auto& value) {
+    if (!applies(settings, option.name)) return;
+    if (group != option.group) text += std::string("\n# ") + option.group + "\n";
+    group = option.group;
+    text += std::string(option.name) + " = " + toml_text(value) + "\n";
+  });
+  return text;
+}
+
+Settings read_run_settings(const std::filesystem::path& run) {
+  const RunPaths paths(run);
+  std::error_code error;
+  if (!std::filesystem::is_directory(run, error)) throw UsageError("there is no run folder '" + run.string() + "'");
+  if (!std::filesystem::is_regular_file(paths.config(), error))
+    throw UsageError("'" + run.string() + "' is not a run folder: it has no config.toml");
+  return settings_from_arguments(arguments_from_config(paths.config()));
+}
+
+std::string forbidden_changes(Settings stored, Settings asked) {
+  std::vector<std::string> names, before, after;
+  const auto collect = [&](Settings& from, std::vector<std::string>& values) {
+    values.push_back(quoted(from.learner.method));
+    for_each_option(from, [&](const OptionText& option, auto& value) {
+      if (option.identity && std::string(option.name) != "iterations") values.push_back(toml_text(value));
+    });
+  };
+  names.emplace_back("method");
+  for_each_option(stored, [&](const OptionText& option, auto&) {
+    if (option.identity && std::string(option.name) != "iterations") names.emplace_back(option.name);
+  });
+  collect(stored, before);
+  collect(asked, after);
+  std::string text;
+  for (size_t i = 0; i < names.size(); ++i)
+    if (before[i] != after[i]) text += (text.empty() ? "" : ", ") + names[i] + " is " + before[i] + " there, " + after[i] + " was given";
+  if (asked.trainer.iterations < stored.trainer.iterations)
+    text += (text.empty() ? "" : ", ") + ("iterations is " + std::to_string(stored.trainer.iterations) + " there and can only be raised, " +
+            std::to_string(asked.trainer.iterations) + " was given");
+  return text;
+}
+
+}  // namespace fewatoms

@@ -1,0 +1,94 @@
+// The fewatoms program: subcommands, and the mapping of errors to exit codes.
+// 0 done; 1 the run failed; 2 the caller's mistake; 128 + n stopped by signal n. Each failure is one line on stderr.
+
+#include <csignal>
+#include <cstdio>
+#include <iostream>
+#include <map>
+
+#include <tbb/global_control.h>
+#include <tbb/task_arena.h>
+
+#include "apps/command_line.h"
+#include "episodes/errors.h"
+
+namespace fewatoms {
+namespace {
+
+volatile std::sig_atomic_t g_signal = 0;
+
+void on_signal(int number) {
+  g_signal = number;
+  std::signal(number, SIG_DFL);  // a second one ends the program at once
+}
+
+std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+
+int fail(int code, const std::string& message) {
+  std::cerr << "fewatoms: " << first_line(message) << std::endl;
+  return code;
+}
+
+/// The nearest option of the subcommand in use, for an argument that is none.
+std::string unknown_argument(const CLI::App& program, const std::string& what) {
+  const size_t at = what.find("--");
+  const auto used = program.get_subcommands();
+  if (at == std::string::npos || used.empty()) return what;
+  const std::string given = what.substr(at, what.find_first_of("= ", at) - at);
+  const CLI::App* app = used.front();
+  while (!app->get_subcommands().empty()) app = app->get_subcommands().front();
+  std::vector<std::string> names;
+  for (const CLI::Option* option : app->get_options())
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  return "unknown option '" + given + "', did you mean '" + nearest_name(given, names) + "'? (see fewatoms " + app->get_name() + " --help)";
+}
+
+int run(int argc, char** argv) {
+  CLI::App program{"FewAtoms: few-shot meta-learning by atom-coefficient decomposed convolutions"};
+  program.require_subcommand(1);
+  program.set_version_flag("--version", std::string("fewatoms ") + FEWATOMS_VERSION);
+  std::map<std::string, Command> commands;
+  commands["train"] = setup_train(program);
+  commands["eval"] = setup_eval(program);
+  commands["dataset"] = setup_dataset(program);
+  commands["table"] = setup_table(program);
+  try {
+    program.parse(argc, argv);
+  } catch (const CLI::ExtrasError& e) {
+    return fail(2, unknown_argument(program, e.what()));
+  } catch (const CLI::ParseError& e) {
+    if (e.get_exit_code() == 0) return program.exit(e);
+    return fail(2, e.what());
+  }
+  return commands.at(program.get_subcommands().front()->get_name())();
+}
+
+}  // namespace
+
+int stop_signal() { return g_signal; }
+
+void with_threads(int threads, const std::function<void()>& body) {
+  if (threads == 0) return body();
+  tbb::global_control control(tbb::global_control::max_allowed_parallelism, static_cast<size_t>(threads));
+  tbb::task_arena arena(threads);
+  arena.execute(body);
+}
+
+}  // namespace fewatoms
+
+int main(int argc, char** argv) {
+  using namespace fewatoms;
+  std::signal(SIGINT, on_signal);
+  std::signal(SIGTERM, on_signal);
+  try {
+    return run(argc, argv);
+  } catch (const UsageError& e) {
+    return fail(2, e.what());
+  } catch (const c10::Error& e) {
+    return fail(1, e.what_without_backtrace());
+  } catch (const std::bad_alloc&) {
+    return fail(1, "out of memory");
+  } catch (const std::exception& e) {
+    return fail(1, e.what());
+  }
+}

@@ -1,0 +1,91 @@
+#include "apps/settings.h"
+
+#include <algorithm>
+#include <charconv>
+#include <numeric>
+
+#include "episodes/errors.h"
+#include "episodes/random.h"
+
+namespace fewatoms {
+
+Settings default_settings(const std::string& method, const std::string& dataset) {
+  const Method& row = find_method(method);
+  Settings settings;
+  settings.learner = row.preset;
+  settings.trainer.outer_lr = row.outer_lr;
+  settings.trainer.meta_batch = row.meta_batch;
+  settings.data.name = dataset;
+  settings.data = resolve(settings.data);
+  return settings;
+}
+
+void complete(Settings& s) {
+  s.data = resolve(s.data);
+  s.learner.network.image_size = s.data.image_size;
+  s.learner.network.channels = s.data.channels;
+  s.learner.ways = s.trainer.spec.ways;
+  s.learner.seed = s.trainer.seed;
+  s.trainer.augment = s.data.augment != "none";
+  s.trainer.pixel_norm = pixel_norm_from_string(s.pixel_norm);
+  if (s.eval_inner_steps.empty()) s.eval_inner_steps = std::to_string(s.learner.inner_steps);
+  require_consistent(s.learner);
+  require_valid(s.trainer);
+  parse_steps("eval-inner-steps", s.eval_inner_steps);
+}
+
+std::vector<int> parse_steps(const std::string& what, const std::string& text) {
+  std::vector<int> steps;
+  const char* at = text.data();
+  const char* end = at + text.size();
+  while (true) {
+    int value = 0;
+    const auto [next, error] = std::from_chars(at, end, value);
+    if (error != std::errc() || value < 0 || (next != end && *next != ','))
+      throw UsageError(what + " is '" + text + "', numbers of steps such as 0,1,2,5 were expected");
+    steps.push_back(value);
+    if (next == end) return steps;
+    at = next + 1;
+  }
+}
+
+EvaluationOptions evaluation_options(const Settings& s) {
+  const EpisodeSpec& train = s.trainer.spec;
+  const bool linear = s.learner.head == "linear";
+  EvaluationOptions options;
+  options.spec.ways = s.eval_ways > 0 ? s.eval_ways : linear ? train.ways : std::min(5, train.ways);
+  options.spec.shots = s.eval_shots > 0 ? s.eval_shots : train.shots;
+  options.spec.queries = s.eval_queries > 0 ? s.eval_queries : train.queries;
+  options.episodes = s.val_episodes;
+  options.inner_steps = parse_steps("eval-inner-steps", s.eval_inner_steps);
+  options.pixel_norm = s.trainer.pixel_norm;
+  return options;
+}
+
+TrainingSources open_training_sources(const Settings& s) {
+  TrainingSources sources;
+  sources.train = open_dataset(s.data, "train");
+  if (s.val_from_train > 0) {
+    const int classes = sources.train->classes();
+    if (s.val_from_train >= classes)
+      throw UsageError("val-from-train is " + std::to_string(s.val_from_train) + ", but train has " + std::to_string(classes) +
+                       " classes in all");
+    std::vector<int> order(classes);
+    std::iota(order.begin(), order.end(), 0);
+    Random random{stream(Stream::kValidation), static_cast<uint64_t>(s.val_from_train)};
+    random.shuffle(order);
+    std::sort(order.begin(), order.begin() + s.val_from_train);
+    std::sort(order.begin() + s.val_from_train, order.end());
+    sources.validation = subset_of_classes(sources.train, {order.begin(), order.begin() + s.val_from_train}, "val-from-train");
+    sources.train = subset_of_classes(sources.train, {order.begin() + s.val_from_train, order.end()}, "train");
+  } else if (s.val_every > 0) {
+    try {
+      sources.validation = open_dataset(s.data, "val");
+    } catch (const UsageError& e) {
+      throw UsageError(std::string(e.what()) + " (validation: --val-every 0 turns it off, --val-from-train N takes classes of train)");
+    }
+  }
+  return sources;
+}
+
+}  // namespace fewatoms

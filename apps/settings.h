@@ -1,0 +1,124 @@
+#pragma once
+
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "datasets/dataset.h"
+#include "meta/evaluate.h"
+#include "meta/methods.h"
+#include "meta/training_run.h"
+
+namespace fewatoms {
+
+/// Everything that `train` is told: what config.toml holds.
+struct Settings {
+  DatasetOptions data;
+  LearnerOptions learner;
+  TrainerOptions trainer;  // with the episodes' specification and the seed of everything
+  std::string pixel_norm = "unit";
+  int val_every = 500;
+  int val_episodes = 600;
+  int val_from_train = 0;
+  int eval_ways = 0, eval_shots = 0, eval_queries = 0;  // 0: as in training (ways at most 5 for a prototype head)
+  std::string eval_inner_steps;                         // empty: as in training
+  int checkpoint_every = 250;
+  int threads = 0;  // 0: all cores
+};
+
+/// What the help text, the configuration file and the checks know of an option.
+struct OptionText {
+  const char* name;   // "inner-steps": an option --inner-steps, a key inner-steps
+  const char* group;
+  const char* help;
+  std::vector<std::string> choices = {};  // of a text; empty: anything
+  double low = -std::numeric_limits<double>::infinity();  // of a number, inclusive
+  double high = std::numeric_limits<double>::infinity();
+  /// Whether it decides what is trained. A resumed run may change the others.
+  bool identity = true;
+};
+
+/// Calls f(OptionText, value&) for every option of `train`, in the order of the help text: the one list from which command
+/// line, configuration file and resume checks come.
+template <class F>
+void for_each_option(Settings& s, F&& f) {
+  const double kMany = 1e9;
+  const char* data = "Data";
+  f(OptionText{"dataset", data, "data set", dataset_names()}, s.data.name);
+  f(OptionText{.name = "data-root", .group = data, .help = "folder of the data set's files (strokes needs none)", .identity = false}, s.data.root);
+  f(OptionText{"image-size", data, "pixels, square; 0: the data set's usual size", {}, 0, 512}, s.data.image_size);
+  f(OptionText{"channels", data, "1 grey or 3 RGB; 0: the data set's usual number", {}, 0, 3}, s.data.channels);
+  f(OptionText{"crop", data, "cut images to their bounding boxes (cub)", {"none", "bbox"}}, s.data.crop);
+  f(OptionText{"split-rule", data, "which published split; empty: the data set's default"}, s.data.split_rule);
+  f(OptionText{"split-seed", data, "class split of `folders` without split folders", {}, 0}, s.data.split_seed);
+  f(OptionText{"augment", data, "random changes of training images", {"none", "crop-jitter-flip"}}, s.data.augment);
+  f(OptionText{"pixel-norm", data, "unit: x/255; imagenet: minus mean, by deviation", {"unit", "imagenet"}}, s.pixel_norm);
+  f(OptionText{"cache-mb", data, "memory for decoded images, MiB; 0: none", {}, 0, kMany, false}, s.data.cache_mb);
+
+  const char* network = "Network";
+  f(OptionText{"backbone", network, "network body", backbone_names()}, s.learner.network.backbone);
+  f(OptionText{"width", network, "channels of the first stage", {}, 1, 1024}, s.learner.network.width);
+  f(OptionText{"conv", network, "convolutions: plain kernels, or atoms mixed by coefficients", convolution_kinds()}, s.learner.network.conv.kind);
+  f(OptionText{"sharing", network, "acdc: which layers use the same coefficients", {"layer", "block", "stage", "net"}}, s.learner.network.conv.sharing);
+  f(OptionText{"atoms", network, "acdc: atoms per layer, at most the pixels of a kernel", {}, 1, 121}, s.learner.network.conv.atoms);
+  f(OptionText{"compute", network, "acdc: build the kernel, or convolve in two stages", {"composed", "two-stage"}}, s.learner.network.conv.compute);
+  f(OptionText{"norm", network, "batch: by each pass's own images (transductive); running: running statistics in evaluation", {"batch", "running"}}, s.learner.norm);
+  f(OptionText{"pool", network, "last map to features", {"flatten", "mean"}}, s.learner.network.pool);
+  f(OptionText{"head", network, "features to class scores", {"linear", "prototype"}}, s.learner.head);
+
+  const char* episodes = "Episodes";
+  f(OptionText{"ways", episodes, "classes per training episode", {}, 2, 1000}, s.trainer.spec.ways);
+  f(OptionText{"shots", episodes, "support images per class", {}, 1, 1000}, s.trainer.spec.shots);
+  f(OptionText{"queries", episodes, "query images per class", {}, 1, 1000}, s.trainer.spec.queries);
+  f(OptionText{"meta-batch", episodes, "episodes per outer step", {}, 1, 1024}, s.trainer.meta_batch);
+  f(OptionText{"iterations", episodes, "outer steps", {}, 1, kMany}, s.trainer.iterations);
+  f(OptionText{"seed", episodes, "of initial parameters and episodes", {}, 0}, s.trainer.seed);
+
+  const char* inner = "Inner loop";
+  f(OptionText{"scope", inner, "roles it may change: atom head norm coefficient kernel joined by '+', or all, body, none"}, s.learner.scope);
+  f(OptionText{"inner-steps", inner, "gradient steps per task", {}, 0, 1000}, s.learner.inner_steps);
+  f(OptionText{"inner-lr", inner, "step size on the mean loss, > 0; by role: 0.05 or atom=0.5,head=0.05 or 0.05,atom=0.5"}, s.learner.inner_lr);
+  f(OptionText{"order", inner, "of the outer gradient", {"first", "second"}}, s.learner.order);
+  f(OptionText{"eval-inner-steps", inner, "steps to evaluate at, as 0,1,5; the last one counts; empty: inner-steps"}, s.eval_inner_steps);
+
+  const char* outer = "Outer loop (Adam)";
+  f(OptionText{"outer-lr", outer, "step size, > 0; by role as inner-lr"}, s.trainer.outer_lr);
+  f(OptionText{"lr-schedule", outer, "of the step size", {"constant", "step", "cosine"}}, s.trainer.lr_schedule);
+  f(OptionText{"lr-step", outer, "schedule step: iterations between changes", {}, 1, kMany}, s.trainer.lr_step);
+  f(OptionText{"lr-gamma", outer, "schedule step: factor at each change, at most 1", {}, 1e-9, 1}, s.trainer.lr_gamma);
+  f(OptionText{"weight-decay", outer, "L2, added to the gradient", {}, 0, kMany}, s.trainer.weight_decay);
+  f(OptionText{"clip-norm", outer, "largest norm of the whole gradient; 0: no limit", {}, 0, kMany}, s.trainer.clip_norm);
+  f(OptionText{"clip-value", outer, "largest magnitude of a gradient's element; 0: no limit", {}, 0, kMany}, s.trainer.clip_value);
+
+  const char* validation = "Validation and checkpoints";
+  f(OptionText{"val-every", validation, "iterations between validations; 0: none", {}, 0, kMany}, s.val_every);
+  f(OptionText{"val-episodes", validation, "episodes of a validation", {}, 1, kMany}, s.val_episodes);
+  f(OptionText{"val-from-train", validation, "validate on this many classes taken out of train; 0: on split val", {}, 0, kMany}, s.val_from_train);
+  f(OptionText{"eval-ways", validation, "classes per validation episode; 0: as in training, at most 5", {}, 0, 1000}, s.eval_ways);
+  f(OptionText{"eval-shots", validation, "0: as in training", {}, 0, 1000}, s.eval_shots);
+  f(OptionText{"eval-queries", validation, "0: as in training", {}, 0, 1000}, s.eval_queries);
+  f(OptionText{"checkpoint-every", validation, "iterations between checkpoints", {}, 1, kMany, false}, s.checkpoint_every);
+
+  f(OptionText{"threads", "Machine", "0: all cores; results do not depend on it", {}, 0, 1024, false}, s.threads);
+}
+
+/// Defaults of a method on a data set. Throws UsageError on unknown names.
+Settings default_settings(const std::string& method, const std::string& dataset);
+
+/// Fills in what depends on other options (the data set's image size, ways of the head, seeds) and checks their consistency.
+void complete(Settings& settings);
+
+/// "0,1,2,5" as numbers. Throws UsageError, naming `what`, on anything else.
+std::vector<int> parse_steps(const std::string& what, const std::string& text);
+
+/// How validation during training evaluates, and `eval` by default.
+EvaluationOptions evaluation_options(const Settings& settings);
+
+/// Training images, and validation images if they are asked for.
+struct TrainingSources {
+  std::shared_ptr<const ImageSource> train, validation;
+};
+/// Opens them; with val-from-train N, N classes chosen at random (the same for every seed) leave train for validation.
+TrainingSources open_training_sources(const Settings& settings);
+
+}  // namespace fewatoms

@@ -1,0 +1,92 @@
+#include "backbones/backbone.h"
+
+#include <algorithm>
+
+#include "episodes/errors.h"
+
+namespace fewatoms {
+namespace {
+
+struct Entry {
+  const char* name;
+  std::unique_ptr<Backbone> (*make)(const NetworkOptions&, uint64_t seed, ParameterSet&);
+};
+constexpr Entry kBackbones[] = {
+    {"conv4", make_conv4},
+};
+
+void require_range(const char* what, int value, int low, int high) {
+  if (value < low || value > high)
+    throw UsageError(std::string(what) + " is " + std::to_string(value) + ", " + std::to_string(low) + " to " +
+                     std::to_string(high) + " is possible");
+}
+
+}  // namespace
+
+std::vector<std::string> backbone_names() {
+  std::vector<std::string> names;
+  for (const Entry& entry : kBackbones) names.emplace_back(entry.name);
+  return names;
+}
+
+std::unique_ptr<Backbone> make_backbone(const NetworkOptions& options, uint64_t seed, ParameterSet& parameters) {
+  require_range("width", options.width, 1, 1024);
+  require_range("image size", options.image_size, 28, 224);
+  if (options.channels != 1 && options.channels != 3)
+    throw UsageError("channels is " + std::to_string(options.channels) + ", 1 (grey) or 3 (RGB) is possible");
+  if (options.pool != "flatten" && options.pool != "mean")
+    throw UsageError(unknown_name("pool", options.pool, {"flatten", "mean"}));
+  for (const Entry& entry : kBackbones)
+    if (options.backbone == entry.name) return entry.make(options, seed, parameters);
+  throw UsageError(unknown_name("backbone", options.backbone, backbone_names()));
+}
+
+int Backbone::first_block_with(const std::vector<size_t>& indices) const {
+  for (int block = 0; block < blocks(); ++block)
+    for (const size_t used : block_parameters(block))
+      if (std::find(indices.begin(), indices.end(), used) != indices.end()) return block;
+  return blocks();
+}
+
+Norm::Norm(const std::string& name, int channels, const NetworkOptions& options, ParameterSet& parameters)
+    : scale_(parameters.add(name + ".scale", at::ones({channels}), Role::kNorm)),
+      shift_(parameters.add(name + ".shift", at::zeros({channels}), Role::kNorm)),
+      running_(options.running_statistics),
+      kernels_(options.kernels) {
+  if (!running_) return;
+  mean_ = parameters.add(name + ".mean", at::zeros({channels}), Role::kStatistic);
+  variance_ = parameters.add(name + ".variance", at::ones({channels}), Role::kStatistic);
+}
+
+Tensor Norm::relu_pool(const Tensor& x, const ParameterSet& parameters, NormMode mode,
+                       std::vector<StatisticUpdate>& updates) const {
+  const auto apply = kernels_ == "reference" ? norm_relu_pool_reference
+                     : kernels_ == "smooth"  ? norm_softplus_pool
+                                             : norm_relu_pool;
+  const Tensor &scale = parameters.tensor(scale_), &shift = parameters.tensor(shift_);
+  if (mode == NormMode::kRunning) {
+    TORCH_CHECK(running_, "this network keeps no running statistics");
+    const NormStatistics running{parameters.tensor(mean_), parameters.tensor(variance_)};
+    return apply(x, scale, shift, &running, nullptr);
+  }
+  NormStatistics own;
+  Tensor y = apply(x, scale, shift, nullptr, running_ ? &own : nullptr);
+  if (running_) {
+    const double count = static_cast<double>(x.numel() / x.size(1));
+    updates.push_back({mean_, variance_, own.mean, own.variance * (count / std::max(1.0, count - 1))});
+  }
+  return y;
+}
+
+ParameterSet merge_statistics(const ParameterSet& parameters, const std::vector<StatisticUpdate>& updates, double momentum) {
+  std::vector<size_t> indices;
+  std::vector<Tensor> values;
+  for (const StatisticUpdate& update : updates) {
+    indices.insert(indices.end(), {update.mean_index, update.variance_index});
+    values.push_back(parameters.tensor(update.mean_index) * (1 - momentum) + update.mean * momentum);
+    values.push_back(parameters.tensor(update.variance_index) * (1 - momentum) + update.variance * momentum);
+  }
+  return parameters.with(indices, values);
+}
+
+}  // namespace fewatoms

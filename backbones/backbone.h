@@ -1,0 +1,96 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backbones/convolution.h"
+#include "backbones/kernels/norm_relu_pool.h"
+#include "backbones/parameter_set.h"
+
+namespace fewatoms {
+
+/// What defines a network up to its head. All of it is part of a checkpoint's identity.
+struct NetworkOptions {
+  std::string backbone = "conv4";  // one of backbone_names()
+  int width = 32;                  // channels of the first stage, 1..1024
+  int image_size = 84;             // pixels, 28..224
+  int channels = 3;                // 1 or 3
+  std::string pool = "flatten";    // flatten or mean (over the last map), before the head
+  bool running_statistics = false; // keep running norm statistics (--norm running)
+  ConvOptions conv;
+  /// "fused" for everything that people run; "reference" (plain LibTorch operations) and "smooth" (softplus and mean
+  /// pooling) exist for tests of the first.
+  std::string kernels = "fused";
+
+  bool operator==(const NetworkOptions&) const = default;
+};
+
+/// Which statistics normalise the activations.
+enum class NormMode {
+  kBatch,    // each pass by its own images
+  kRunning,  // the running statistics among the parameters
+};
+
+/// Statistics that one pass found, to be merged into the running ones by the caller.
+struct StatisticUpdate {
+  size_t mean_index, variance_index;  // in the parameter set
+  Tensor mean, variance;              // [channels], variance unbiased
+};
+
+/// A pass through some blocks.
+struct Activations {
+  Tensor x;                              // [N, C, H, W] between blocks, [N, features] after the last
+  std::vector<StatisticUpdate> updates;  // empty unless the network keeps running statistics and used batch ones
+};
+
+/// A network as a pure function of named parameters, cut into blocks, so that what adaptation cannot change is computed
+/// once: blocks before the first adapted parameter.
+class Backbone {
+ public:
+  virtual ~Backbone() = default;
+
+  virtual int blocks() const = 0;
+  virtual int64_t features() const = 0;  // numbers per image after the last block
+  /// Indices of the parameters that block `block` reads.
+  virtual std::vector<size_t> block_parameters(int block) const = 0;
+  /// Blocks first..last-1 on x. x is [N, channels, size, size] for block 0.
+  virtual Activations forward(const Tensor& x, const ParameterSet& parameters, int first, int last, NormMode norm) const = 0;
+
+  /// All blocks.
+  Activations forward(const Tensor& images, const ParameterSet& parameters, NormMode norm) const {
+    return forward(images, parameters, 0, blocks(), norm);
+  }
+  /// The first block that reads one of `indices`; blocks() if none does.
+  int first_block_with(const std::vector<size_t>& indices) const;
+};
+
+/// The registry: adding a backbone is one file and one line in backbone.cpp.
+std::vector<std::string> backbone_names();
+
+/// Builds a backbone and adds its initial parameters (float32, a pure function of `seed`).
+/// Throws UsageError on an unknown name or an option out of range.
+std::unique_ptr<Backbone> make_backbone(const NetworkOptions& options, uint64_t seed, ParameterSet& parameters);
+
+// The backbones.
+std::unique_ptr<Backbone> make_conv4(const NetworkOptions&, uint64_t seed, ParameterSet&);
+
+/// One norm layer: scale, shift and, if kept, running statistics.
+class Norm {
+ public:
+  Norm(const std::string& name, int channels, const NetworkOptions& options, ParameterSet& parameters);
+  /// Norm, non-linearity and 2x2 pooling of x [N, C, H, W]. Adds what it found to `updates`.
+  Tensor relu_pool(const Tensor& x, const ParameterSet& parameters, NormMode mode, std::vector<StatisticUpdate>& updates) const;
+  std::vector<size_t> parameters() const { return {scale_, shift_}; }
+
+ private:
+  size_t scale_, shift_, mean_ = 0, variance_ = 0;
+  bool running_;
+  std::string kernels_;
+};
+
+/// Running statistics moved towards what one pass found: (1 - momentum) * old + momentum * new (Ioffe, Szegedy 2015).
+ParameterSet merge_statistics(const ParameterSet& parameters, const std::vector<StatisticUpdate>& updates,
+                              double momentum = 0.1);
+
+}  // namespace fewatoms

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <torch/types.h>
+
+namespace fewatoms {
+
+/// 2-D convolution y[n,o] = sum_i x[n,i] * w[o,i], square stride and zero padding, no bias, no dilation.
+/// x [N, in, H, W], w [out, in, k, k]; differentiable to any order.
+///
+/// The convolution and its two gradients are a family closed under differentiation: each derivative of one is written by
+/// the other two, so that every order runs in oneDNN's forward and backward kernels instead of autograd's generic double
+/// backward. Gradients that nobody asked for are not computed.
+torch::Tensor conv2d(const torch::Tensor& x, const torch::Tensor& w, int64_t stride, int64_t padding);
+
+}  // namespace fewatoms

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <torch/types.h>
+
+namespace fewatoms {
+
+/// Normalisation statistics of one layer, [channels] each; the variance is the biased one, as batch norm uses it.
+struct NormStatistics {
+  torch::Tensor mean;
+  torch::Tensor variance;
+};
+
+constexpr double kNormEpsilon = 1e-5;
+
+/// max_pool2x2(relu(batch_norm(x))) in one pass over memory, differentiable to second order (a third raises an error).
+///
+/// x [N, C, H, W] float or double; scale, shift [C]; result [N, C, H/2, W/2] (rounded down), channels last.
+/// Without `given`, x is normalised by its own statistics, which are returned through `own` (cut from the graph) when
+/// that is not null; with `given`, by those.
+///
+/// Batch norm is affine by channel, so that the largest element of a window is the largest (or, under a negative
+/// scale, the smallest) element of x: only that one goes on. Gradients come back as one dense pass a + b*x, from
+/// the statistics, plus a scatter to the positions taken.
+torch::Tensor norm_relu_pool(const torch::Tensor& x, const torch::Tensor& scale, const torch::Tensor& shift,
+                             const NormStatistics* given, NormStatistics* own);
+
+/// The same by LibTorch's own operations, differentiable to any order: what the fast path is tested against.
+torch::Tensor norm_relu_pool_reference(const torch::Tensor& x, const torch::Tensor& scale, const torch::Tensor& shift,
+                                       const NormStatistics* given, NormStatistics* own);
+
+/// mean_pool2x2(softplus(batch_norm(x))): a smooth stand-in, for checks against central differences.
+torch::Tensor norm_softplus_pool(const torch::Tensor& x, const torch::Tensor& scale, const torch::Tensor& shift,
+                                 const NormStatistics* given, NormStatistics* own);
+
+}  // namespace fewatoms

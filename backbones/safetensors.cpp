@@ -1,0 +1,146 @@
+#include "backbones/safetensors.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <bit>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <functional>
+
+#include <nlohmann/json.hpp>
+
+#include "episodes/errors.h"
+
+namespace fewatoms {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "safetensors data is little-endian");
+
+using nlohmann::json;
+
+struct Type {
+  const char* name;
+  torch::ScalarType type;
+};
+constexpr Type kTypes[] = {
+    {"F32", torch::kFloat}, {"F64", torch::kDouble}, {"I64", torch::kLong}, {"U8", torch::kByte}};
+
+constexpr uint64_t kHeaderLimit = 100'000'000;  // bytes, as the reference implementation has it
+
+[[noreturn]] void fail_to_write(const std::filesystem::path& path) {
+  throw UsageError("cannot write '" + path.string() + "': " + std::strerror(errno));
+}
+
+/// A list of pieces written one after the other, synced and renamed.
+void write_pieces(const std::filesystem::path& path, const std::vector<std::pair<const void*, size_t>>& pieces) {
+  const std::filesystem::path temporary = path.string() + ".tmp" + std::to_string(::getpid());
+  const int file = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (file < 0) fail_to_write(path);
+  bool good = true;
+  for (const auto& [data, size] : pieces) {
+    const char* at = static_cast<const char*>(data);
+    for (size_t left = size; good && left > 0;) {
+      const ssize_t written = ::write(file, at, left);
+      if (written < 0 && errno == EINTR) continue;
+      good = written > 0;
+      if (good) at += written, left -= static_cast<size_t>(written);
+    }
+  }
+  good = good && ::fsync(file) == 0;
+  const int error = errno;
+  ::close(file);
+  if (!good || ::rename(temporary.c_str(), path.c_str()) != 0) {
+    const int reason = good ? errno : error;
+    ::unlink(temporary.c_str());
+    errno = reason;
+    fail_to_write(path);
+  }
+}
+
+/// Bytes of a tensor with this shape, or nothing if the product overflows.
+uint64_t checked_bytes(const std::vector<int64_t>& shape, uint64_t element, const std::function<void(const std::string&)>& fail) {
+  uint64_t bytes = element;
+  for (const int64_t n : shape) {
+    if (n < 0) fail("has a negative size");
+    if (__builtin_mul_overflow(bytes, static_cast<uint64_t>(n), &bytes)) fail("has a size beyond 64 bits");
+  }
+  return bytes;
+}
+
+}  // namespace
+
+void write_file_atomically(const std::filesystem::path& path, const std::string& text) {
+  write_pieces(path, {{text.data(), text.size()}});
+}
+
+void write_safetensors(const std::filesystem::path& path, const SafeTensors& contents) {
+  json header = json::object();
+  if (!contents.metadata.empty()) header["__metadata__"] = contents.metadata;
+  std::vector<torch::Tensor> held;
+  std::vector<std::pair<const void*, size_t>> pieces;
+  uint64_t offset = 0;
+  for (const auto& [name, tensor] : contents.tensors) {
+    const auto type = std::find_if(std::begin(kTypes), std::end(kTypes), [&](const Type& t) { return t.type == tensor.scalar_type(); });
+    TORCH_CHECK(type != std::end(kTypes), "tensor '", name, "' has type ", tensor.scalar_type(), ", which is not written");
+    held.push_back(tensor.detach().contiguous());
+    header[name] = {{"dtype", type->name}, {"shape", tensor.sizes().vec()}, {"data_offsets", {offset, offset + held.back().nbytes()}}};
+    offset += held.back().nbytes();
+    pieces.emplace_back(held.back().data_ptr(), held.back().nbytes());
+  }
+  std::string text = header.dump();
+  text.resize((text.size() + 7) / 8 * 8, ' ');  // data starts aligned
+  const uint64_t length = text.size();
+  pieces.insert(pieces.begin(), {{&length, sizeof length}, {text.data(), text.size()}});
+  write_pieces(path, pieces);
+}
+
+SafeTensors read_safetensors(const std::filesystem::path& path) {
+  const auto fail = [&](const std::string& what) { throw DataError("'" + path.string() + "' is not a whole safetensors file: " + what); };
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error)) throw UsageError("there is no file '" + path.string() + "'");
+  const uint64_t size = std::filesystem::file_size(path);
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw UsageError("cannot read '" + path.string() + "'");
+
+  uint64_t length = 0;
+  if (size < sizeof length) fail("it has " + std::to_string(size) + " bytes, 8 are the least");
+  file.read(reinterpret_cast<char*>(&length), sizeof length);
+  if (length > kHeaderLimit || length > size - sizeof length)
+    fail("its header claims " + std::to_string(length) + " bytes, the file has " + std::to_string(size));
+  std::string text(length, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(length));
+  const json header = json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!header.is_object()) fail("its header is not JSON");
+
+  const uint64_t data_size = size - sizeof length - length;
+  SafeTensors contents;
+  try {
+    for (const auto& [name, entry] : header.items()) {
+      if (name == "__metadata__") {
+        contents.metadata = entry.get<std::map<std::string, std::string>>();
+        continue;
+      }
+      const auto bad = [&, tensor = name](const std::string& what) { fail("tensor '" + tensor + "' " + what); };
+      const auto dtype = entry.at("dtype").get<std::string>();
+      const auto type = std::find_if(std::begin(kTypes), std::end(kTypes), [&](const Type& t) { return t.name == dtype; });
+      if (type == std::end(kTypes)) bad("has type " + dtype + ", F32, F64, I64 or U8 were expected");
+      const auto shape = entry.at("shape").get<std::vector<int64_t>>();
+      const auto offsets = entry.at("data_offsets").get<std::vector<uint64_t>>();
+      const uint64_t bytes = checked_bytes(shape, torch::elementSize(type->type), bad);
+      if (offsets.size() != 2 || offsets[0] > offsets[1] || offsets[1] > data_size || offsets[1] - offsets[0] != bytes)
+        bad("lies outside of the data or has another size than its shape says");
+      torch::Tensor tensor = torch::empty(shape, type->type);
+      file.seekg(static_cast<std::streamoff>(sizeof length + length + offsets[0]));
+      file.read(static_cast<char*>(tensor.data_ptr()), static_cast<std::streamsize>(bytes));
+      if (!file) bad("cannot be read");
+      contents.tensors.emplace(name, tensor);
+    }
+  } catch (const json::exception& e) {
+    fail(std::string("its header is malformed (") + e.what() + ")");
+  }
+  return contents;
+}
+
+}  // namespace fewatoms

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <torch/types.h>
+
+namespace fewatoms {
+
+/// Contents of a safetensors file: named tensors and free text.
+/// Format: u64 little-endian header length, JSON header, raw little-endian data.
+struct SafeTensors {
+  std::map<std::string, torch::Tensor> tensors;  // float32, float64, int64 or uint8
+  std::map<std::string, std::string> metadata;
+};
+
+/// Writes to a temporary name beside `path`, flushes to disk and renames, so that `path` is always whole.
+/// Throws UsageError if the folder cannot be written to.
+void write_safetensors(const std::filesystem::path& path, const SafeTensors& contents);
+
+/// Reads a whole file. Throws UsageError if it is not there; DataError, naming the file and what is wrong, if the header is
+/// longer than the file or 100 MB, is not JSON, or names a tensor whose type, shape and offsets do not agree with the data.
+SafeTensors read_safetensors(const std::filesystem::path& path);
+
+/// Writes `text` the same way: whole or not at all.
+void write_file_atomically(const std::filesystem::path& path, const std::string& text);
+
+}  // namespace fewatoms

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <filesystem>
+
+#include "meta/trainer.h"
+
+namespace fewatoms {
+
+/// Writes a checkpoint as safetensors: each parameter under its own name, Adam's moments under "adam.m." and "adam.v." +
+/// name, counters in the metadata. Whole or not at all.
+void save_checkpoint(const std::filesystem::path& path, const TrainState& state);
+
+/// Reads it back. `expected` gives names, roles, shapes and types: a file of another architecture is refused.
+/// Throws UsageError if the file is not there or does not fit the network; DataError if it is damaged.
+TrainState load_checkpoint(const std::filesystem::path& path, const ParameterSet& expected);
+
+}  // namespace fewatoms

@@ -1,0 +1,79 @@
+#include "meta/evaluate.h"
+
+#include <tbb/parallel_for.h>
+
+#include <chrono>
+#include <cmath>
+
+#include "episodes/errors.h"
+
+namespace fewatoms {
+
+MeanInterval mean_interval(const std::vector<double>& values) {
+  if (values.empty()) return {};
+  const auto n = static_cast<double>(values.size());
+  double sum = 0, squares = 0;
+  for (const double v : values) sum += v;
+  const double mean = sum / n;
+  for (const double v : values) squares += (v - mean) * (v - mean);
+  return {mean, 1.96 * std::sqrt(squares / n) / std::sqrt(n)};
+}
+
+void require_evaluable(const Learner& learner, const ImageSource& source, const EvaluationOptions& options) {
+  if (options.episodes < 1) throw UsageError("episodes is " + std::to_string(options.episodes) + ", at least 1 is needed");
+  if (options.inner_steps.empty()) throw UsageError("no inner steps to evaluate at");
+  for (size_t i = 0; i < options.inner_steps.size(); ++i) {
+    const int steps = options.inner_steps[i];
+    if (steps < 0 || steps > 1000)
+      throw UsageError("inner steps " + std::to_string(steps) + " is outside 0..1000");
+    if (i > 0 && steps <= options.inner_steps[i - 1]) throw UsageError("inner steps to evaluate at must ascend");
+    if (steps > 0 && learner.adapted().empty())
+      throw UsageError("scope '" + learner.options().scope + "' adapts nothing: 0 is the only number of inner steps to evaluate at");
+  }
+  if (learner.head() == HeadKind::kLinear && options.spec.ways != learner.options().ways)
+    throw UsageError("a linear head trained for " + std::to_string(learner.options().ways) + " ways cannot be evaluated with " +
+                     std::to_string(options.spec.ways));
+  require_servable(source, options.spec);
+}
+
+Evaluation evaluate(const Learner& learner, const ParameterSet& parameters, const ImageSource& source,
+                    const EvaluationOptions& options) {
+  require_evaluable(learner, source, options);
+  const auto begin = std::chrono::steady_clock::now();
+  const size_t marks = options.inner_steps.size();
+  Evaluation result;
+  result.accuracies.assign(options.episodes, std::vector<double>(marks));
+  std::vector<std::vector<double>> losses(options.episodes, std::vector<double>(marks));
+  const ParameterSet start = parameters.leaves(false);
+
+  tbb::parallel_for(0, options.episodes, [&](int e) {
+    use_one_thread_per_operation();
+    at::NoGradGuard no_graph;
+    const Episode episode = draw_episode(source, options.spec, options.seed, e);
+    const Task task = load_task(source, episode, e, options.pixel_norm);
+    const PreparedTask prepared = prepare(learner, start, task, learner.running_norm() ? NormMode::kRunning : NormMode::kBatch);
+    ParameterSet adapted = start;
+    int done = 0;
+    for (size_t mark = 0; mark < marks; ++mark) {
+      adapted = adapt(learner, adapted, prepared, options.inner_steps[mark] - done, Order::kFirst);
+      done = options.inner_steps[mark];
+      const Tensor logits = query_logits(learner, adapted, prepared);
+      result.accuracies[e][mark] = accuracy(logits, prepared.query_labels);
+      losses[e][mark] = at::cross_entropy_loss(logits, prepared.query_labels).item<double>();
+    }
+  });
+
+  for (size_t mark = 0; mark < marks; ++mark) {
+    std::vector<double> values, loss;
+    for (int e = 0; e < options.episodes; ++e) {
+      values.push_back(result.accuracies[e][mark]);
+      loss.push_back(losses[e][mark]);
+    }
+    const MeanInterval over_episodes = mean_interval(values);
+    result.by_steps.push_back({options.inner_steps[mark], over_episodes.mean, over_episodes.ci95, mean_interval(loss).mean});
+  }
+  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return result;
+}
+
+}  // namespace fewatoms

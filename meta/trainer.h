@@ -1,0 +1,91 @@
+#pragma once
+
+#include <future>
+#include <memory>
+
+#include "meta/inner_loop.h"
+
+namespace torch::optim {
+class Adam;
+}
+
+namespace fewatoms {
+
+/// The outer loop's options.
+struct TrainerOptions {
+  EpisodeSpec spec;
+  int iterations = 60000;             // outer steps in all; the cosine schedule ends there
+  int meta_batch = 4;                 // tasks per outer step, >= 1
+  std::string outer_lr = "0.001";     // Adam's step size, by role: see RoleRates
+  std::string lr_schedule = "constant";  // constant, step (times lr_gamma every lr_step), cosine (to zero)
+  int lr_step = 10000;                // iterations
+  double lr_gamma = 0.5;              // (0, 1]
+  double weight_decay = 0;            // L2, added to the gradient; >= 0
+  double clip_norm = 0;               // largest norm of the whole gradient; 0: no limit
+  double clip_value = 0;              // largest magnitude of an element; 0: no limit
+  bool augment = false;               // give training images augmentation keys
+  PixelNorm pixel_norm = PixelNorm::kUnit;
+  uint64_t seed = 0;                  // of the episodes
+};
+
+/// All that changes in training: enough to go on exactly where it stopped.
+struct TrainState {
+  ParameterSet parameters;
+  std::vector<Tensor> first_moment, second_moment;  // Adam's, one per trainable tensor; empty before the first step
+  int64_t iteration = 0;                            // outer steps done
+  double best_accuracy = -1;                        // of the validations so far; -1: none yet
+  int64_t best_iteration = 0;
+  double seconds = 0;                               // spent in training, validation included
+};
+
+struct IterationReport {
+  int64_t iteration = 0;  // counts from 1
+  double loss = 0;        // mean query loss after adaptation
+  double accuracy = 0;    // mean query accuracy after adaptation
+  double outer_lr = 1;    // the schedule's factor
+  double gradient_norm = 0;
+};
+
+/// Raised when the loss is no longer a finite number; the message names iteration and episode.
+class NonFiniteLoss : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// The outer loop: draws episodes, runs their inner loops in parallel, sums gradients in task order, takes Adam steps.
+/// While one meta-batch trains, the next is prepared. Weights do not depend on the number of threads.
+class Trainer {
+ public:
+  /// `learner` and `source` must outlive it. Throws UsageError on options out of range or a source that cannot serve them.
+  Trainer(const Learner& learner, const ImageSource& source, TrainerOptions options, TrainState state);
+  ~Trainer();
+
+  /// One outer step. Throws NonFiniteLoss before anything has changed, and what the source throws.
+  IterationReport step();
+
+  /// A snapshot that shares nothing with the running optimizer.
+  TrainState state() const;
+  int64_t iteration() const { return state_.iteration; }
+  const ParameterSet& parameters() const { return state_.parameters; }
+  void record_validation(double accuracy);  // keeps the best
+
+ private:
+  void start_loading(int64_t iteration);
+  double schedule(int64_t iteration) const;
+
+  const Learner& learner_;
+  const ImageSource& source_;
+  TrainerOptions options_;
+  TrainState state_;
+  std::vector<size_t> trainable_;
+  std::vector<Tensor> values_;  // the optimizer's view of the trainable tensors
+  std::unique_ptr<torch::optim::Adam> adam_;
+  std::vector<double> rates_;
+  std::future<std::vector<Task>> next_;
+  int64_t next_iteration_ = -1;
+};
+
+/// Throws UsageError unless the options are in range.
+void require_valid(const TrainerOptions& options);
+
+}  // namespace fewatoms

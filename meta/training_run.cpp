@@ -1,0 +1,82 @@
+#include "meta/training_run.h"
+
+#include <chrono>
+#include <fstream>
+
+#include <nlohmann/json.hpp>
+
+#include "backbones/safetensors.h"
+#include "episodes/errors.h"
+#include "meta/checkpoint.h"
+
+namespace fewatoms {
+namespace {
+
+using nlohmann::json;
+
+/// Keeps the lines up to `iteration`.
+void cut_metrics(const std::filesystem::path& path, int64_t iteration) {
+  std::ifstream file(path);
+  std::string kept;
+  for (std::string line; std::getline(file, line);) {
+    const json entry = json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (entry.is_object() && entry.value("iteration", int64_t{0}) <= iteration) kept += line + "\n";
+  }
+  write_file_atomically(path, kept);
+}
+
+}  // namespace
+
+TrainState run_training(const Learner& learner, const ImageSource& train, const ImageSource* validation,
+                        const TrainingRunOptions& options, TrainState state, const RunPaths& paths) {
+  if (options.val_every < 0) throw UsageError("val-every is " + std::to_string(options.val_every) + ", 0 or more was expected");
+  if (options.checkpoint_every < 1)
+    throw UsageError("checkpoint-every is " + std::to_string(options.checkpoint_every) + ", 1 or more was expected");
+  if (options.val_every > 0) {
+    TORCH_CHECK(validation != nullptr, "validation without images");
+    require_evaluable(learner, *validation, options.validation);
+  }
+  const int64_t first = state.iteration;
+  const double seconds_before = state.seconds;
+  const auto begin = std::chrono::steady_clock::now();
+  Trainer trainer(learner, train, options.trainer, std::move(state));
+  const auto snapshot = [&] {
+    TrainState now = trainer.state();
+    now.seconds = seconds_before + std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    return now;
+  };
+  if (first == 0) save_checkpoint(paths.last(), snapshot());  // a run can be evaluated and resumed from its start on
+  cut_metrics(paths.metrics(), first);
+  std::ofstream metrics(paths.metrics(), std::ios::app);
+  if (!metrics) throw UsageError("cannot write '" + paths.metrics().string() + "'");
+
+  bool stopped = false;
+  while (!stopped && trainer.iteration() < options.trainer.iterations) {
+    const IterationReport report = trainer.step();
+    const int64_t iteration = report.iteration;
+    metrics << json{{"iteration", iteration}, {"loss", report.loss}, {"accuracy", report.accuracy},
+                    {"lr_factor", report.outer_lr}, {"gradient_norm", report.gradient_norm}}.dump() << "\n";
+    if (options.on_iteration) options.on_iteration(report);
+
+    const bool validate = options.val_every > 0 && iteration % options.val_every == 0;
+    if (validate) {
+      const Evaluation evaluation = evaluate(learner, trainer.parameters(), *validation, options.validation);
+      ValidationReport validated{iteration, evaluation.by_steps.back(), false};
+      trainer.record_validation(validated.result.accuracy);
+      const TrainState now = snapshot();
+      validated.best = now.best_iteration == iteration;
+      if (validated.best) save_checkpoint(paths.best(), now);
+      metrics << json{{"iteration", iteration}, {"val_accuracy", validated.result.accuracy}, {"val_ci95", validated.result.ci95},
+                      {"val_loss", validated.result.loss}}.dump() << "\n";
+      if (options.on_validation) options.on_validation(validated);
+    }
+    stopped = options.stop_requested && options.stop_requested();
+    if (validate || stopped || iteration % options.checkpoint_every == 0 || iteration == options.trainer.iterations) {
+      metrics.flush();
+      save_checkpoint(paths.last(), snapshot());
+    }
+  }
+  return snapshot();
+}
+
+}  // namespace fewatoms
