@@ -42,8 +42,10 @@ int run_inspect(const InspectCommand& command) {
   std::printf("  %-6s %8s %9s   images per class: fewest median most\n", "split", "classes", "images");
   for (const SplitSummary& s : splits)
     std::printf("  %-6s %8d %9lld   %24d %6d %4d\n", s.split.c_str(), s.classes, static_cast<long long>(s.images), s.fewest, s.median, s.most);
-  for (const SplitSummary& s : splits)
-    for (const std::string& notice : open_dataset(data, s.split)->info().notices) std::printf("  note (%s): %s\n", s.split.c_str(), notice.c_str());
+  for (const SplitSummary& s : splits) {
+    const auto opened = open_dataset(data, s.split);
+    for (const std::string& notice : opened->info().notices) std::printf("  note (%s): %s\n", s.split.c_str(), notice.c_str());
+  }
   return 0;
 }
 

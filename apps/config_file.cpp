@@ -20,7 +20,7 @@ std::string number_text(double value) {
   return {text, end};
 }
 
-std::string quoted(const std::string& text) {
+std::string toml_string(const std::string& text) {
   std::ostringstream out;
   out << toml::value<std::string>(text);
   return out.str();
@@ -29,9 +29,9 @@ std::string quoted(const std::string& text) {
 template <class T>
 std::string toml_text(const T& value) {
   if constexpr (std::is_same_v<T, std::string>)
-    return quoted(value);
+    return toml_string(value);
   else if constexpr (std::is_same_v<T, std::filesystem::path>)
-    return quoted(value.string());
+    return toml_string(value.string());
   else if constexpr (std::is_floating_point_v<T>)
     return number_text(value);
   else
@@ -80,7 +80,7 @@ std::vector<std::string> arguments_from_config(const std::filesystem::path& path
 }
 
 std::string config_text(Settings settings) {
-  std::string text = "method = " + quoted(settings.learner.method) + "\n", group;
+  std::string text = "method = " + toml_string(settings.learner.method) + "\n", group;
   for_each_option(settings, [&](const OptionText& option, auto& value) {
     if (!applies(settings, option.name)) return;
     if (group != option.group) text += std::string("\n# ") + option.group + "\n";
@@ -102,7 +102,7 @@ Settings read_run_settings(const std::filesystem::path& run) {
 std::string forbidden_changes(Settings stored, Settings asked) {
   std::vector<std::string> names, before, after;
   const auto collect = [&](Settings& from, std::vector<std::string>& values) {
-    values.push_back(quoted(from.learner.method));
+    values.push_back(toml_string(from.learner.method));
     for_each_option(from, [&](const OptionText& option, auto& value) {
       if (option.identity && std::string(option.name) != "iterations") values.push_back(toml_text(value));
     });

@@ -22,6 +22,7 @@ Settings default_settings(const std::string& method, const std::string& dataset)
 
 void complete(Settings& s) {
   s.data = resolve(s.data);
+  if (!s.data.root.empty()) s.data.root = std::filesystem::absolute(s.data.root).lexically_normal();  // a run outlives the current folder
   s.learner.network.image_size = s.data.image_size;
   s.learner.network.channels = s.data.channels;
   s.learner.ways = s.trainer.spec.ways;

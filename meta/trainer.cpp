@@ -3,6 +3,7 @@
 #include <tbb/parallel_for.h>
 #include <torch/optim/adam.h>
 
+#include <chrono>
 #include <cmath>
 #include <numbers>
 
@@ -84,6 +85,7 @@ double Trainer::schedule(int64_t iteration) const {
 }
 
 IterationReport Trainer::step() {
+  const auto begin = std::chrono::steady_clock::now();
   use_one_thread_per_operation();
   const int64_t iteration = state_.iteration;
   if (next_iteration_ != iteration) start_loading(iteration);
@@ -134,6 +136,7 @@ IterationReport Trainer::step() {
   adam_->step();
   for (const TaskGradient& result : results) state_.parameters = merge_statistics(state_.parameters, result.updates);
   ++state_.iteration;
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return report;
 }
 

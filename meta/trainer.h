@@ -44,6 +44,7 @@ struct IterationReport {
   double accuracy = 0;    // mean query accuracy after adaptation
   double outer_lr = 1;    // the schedule's factor
   double gradient_norm = 0;
+  double seconds = 0;     // that this iteration took
 };
 
 /// Raised when the loss is no longer a finite number; the message names iteration and episode.

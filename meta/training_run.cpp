@@ -55,7 +55,8 @@ TrainState run_training(const Learner& learner, const ImageSource& train, const 
     const IterationReport report = trainer.step();
     const int64_t iteration = report.iteration;
     metrics << json{{"iteration", iteration}, {"loss", report.loss}, {"accuracy", report.accuracy},
-                    {"lr_factor", report.outer_lr}, {"gradient_norm", report.gradient_norm}}.dump() << "\n";
+                    {"lr_factor", report.outer_lr}, {"gradient_norm", report.gradient_norm},
+                    {"seconds", report.seconds}}.dump() << "\n";
     if (options.on_iteration) options.on_iteration(report);
 
     const bool validate = options.val_every > 0 && iteration % options.val_every == 0;

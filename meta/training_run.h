@@ -38,7 +38,7 @@ struct TrainingRunOptions {
 
 /// Trains from `state` until the options' iterations are done or a stop is requested, keeping the run folder: a checkpoint
 /// and one line of metrics.jsonl per iteration and validation. Lines that a stopped run wrote after its checkpoint are dropped
-/// first, so that the file is the same as of an uninterrupted run. Returns the last state.
+/// first, so that the file is that of an uninterrupted run, but for the seconds. Returns the last state.
 /// `validation` may be null if val_every is 0. A non-finite loss raises NonFiniteLoss, the last checkpoint stays.
 TrainState run_training(const Learner& learner, const ImageSource& train, const ImageSource* validation,
                         const TrainingRunOptions& options, TrainState state, const RunPaths& paths);

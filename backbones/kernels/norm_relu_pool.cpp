@@ -164,7 +164,9 @@ Tensor norm_relu_pool(const Tensor& x, const Tensor& scale, const Tensor& shift,
   require_shapes(x, scale, shift);
   const Tensor sign = at::where(scale.detach() < 0, -1.0, 1.0).to(x.scalar_type());
   const auto outputs = StatsAndGather::apply(image_layout(x), sign);
-  const Tensor mean = given ? given->mean : outputs[0], variance = given ? given->variance : outputs[1];
+  // The pooling loop may pass over a NaN, the mean of its channel does not: 0 * mean is 0 or NaN.
+  const Tensor mean = given ? given->mean + 0 * outputs[0].detach() : outputs[0];
+  const Tensor variance = given ? given->variance : outputs[1];
   if (own) *own = {mean.detach(), variance.detach()};
   const Tensor s = scale * (variance + kNormEpsilon).rsqrt();
   return AffineRelu::apply(outputs[2], s, shift - s * mean);

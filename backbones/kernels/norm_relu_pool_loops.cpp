@@ -21,9 +21,10 @@ template <typename T>
 FEWATOMS_BODY void stats_and_gather_body(Shape d, const T* __restrict x, const T* __restrict sign, double* __restrict sum,
                                          double* __restrict square_sum, T* __restrict pooled, uint8_t* __restrict index) {
   const int64_t c = d.c, row = d.w * c, half_w = d.w / 2;
-  std::vector<T> sums(2 * c);
+  std::vector<T> sums(3 * c);
   T* __restrict s1 = sums.data();
   T* __restrict s2 = s1 + c;
+  T* __restrict at = s2 + c;
   for (int64_t i = 0; i < c; ++i) sum[i] = square_sum[i] = 0;
   for (int64_t image = 0; image < d.n; ++image) {
     for (int64_t y = 0; y < d.h; ++y) {
@@ -49,10 +50,11 @@ FEWATOMS_BODY void stats_and_gather_body(Shape d, const T* __restrict x, const T
           const T g = sign[i];
           const T v0 = g * p0[i], v1 = g * p0[c + i], v2 = g * p1[i], v3 = g * p1[c + i];
           const T top = v1 > v0 ? v1 : v0, bottom = v3 > v2 ? v3 : v2;
-          const int top_at = v1 > v0 ? 1 : 0, bottom_at = v3 > v2 ? 3 : 2;
+          const T top_at = v1 > v0 ? T(1) : T(0), bottom_at = v3 > v2 ? T(3) : T(2);
           value[i] = g * (bottom > top ? bottom : top);
-          where[i] = static_cast<uint8_t>(bottom > top ? bottom_at : top_at);
+          at[i] = bottom > top ? bottom_at : top_at;  // positions as T: the compiler vectorises choices of one width
         }
+        for (int64_t i = 0; i < c; ++i) where[i] = static_cast<uint8_t>(static_cast<int>(at[i]));
       }
     }
   }
