@@ -108,6 +108,8 @@ int run_train(const CLI::App& app, const TrainCommand& command) {
   }
 
   const TrainingSources sources = open_training_sources(settings);
+  require_servable(*sources.train, settings.trainer.spec);
+  if (settings.val_every > 0) require_evaluable(learner, *sources.validation, evaluation_options(settings));
   for (const std::string& notice : sources.train->info().notices) say("note: " + notice);
   say(settings.learner.method + " on " + settings.data.name + ": " + describe(learner, state.parameters) +
       (learner.transductive() ? "; transductive" : ""));
@@ -125,9 +127,7 @@ int run_train(const CLI::App& app, const TrainCommand& command) {
   };
   options.stop_requested = [] { return stop_signal() != 0; };
 
-  // Everything that can be refused has been checked by constructing it; only now does the folder come to be.
-  if (options.val_every > 0) require_evaluable(learner, *sources.validation, options.validation);
-  require_servable(*sources.train, settings.trainer.spec);
+  // Everything that can be refused has been checked; only now does the folder come to be.
   std::error_code error;
   std::filesystem::create_directories(command.out, error);
   if (error) throw UsageError("cannot make folder '" + command.out + "': " + error.message());

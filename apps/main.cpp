@@ -43,8 +43,22 @@ std::string unknown_argument(const CLI::App& program, const std::string& what) {
   return "unknown option '" + given + "', did you mean '" + nearest_name(given, names) + "'? (see fewatoms " + app->get_name() + " --help)";
 }
 
+/// A required subcommand that is missing, or has another name than was given.
+std::string missing_argument(const CLI::App& program, int argc, char** argv, const std::string& what) {
+  if (what.find("ubcommand") == std::string::npos) return what;
+  const CLI::App* app = &program;
+  int next = 1;
+  for (; !app->get_subcommands().empty(); ++next) app = app->get_subcommands().front();
+  std::vector<std::string> names;
+  for (const CLI::App* command : app->get_subcommands([](const CLI::App*) { return true; })) names.push_back(command->get_name());
+  if (next < argc && argv[next][0] != '-') return unknown_name("command", argv[next], names);
+  std::string text = "a command is missing after '" + app->get_name() + "', one of";
+  for (const std::string& name : names) text += " " + name;
+  return text + " was expected";
+}
+
 int run(int argc, char** argv) {
-  CLI::App program{"FewAtoms: few-shot meta-learning by atom-coefficient decomposed convolutions"};
+  CLI::App program{"FewAtoms: few-shot meta-learning by atom-coefficient decomposed convolutions", "fewatoms"};
   program.require_subcommand(1);
   program.set_version_flag("--version", std::string("fewatoms ") + FEWATOMS_VERSION);
   std::map<std::string, Command> commands;
@@ -58,7 +72,7 @@ int run(int argc, char** argv) {
     return fail(2, unknown_argument(program, e.what()));
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() == 0) return program.exit(e);
-    return fail(2, e.what());
+    return fail(2, e.get_name() == "RequiredError" ? missing_argument(program, argc, argv, e.what()) : e.what());
   }
   return commands.at(program.get_subcommands().front()->get_name())();
 }

@@ -52,17 +52,23 @@ TEST(CropJitterFlip, FlipsHalfOfTheTime) {
 }
 
 TEST(CropJitterFlip, CropsFromEightPercentToAllOfTheArea) {
-  // The ramp's slope tells the crop's width and height; jitter is divided out by comparing with the whole picture's slope
-  // only roughly, so the bounds are wide.
-  const cv::Mat picture = ramp(200, 200);
-  std::vector<double> spans;
+  // Stripes of 10 pixels: the number of edges across the result tells the width of the crop, whatever the jitter.
+  cv::Mat stripes(200, 200, CV_8U);
+  for (int x = 0; x < 200; ++x) stripes.col(x) = x / 10 % 2 == 0 ? 80 : 160;
+  int fewest = 1000, most = 0;
   for (uint64_t key = 1; key <= 1000; ++key) {
-    const cv::Mat r = crop_jitter_flip(picture, 50, key);
-    spans.push_back(std::abs(r.at<cv::Vec3b>(25, 49)[0] - r.at<cv::Vec3b>(25, 0)[0]) / 160.0);
+    const cv::Mat row = crop_jitter_flip(stripes, 200, key).row(100);
+    double low = 0, high = 0;
+    cv::minMaxLoc(row, &low, &high);
+    int edges = 0;
+    for (int x = 1; x < 200; ++x)
+      edges += (row.at<uint8_t>(x) > (low + high) / 2) != (row.at<uint8_t>(x - 1) > (low + high) / 2) ? 1 : 0;
+    fewest = std::min(fewest, edges);
+    most = std::max(most, edges);
   }
-  const auto [least, most] = std::minmax_element(spans.begin(), spans.end());
-  EXPECT_LT(*least, 0.25);
-  EXPECT_GT(*most, 0.9);
+  EXPECT_GE(fewest, 4);  // sqrt(0.08 * 3/4) of 200 pixels is 49
+  EXPECT_LE(fewest, 5);
+  EXPECT_GE(most, 18);
 }
 
 TEST(CropJitterFlip, BrightnessStaysWithinItsRange) {

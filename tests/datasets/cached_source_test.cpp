@@ -120,13 +120,13 @@ TEST(CachedSource, WithoutAugmentationKeysAreIgnored) {
 }
 
 TEST(CachedSource, WithAugmentationKeepsAtMostTwiceTheSize) {
-  // 60 x 90 pixels become 32 x 48 in the cache, which shows in the budget: 1 MiB holds 682 of them, and no more.
+  // 40 x 60 pixels become 32 x 48 in the cache, which shows in the budget: 1 MiB holds 682 of them, and no more.
   std::atomic<int> calls{0};
   DatasetOptions with = options(1, 16);
   with.augment = "crop-jitter-flip";
   const auto source = cached_source({}, {{"c", 800}}, with, [&](int, int) {
     ++calls;
-    return cv::Mat(60, 90, CV_8U, cv::Scalar(100));
+    return cv::Mat(40, 60, CV_8U, cv::Scalar(100));
   });
   for (int repeat = 0; repeat < 2; ++repeat)
     for (int i = 0; i < 800; ++i) EXPECT_EQ(source->image({0, i, 0}).bytes(), 256u);

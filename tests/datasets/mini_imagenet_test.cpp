@@ -143,7 +143,7 @@ TEST_F(MiniImagenet, RefusesNamesThatLeaveTheFolder) {
   write_images();
   write_image(folder / "secret.jpg");
   for (const std::string& row : {std::string("../secret.jpg,n01"), (folder / "secret.jpg").string() + ",n01",
-                                std::string("secret.jpg,.."), std::string("x/../../secret.jpg,n01")}) {
+                                 std::string("secret.jpg,.."), std::string("x/../../secret.jpg,n01")}) {
     write_file(folder / "train.csv", "filename,label\n" + row + "\n");
     EXPECT_THAT(data_error("train"), HasSubstr("expected names without '..' and not absolute")) << row;
   }
