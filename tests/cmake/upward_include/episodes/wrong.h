@@ -1,0 +1,2 @@
+#pragma once
+#include "meta/learner.h"  // upwards: CheckLayers.cmake must refuse this tree
