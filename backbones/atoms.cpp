@@ -74,25 +74,30 @@ torch::Tensor fourier_bessel_atoms(int count, int size) {
   constexpr size_t kPublished = 6;       // used as they are; later atoms are made orthogonal
   constexpr double kDependent = 1e-6;    // residual of a unit vector that adds nothing new
   std::vector<Grid> atoms, orthonormal;  // `orthonormal` spans the same space as `atoms`
-  const int max_order = 4 * size;        // more than enough for a complete basis on size*size points
+  const auto add = [&](Grid atom) {
+    if (static_cast<int>(atoms.size()) == count || dot(atom, atom) < kDependent * kDependent) return;
+    scale_to_unit(atom);
+    Grid residual = atom;
+    for (int pass = 0; pass < 2; ++pass)  // twice is enough (Kahan)
+      for (const Grid& other : orthonormal) {
+        const double along = dot(residual, other);
+        for (size_t i = 0; i < residual.size(); ++i) residual[i] -= along * other[i];
+      }
+    if (std::sqrt(dot(residual, residual)) < kDependent) return;
+    scale_to_unit(residual);
+    atoms.push_back(atoms.size() < kPublished ? atom : residual);
+    orthonormal.push_back(residual);
+  };
+  const int max_order = 4 * size;  // more than enough for every point inside the disc
   for (const BesselZero& zero : bessel_zeros(max_order, 8.0 * size)) {
-    for (const bool sine : {false, true}) {
-      if (static_cast<int>(atoms.size()) == count) break;
-      if (sine && zero.order == 0) continue;
-      Grid atom = sample(zero, size, sine);
-      if (dot(atom, atom) < kDependent * kDependent) continue;
-      scale_to_unit(atom);
-      Grid residual = atom;
-      for (int pass = 0; pass < 2; ++pass)  // twice is enough (Kahan)
-        for (const Grid& other : orthonormal) {
-          const double along = dot(residual, other);
-          for (size_t i = 0; i < residual.size(); ++i) residual[i] -= along * other[i];
-        }
-      if (std::sqrt(dot(residual, residual)) < kDependent) continue;
-      scale_to_unit(residual);
-      atoms.push_back(atoms.size() < kPublished ? atom : residual);
-      orthonormal.push_back(residual);
-    }
+    if (static_cast<int>(atoms.size()) == count) break;
+    add(sample(zero, size, /*sine=*/false));
+    if (zero.order > 0) add(sample(zero, size, /*sine=*/true));
+  }
+  for (int pixel = 0; pixel < size * size; ++pixel) {  // from 5x5 on, the corners lie outside the disc
+    Grid single(static_cast<size_t>(size) * size, 0.0);
+    single[pixel] = 1;
+    add(std::move(single));
   }
   TORCH_CHECK(static_cast<int>(atoms.size()) == count, "only ", atoms.size(), " independent atoms found");
 
