@@ -8,6 +8,7 @@
 #include <cstring>
 #include <fstream>
 #include <functional>
+#include <limits>
 
 #include <nlohmann/json.hpp>
 
@@ -62,11 +63,14 @@ void write_pieces(const std::filesystem::path& path, const std::vector<std::pair
 /// Bytes of a tensor with this shape, or nothing if the product overflows.
 uint64_t checked_bytes(const std::vector<int64_t>& shape, uint64_t element, const std::function<void(const std::string&)>& fail) {
   uint64_t bytes = element;
+  bool empty = false;
   for (const int64_t n : shape) {
     if (n < 0) fail("has a negative size");
-    if (__builtin_mul_overflow(bytes, static_cast<uint64_t>(n), &bytes)) fail("has a size beyond 64 bits");
+    empty |= n == 0;  // strides go on without the zeros
+    if (n > 0 && __builtin_mul_overflow(bytes, static_cast<uint64_t>(n), &bytes)) fail("has a size beyond 64 bits");
   }
-  return bytes;
+  if (bytes > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) fail("has a size beyond 64 bits");
+  return empty ? 0 : bytes;
 }
 
 }  // namespace
@@ -126,6 +130,9 @@ SafeTensors read_safetensors(const std::filesystem::path& path) {
       const auto dtype = entry.at("dtype").get<std::string>();
       const auto type = std::find_if(std::begin(kTypes), std::end(kTypes), [&](const Type& t) { return t.name == dtype; });
       if (type == std::end(kTypes)) bad("has type " + dtype + ", F32, F64, I64 or U8 were expected");
+      for (const char* key : {"shape", "data_offsets"})
+        for (const json& n : entry.at(key))
+          if (!n.is_number_integer()) bad(std::string(key) + " is not a list of whole numbers");
       const auto shape = entry.at("shape").get<std::vector<int64_t>>();
       const auto offsets = entry.at("data_offsets").get<std::vector<uint64_t>>();
       const uint64_t bytes = checked_bytes(shape, torch::elementSize(type->type), bad);
