@@ -13,6 +13,7 @@ std::vector<std::string> cut(const std::string& text, char separator) {
   std::vector<std::string> parts;
   std::istringstream stream(text);
   for (std::string part; std::getline(stream, part, separator);) parts.push_back(part);
+  if (!text.empty() && text.back() == separator) parts.emplace_back();  // "atom+" has an empty last part
   return parts;
 }
 
