@@ -74,6 +74,7 @@ std::vector<std::string> arguments_from_config(const std::filesystem::path& path
       value = number_text(number->get());
     else
       throw UsageError("'" + path.string() + "': key '" + name + "' is neither a number nor a text");
+    if (value.empty()) continue;  // what an empty text stands for is the default
     arguments.push_back("--" + name + "=" + value);
   }
   return arguments;

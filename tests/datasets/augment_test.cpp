@@ -40,6 +40,12 @@ TEST(CropJitterFlip, IsAPureFunctionOfPictureAndKey) {
   EXPECT_EQ(values(picture), values(ramp(60, 40)));  // the cached picture stays as it was
 }
 
+TEST(CropJitterFlip, LeavesThePictureAloneWhenNothingIsCutOrResized) {
+  const cv::Mat picture = ramp(16, 16);
+  for (uint64_t key = 1; key <= 500; ++key) crop_jitter_flip(picture, 16, key);
+  EXPECT_EQ(values(picture), values(ramp(16, 16)));
+}
+
 TEST(CropJitterFlip, FlipsHalfOfTheTime) {
   const cv::Mat picture = ramp(64, 64);
   int flipped = 0;

@@ -74,6 +74,16 @@ TEST(Strokes, ColourTellsNothingOfTheClass) {
   EXPECT_LT(between / within, 2.0);  // an F statistic with 39 and 1960 degrees of freedom: 2.0 has p = 2e-4
 }
 
+TEST(Strokes, ImagesOfOneNumberShareNothingAcrossClasses) {
+  const auto source = open_dataset({.image_size = 16, .channels = 3}, "train");
+  std::set<std::vector<uint8_t>> corners;  // background alone
+  for (int c = 0; c < 50; ++c) {
+    const auto values = pixels(*source, c, 0);
+    corners.emplace(values.begin(), values.begin() + 6);
+  }
+  EXPECT_EQ(corners.size(), 50u);
+}
+
 /// Accuracy of nearest prototypes on raw pixels, the floor that learning has to beat.
 double pixel_accuracy(const ImageSource& source, const EpisodeSpec& spec) {
   int right = 0, all = 0;
