@@ -76,7 +76,7 @@ TEST(Strokes, ColourTellsNothingOfTheClass) {
 
 TEST(Strokes, ImagesOfOneNumberShareNothingAcrossClasses) {
   const auto source = open_dataset({.image_size = 16, .channels = 3}, "train");
-  std::set<std::vector<uint8_t>> corners;  // background alone
+  std::set<std::string> corners;  // background alone
   for (int c = 0; c < 50; ++c) {
     const auto values = pixels(*source, c, 0);
     corners.emplace(values.begin(), values.begin() + 6);
