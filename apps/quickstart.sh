@@ -14,8 +14,7 @@ steps=0,1,2,5,10      # inner steps to evaluate at
 usage() {
   cat <<END
 usage: apps/quickstart.sh [options]
-  --dataset NAME     strokes (default, built in), omniglot, fashion-mnist, mini-imagenet, cub, cifar-fs, fc100,
-                     tiered-imagenet or folders
+  --dataset NAME     strokes (default, built in), omniglot, mini-imagenet, cub or folders
   --data-root DIR    where the data set lies (not for strokes)
   --iterations N     meta-iterations of each method (default $iterations; $photo_iterations on photographs)
   --threads N        threads (default: all cores)
@@ -52,9 +51,8 @@ done
 data=(--dataset "$dataset")
 images=()
 case $dataset in
-  strokes) ;;
-  omniglot | fashion-mnist | cifar-fs | fc100) ;;
-  mini-imagenet | cub | tiered-imagenet | folders)
+  strokes | omniglot) ;;
+  mini-imagenet | cub | folders)
     images=(--image-size "$photo_size")
     iterations=$photo_iterations
     ;;
