@@ -1,0 +1,140 @@
+#include "tests/apps/program.h"
+
+namespace fewatoms::test {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+using ::testing::HasSubstr;
+
+json read_json(const fs::path& file) { return json::parse(read_file(file)); }
+
+Arguments small_eval(const fs::path& run, const Arguments& more = {}) {
+  return Arguments{"eval", run.string(), "--episodes", "5", "--threads", "1"} + more;
+}
+
+TEST(Eval, TheResultHasEveryFieldAndIsTheSameTwiceAndInATable) {
+  const TemporaryFolder folder;
+  const fs::path& run = shared_run().path;
+  const auto before = contents(run);
+  const Arguments steps = {"--eval-inner-steps", "0,1,3"};
+  const Finished first = run_well(small_eval(run, steps + Arguments{"--json", (folder / "1.json").string()}));
+  const Finished second = run_well(small_eval(run, steps + Arguments{"--json", (folder / "2.json").string(), "--threads", "3"}));
+  EXPECT_EQ(contents(run), before);
+  EXPECT_EQ(first.out, second.out);
+  EXPECT_THAT(first.out, HasSubstr("3-way 1-shot, 2 queries, 5 episodes"));
+
+  json result = read_json(folder / "1.json"), again = read_json(folder / "2.json");
+  EXPECT_GT(result.at("seconds").get<double>(), 0);
+  for (json* one : {&result, &again}) one->erase("seconds");
+  EXPECT_EQ(result, again);
+
+  const json expected = {
+      {"episodes", 5},          {"ways", 3},           {"shots", 1},           {"queries", 2},        {"dataset", "strokes"},
+      {"split", "test"},        {"split_rule", ""},    {"crop", "none"},       {"image_size", 28},    {"method", "acdc-maml"},
+      {"scope", "atom+head"},   {"backbone", "conv4"}, {"width", 8},           {"conv", "acdc"},      {"sharing", "net"},
+      {"atoms", 6},             {"inner_steps", 3},    {"norm", "running"},    {"transductive", false}, {"seed", 5},
+      {"eval_seed", 0},         {"checkpoint", "best"}, {"parameters_adapted", 189},
+      {"parameters_adapted_by_role", {{"atom", 162}, {"head", 27}}}};
+  for (const auto& [key, value] : expected.items()) {
+    ASSERT_TRUE(result.contains(key)) << key;
+    EXPECT_EQ(result[key], value) << key;
+  }
+  EXPECT_TRUE(result.at("parameters_adapted").is_number_integer());
+  EXPECT_GT(result.at("parameters_total").get<int64_t>(), 189);
+  const json& by_steps = result.at("by_steps");
+  ASSERT_EQ(by_steps.size(), 3U);
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(by_steps[i].at("inner_steps"), (std::vector<int>{0, 1, 3})[i]);
+    EXPECT_GE(by_steps[i].at("accuracy").get<double>(), 0);
+    EXPECT_LE(by_steps[i].at("accuracy").get<double>(), 1);
+    EXPECT_GE(by_steps[i].at("ci95").get<double>(), 0);
+  }
+  for (const char* key : {"accuracy", "ci95"}) EXPECT_EQ(result.at(key), by_steps.back().at(key));
+
+  const Finished table = run_well({"table", (folder / "1.json").string(), (folder / "2.json").string()});
+  EXPECT_THAT(table.out, HasSubstr("acdc-maml"));
+  EXPECT_THAT(table.out, HasSubstr("atom+head"));
+  EXPECT_EQ(std::count(table.out.begin(), table.out.end(), '\n'), 3) << table.out;  // names, and a row for each
+  char accuracy[16];
+  std::snprintf(accuracy, sizeof accuracy, "%.1f ± ", 100 * result.at("accuracy").get<double>());
+  EXPECT_THAT(table.out, HasSubstr(accuracy));
+}
+
+TEST(Eval, TakesTheLastCheckpointWhenAskedOrWhenThereIsNoBest) {
+  const TemporaryFolder folder;
+  const fs::path run = copy_of_shared_run(folder);
+  run_well(small_eval(run, {"--checkpoint", "last", "--json", (folder / "asked.json").string()}));
+  fs::remove(run / "best.safetensors");
+  run_well(small_eval(run, {"--json", (folder / "else.json").string()}));
+  json asked = read_json(folder / "asked.json"), otherwise = read_json(folder / "else.json");
+  EXPECT_EQ(asked.at("checkpoint"), "last");
+  EXPECT_EQ(asked.at("by_steps").size(), 2U);  // the run's own list
+  for (json* one : {&asked, &otherwise}) one->erase("seconds");
+  EXPECT_EQ(asked, otherwise);
+  expect_refusals({{small_eval(run, {"--checkpoint", "best"}), {"best.safetensors"}}});
+}
+
+TEST(Eval, TestsOnAnotherDataSetAsTheNetworkSeesIt) {
+  const TemporaryFolder folder;
+  write_class_folders(folder / "photos", 3, 4);  // RGB, 32x32: read as grey 28x28
+  run_well(small_eval(shared_run().path, {"--dataset", "folders", "--data-root", (folder / "photos").string(), "--split", "val",
+                                          "--queries", "3", "--json", (folder / "out.json").string()}));
+  const json result = read_json(folder / "out.json");
+  EXPECT_EQ(result.at("dataset"), "folders");
+  EXPECT_EQ(result.at("trained_on"), "strokes");
+  EXPECT_EQ(result.at("split"), "val");
+  EXPECT_EQ(result.at("queries"), 3);
+  EXPECT_EQ(result.at("image_size"), 28);
+}
+
+TEST(Eval, APrototypeHeadTakesAnyNumberOfWays) {
+  const TemporaryFolder folder;
+  const std::string run = (folder / "run").string();
+  run_well({"train", "--out", run, "--method", "protonet", "--width", "8", "--ways", "7", "--queries", "1", "--meta-batch", "1",
+            "--iterations", "1", "--val-every", "1", "--val-episodes", "2", "--quiet"});
+  const Finished finished = run_well(small_eval(run, {"--ways", "9", "--shots", "2", "--json", (folder / "out.json").string()}));
+  const json result = read_json(folder / "out.json");
+  EXPECT_EQ(result.at("ways"), 9);
+  EXPECT_EQ(result.at("parameters_adapted"), 0);
+  EXPECT_EQ(result.at("parameters_adapted_by_role"), json::object());
+  EXPECT_EQ(result.at("sharing"), nullptr);
+  EXPECT_EQ(result.at("by_steps").size(), 1U);
+}
+
+TEST(Eval, RefusesWhatItCannotDo) {
+  const TemporaryFolder folder;
+  const fs::path& run = shared_run().path;
+  write_file(folder / "text.json", "accuracy: 0.5\n");
+  write_file(folder / "empty.json", "{\"by_steps\": [], \"conv_weights\": 1}");
+  expect_refusals({
+      {small_eval(run, {"--eval-inner-steps", "1,0"}), {"ascend"}},
+      {small_eval(run, {"--ways", "4"}), {"linear head", "3 ways", "4"}},
+      {small_eval(run, {"--split", "tset"}), {"split 'tset'", "'test'"}},
+      {small_eval(run, {"--json", (folder / "none" / "out.json").string()}), {(folder / "none").string()}},
+      {small_eval(folder / "nothing"), {"no run folder", (folder / "nothing").string()}},
+      {small_eval(folder.path()), {"not a run folder", "config.toml"}},
+      {{"table", (folder / "none.json").string()}, {"no result file", "none.json"}},
+      {{"table", (folder / "text.json").string()}, {"text.json", "is not a result"}, 1},
+      {{"table", (folder / "empty.json").string()}, {"empty.json", "is not a result"}, 1},
+  });
+}
+
+TEST(EvalSlow, RefusesNumbersOutOfRange) {
+  const fs::path& run = shared_run().path;
+  expect_refusals({
+      {small_eval(run, {"--eval-inner-steps", "1,,2"}), {"'1,,2'"}},
+      {small_eval(run, {"--eval-inner-steps", "nan"}), {"'nan'"}},
+      {small_eval(run, {"--eval-inner-steps", "1001"}), {"1001"}},
+      {small_eval(run, {"--episodes", "0"}), {"--episodes"}},
+      {small_eval(run, {"--ways", "1"}), {"--ways"}},
+      {small_eval(run, {"--shots", "199", "--queries", "2"}), {"200 images"}},
+      {small_eval(run, {"--eval-seed", "-1"}), {"--eval-seed"}},
+      {small_eval(run, {"--checkpoint", "worst"}), {"worst", "best"}},
+      {small_eval(run, {"--dataset", "omniglot"}), {"omniglot", "data root"}},
+      {small_eval(run, {"--crop", "bbox"}), {"bbox", "strokes"}},
+  });
+}
+
+}  // namespace
+}  // namespace fewatoms::test
