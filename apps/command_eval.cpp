@@ -104,6 +104,9 @@ int run_eval(const EvalCommand& command) {
   Evaluation evaluation;
   with_threads(command.threads, [&] { evaluation = evaluate(learner, state.parameters, *source, options); });
 
+  if (!command.json_file.empty())
+    write_file_atomically(command.json_file, result_json(settings, learner, *source, options, evaluation,
+                                                         best ? "best" : "last", state).dump(2) + "\n");
   for (const std::string& notice : source->info().notices) std::cerr << "note: " << notice << std::endl;
   std::printf("%s (%s, iteration %lld) on %s %s: %d-way %d-shot, %d queries, %d episodes, norm %s%s\n", command.run.c_str(),
               best ? "best" : "last", static_cast<long long>(state.iteration), source->info().dataset.c_str(),
@@ -112,9 +115,6 @@ int run_eval(const EvalCommand& command) {
   std::printf("  inner steps   accuracy %%\n");
   for (const StepAccuracy& step : evaluation.by_steps)
     std::printf("  %11d   %6.2f ± %.2f\n", step.inner_steps, 100 * step.accuracy, 100 * step.ci95);
-  if (!command.json_file.empty())
-    write_file_atomically(command.json_file, result_json(settings, learner, *source, options, evaluation,
-                                                         best ? "best" : "last", state).dump(2) + "\n");
   if (stop_signal() != 0) return 128 + stop_signal();
   return 0;
 }
@@ -140,6 +140,7 @@ Command setup_eval(CLI::App& program) {
   app->add_option("--checkpoint", c.checkpoint, "best or last; left out: best if there is one")->check(CLI::IsMember({"best", "last"}));
   app->add_option("--threads", c.threads, "0: all cores; results do not depend on it")->check(CLI::Range(0, 1024));
   app->add_option("--json", c.json_file, "file to write the result to");
+  for (CLI::Option* option : app->get_options()) option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   return [command] { return run_eval(*command); };
 }
 

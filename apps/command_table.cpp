@@ -15,7 +15,10 @@ json read_result(const std::string& path) {
   std::ifstream file(path);
   if (!file) throw UsageError("there is no result file '" + path + "'");
   const json result = json::parse(file, nullptr, /*allow_exceptions=*/false);
-  if (!result.is_object() || !result.contains("by_steps") || !result.contains("conv_weights"))
+  bool whole = result.is_object() && result.contains("by_steps") && result["by_steps"].is_array() && !result["by_steps"].empty();
+  for (const char* key : {"method", "scope", "conv_weights", "parameters_adapted", "train_seconds"})
+    whole = whole && result.contains(key);
+  if (!whole)
     throw DataError("'" + path + "' is not a result of `fewatoms eval --json`");
   return result;
 }

@@ -110,6 +110,11 @@ int run_train(const CLI::App& app, const TrainCommand& command) {
   const TrainingSources sources = open_training_sources(settings);
   require_servable(*sources.train, settings.trainer.spec);
   if (settings.val_every > 0) require_evaluable(learner, *sources.validation, evaluation_options(settings));
+  // Everything that can be refused has been checked; only now does the folder come to be.
+  std::error_code error;
+  std::filesystem::create_directories(command.out, error);
+  if (error) throw UsageError("cannot make folder '" + command.out + "': " + error.message());
+  write_file_atomically(paths.config(), config_text(settings));
   for (const std::string& notice : sources.train->info().notices) say("note: " + notice);
   say(settings.learner.method + " on " + settings.data.name + ": " + describe(learner, state.parameters) +
       (learner.transductive() ? "; transductive" : ""));
@@ -127,11 +132,6 @@ int run_train(const CLI::App& app, const TrainCommand& command) {
   };
   options.stop_requested = [] { return stop_signal() != 0; };
 
-  // Everything that can be refused has been checked; only now does the folder come to be.
-  std::error_code error;
-  std::filesystem::create_directories(command.out, error);
-  if (error) throw UsageError("cannot make folder '" + command.out + "': " + error.message());
-  write_file_atomically(paths.config(), config_text(settings));
   with_threads(settings.threads, [&] {
     state = run_training(learner, *sources.train, sources.validation.get(), options, std::move(state), paths);
   });

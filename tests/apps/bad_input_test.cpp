@@ -9,10 +9,9 @@ namespace {
 namespace fs = std::filesystem;
 
 /// Refusals of new runs: none of them may leave a folder behind.
-void expect_refused_trainings(const std::vector<std::pair<Arguments, std::vector<std::string>>>& cases) {
+void expect_refused_trainings(std::vector<Refusal> refusals) {
   const TemporaryFolder folder;
-  std::vector<Refusal> refusals;
-  for (const auto& [arguments, words] : cases) refusals.push_back({small_training(folder / "runs" / "new", arguments), words});
+  for (Refusal& refusal : refusals) refusal.arguments = small_training(folder / "runs" / "new", refusal.arguments);
   expect_refusals(refusals);
   EXPECT_TRUE(fs::is_empty(folder.path())) << "a refused run left a folder";
 }
@@ -85,7 +84,7 @@ TEST(BadInput, WhatContradictsOrSelectsNothingIsRefused) {
       {{"--scope", "none"}, {"scope 'none'", "inner steps is 1"}},
       {{"--method", "maml", "--sharing", "net"}, {"--sharing", "--conv acdc"}},
       {{"--ways", "161"}, {"161", "160 classes"}},
-      {{"--shots", "150", "--queries", "51"}, {"200 images", "201"}},
+      {{"--shots", "150", "--queries", "51"}, {"200 images", "201"}, 1},
   });
 }
 
@@ -103,7 +102,7 @@ TEST(BadInputSlow, EveryContradictionIsRefused) {
       {{"--crop", "bbox"}, {"bbox", "strokes"}},
       {{"--split-rule", "ravi"}, {"split rule 'ravi'", "strokes"}},
       {{"--val-every", "1", "--eval-ways", "4"}, {"linear head", "4"}},
-      {{"--val-every", "1", "--eval-shots", "200"}, {"200 images"}},
+      {{"--val-every", "1", "--eval-shots", "200"}, {"200 images"}, 1},
       {{"surplus"}, {"surplus"}},
       {{"--ways"}, {"--ways"}},
   });
@@ -176,7 +175,7 @@ TEST(BadInput, ACheckpointThatIsNotWholeOrNotItsOwnIsRefusedAndKept) {
 
 /// Two classes of two images each: an episode of 2 ways, 1 shot and 1 query uses them all.
 Arguments photo_training(const TemporaryFolder& folder, const fs::path& root) {
-  return small_training(folder / "run", {"--dataset", "folders", "--data-root", root.string(), "--image-size", "16", "--ways", "2",
+  return small_training(folder / "run", {"--dataset", "folders", "--data-root", root.string(), "--image-size", "28", "--ways", "2",
                                          "--queries", "1", "--quiet"});
 }
 
@@ -198,7 +197,7 @@ TEST(BadInput, AClassWithTooFewImagesIsNamed) {
   const TemporaryFolder folder;
   write_class_folders(folder / "photos", 3, 2);
   fs::remove(folder / "photos" / "train" / "class1" / "1.png");
-  expect_refusals({{photo_training(folder, folder / "photos"), {"class1", "1 image", "2 are needed"}}});
+  expect_refusals({{photo_training(folder, folder / "photos"), {"class1", "1 image", "2 are needed"}, 1}});
   EXPECT_FALSE(fs::exists(folder / "run"));
 }
 

@@ -128,7 +128,7 @@ TEST(EvalSlow, RefusesNumbersOutOfRange) {
       {small_eval(run, {"--eval-inner-steps", "1001"}), {"1001"}},
       {small_eval(run, {"--episodes", "0"}), {"--episodes"}},
       {small_eval(run, {"--ways", "1"}), {"--ways"}},
-      {small_eval(run, {"--shots", "199", "--queries", "2"}), {"200 images"}},
+      {small_eval(run, {"--shots", "199", "--queries", "2"}), {"200 images"}, 1},
       {small_eval(run, {"--eval-seed", "-1"}), {"--eval-seed"}},
       {small_eval(run, {"--checkpoint", "worst"}), {"worst", "best"}},
       {small_eval(run, {"--dataset", "omniglot"}), {"omniglot", "data root"}},
