@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 threads=${THREADS:-2} rounds=${ROUNDS:-3} iterations=24
-tcmalloc=$(ldconfig -p | awk '/libtcmalloc_minimal.so.4 /{print $NF; exit}')
+tcmalloc=$(ldconfig -p | awk '/libtcmalloc_minimal.so.4 /{path = $NF} END {print path}')
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 for ((round = 1; round <= rounds; ++round)); do
