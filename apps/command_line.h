@@ -25,9 +25,6 @@ void add_setting_options(CLI::App& app, Settings& settings);
 /// apply to whatever they leave out. Throws UsageError.
 Settings settings_from_arguments(const std::vector<std::string>& arguments);
 
-/// The signal that asked the program to stop, or 0.
-int stop_signal();
-
 /// Runs `body` with so many threads (0: all cores).
 void with_threads(int threads, const std::function<void()>& body);
 

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <charconv>
+#include <csignal>
 #include <cstdio>
 #include <iostream>
 
@@ -12,6 +13,13 @@
 
 namespace fewatoms {
 namespace {
+
+volatile std::sig_atomic_t g_signal = 0;
+
+void on_signal(int number) {
+  g_signal = number;
+  std::signal(number, SIG_DFL);  // a second one ends the program at once
+}
 
 std::string percent(double fraction) {
   char text[16];
@@ -102,7 +110,7 @@ int run_train(const CLI::App& app, const TrainCommand& command) {
   const auto say = [&](const std::string& line) {
     if (!command.quiet) std::cerr << line << std::endl;
   };
-  if (state.iteration >= settings.trainer.iterations) {
+  if (state.iteration >= settings.trainer.iterations && !validation_due(settings.val_every, state.iteration, state.last_validation)) {
     say("'" + command.out + "' is finished: " + std::to_string(state.iteration) + " iterations; a larger --iterations continues it");
     return 0;
   }
@@ -130,14 +138,16 @@ int run_train(const CLI::App& app, const TrainCommand& command) {
     progress.note("validation at " + std::to_string(report.iteration) + ": " + percent(report.result.accuracy) + " ± " +
                   percent(report.result.ci95) + (report.best ? " (best)" : ""));
   };
-  options.stop_requested = [] { return stop_signal() != 0; };
+  options.stop_requested = [] { return g_signal != 0; };
+  std::signal(SIGINT, on_signal);
+  std::signal(SIGTERM, on_signal);
 
   with_threads(settings.threads, [&] {
     state = run_training(learner, *sources.train, sources.validation.get(), options, std::move(state), paths);
   });
-  if (stop_signal() != 0) {
+  if (g_signal != 0) {
     progress.note("stopped after iteration " + std::to_string(state.iteration) + "; --resume continues");
-    return 128 + stop_signal();
+    return 128 + g_signal;
   }
   return 0;
 }

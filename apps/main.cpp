@@ -1,7 +1,6 @@
 // The fewatoms program: subcommands, and the mapping of errors to exit codes.
 // 0 done; 1 the run failed; 2 the caller's mistake; 128 + n stopped by signal n. Each failure is one line on stderr.
 
-#include <csignal>
 #include <cstdio>
 #include <iostream>
 #include <map>
@@ -14,13 +13,6 @@
 
 namespace fewatoms {
 namespace {
-
-volatile std::sig_atomic_t g_signal = 0;
-
-void on_signal(int number) {
-  g_signal = number;
-  std::signal(number, SIG_DFL);  // a second one ends the program at once
-}
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
@@ -79,8 +71,6 @@ int run(int argc, char** argv) {
 
 }  // namespace
 
-int stop_signal() { return g_signal; }
-
 void with_threads(int threads, const std::function<void()>& body) {
   if (threads == 0) return body();
   tbb::global_control control(tbb::global_control::max_allowed_parallelism, static_cast<size_t>(threads));
@@ -92,8 +82,6 @@ void with_threads(int threads, const std::function<void()>& body) {
 
 int main(int argc, char** argv) {
   using namespace fewatoms;
-  std::signal(SIGINT, on_signal);
-  std::signal(SIGTERM, on_signal);
   try {
     return run(argc, argv);
   } catch (const UsageError& e) {

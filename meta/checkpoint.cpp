@@ -50,6 +50,7 @@ void save_checkpoint(const std::filesystem::path& path, const TrainState& state)
                    {"iteration", std::to_string(state.iteration)},
                    {"best_accuracy", exact(state.best_accuracy)},
                    {"best_iteration", std::to_string(state.best_iteration)},
+                   {"last_validation", std::to_string(state.last_validation)},
                    {"seconds", exact(state.seconds)}};
   write_safetensors(path, file);
 }
@@ -74,6 +75,7 @@ TrainState load_checkpoint(const std::filesystem::path& path, const ParameterSet
   state.iteration = metadata_number<int64_t>(file, path, "iteration");
   state.best_accuracy = metadata_number<double>(file, path, "best_accuracy");
   state.best_iteration = metadata_number<int64_t>(file, path, "best_iteration");
+  state.last_validation = metadata_number<int64_t>(file, path, "last_validation");
   state.seconds = metadata_number<double>(file, path, "seconds");
   for (const Parameter& p : expected) state.parameters.add(p.name, take(p.name, p.tensor), p.role);
   if (state.iteration > 0)

@@ -47,6 +47,7 @@ Evaluation evaluate(const Learner& learner, const ParameterSet& parameters, cons
   const ParameterSet start = parameters.leaves(false);
 
   tbb::parallel_for(0, options.episodes, [&](int e) {
+    if (options.stop_requested && options.stop_requested()) throw EvaluationStopped();  // TBB starts no more episodes then
     use_one_thread_per_operation();
     at::NoGradGuard no_graph;
     const Episode episode = draw_episode(source, options.spec, options.seed, e);

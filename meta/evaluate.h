@@ -1,5 +1,7 @@
 #pragma once
 
+#include <exception>
+#include <functional>
 #include <vector>
 
 #include "meta/inner_loop.h"
@@ -12,6 +14,13 @@ struct EvaluationOptions {
   uint64_t seed = 0;                 // of the episodes; runs with equal seeds see the same ones
   std::vector<int> inner_steps = {5};  // accuracies are reported after each of these; ascending, >= 0
   PixelNorm pixel_norm = PixelNorm::kUnit;
+  std::function<bool()> stop_requested = {};  // asked before every episode, from any thread; optional
+};
+
+/// Raised by evaluate when a stop was requested.
+class EvaluationStopped : public std::exception {
+ public:
+  const char* what() const noexcept override { return "the evaluation was stopped"; }
 };
 
 /// Accuracy after some number of inner steps, over episodes.
@@ -33,7 +42,7 @@ struct Evaluation {
 void require_evaluable(const Learner& learner, const ImageSource& source, const EvaluationOptions& options);
 
 /// Adapts to each episode once and classifies its query images after every mark. Episodes run in parallel; the result
-/// does not depend on how many at a time. Throws UsageError as require_evaluable does.
+/// does not depend on how many at a time. Throws UsageError as require_evaluable does, and EvaluationStopped.
 Evaluation evaluate(const Learner& learner, const ParameterSet& parameters, const ImageSource& source,
                     const EvaluationOptions& options);
 

@@ -155,6 +155,7 @@ TrainState Trainer::state() const {
 }
 
 void Trainer::record_validation(double accuracy) {
+  state_.last_validation = state_.iteration;
   if (accuracy <= state_.best_accuracy) return;
   state_.best_accuracy = accuracy;
   state_.best_iteration = state_.iteration;

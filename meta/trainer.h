@@ -35,6 +35,7 @@ struct TrainState {
   int64_t iteration = 0;                            // outer steps done
   double best_accuracy = -1;                        // of the validations so far; -1: none yet
   int64_t best_iteration = 0;
+  int64_t last_validation = 0;                      // iteration of the latest validation; 0: none yet
   double seconds = 0;                               // spent in training, validation included
 };
 
@@ -67,8 +68,9 @@ class Trainer {
   /// A snapshot that shares nothing with the running optimizer.
   TrainState state() const;
   int64_t iteration() const { return state_.iteration; }
+  int64_t last_validation() const { return state_.last_validation; }
   const ParameterSet& parameters() const { return state_.parameters; }
-  void record_validation(double accuracy);  // keeps the best
+  void record_validation(double accuracy);  // of the parameters as they are; keeps the best
 
  private:
   void start_loading(int64_t iteration);

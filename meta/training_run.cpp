@@ -50,29 +50,40 @@ TrainState run_training(const Learner& learner, const ImageSource& train, const 
   std::ofstream metrics(paths.metrics(), std::ios::app);
   if (!metrics) throw UsageError("cannot write '" + paths.metrics().string() + "'");
 
-  bool stopped = false;
-  while (!stopped && trainer.iteration() < options.trainer.iterations) {
-    const IterationReport report = trainer.step();
-    const int64_t iteration = report.iteration;
-    metrics << json{{"iteration", iteration}, {"loss", report.loss}, {"accuracy", report.accuracy},
-                    {"lr_factor", report.outer_lr}, {"gradient_norm", report.gradient_norm},
-                    {"seconds", report.seconds}}.dump() << "\n";
-    if (options.on_iteration) options.on_iteration(report);
+  const auto stop_requested = [&] { return options.stop_requested && options.stop_requested(); };
+  EvaluationOptions validation_options = options.validation;
+  validation_options.stop_requested = stop_requested;
+  const auto validate = [&] {
+    const StepAccuracy result = evaluate(learner, trainer.parameters(), *validation, validation_options).by_steps.back();
+    trainer.record_validation(result.accuracy);
+    const TrainState now = snapshot();
+    const bool best = now.best_iteration == now.iteration;
+    if (best) save_checkpoint(paths.best(), now);
+    metrics << json{{"iteration", now.iteration}, {"val_accuracy", result.accuracy}, {"val_ci95", result.ci95},
+                    {"val_loss", result.loss}}.dump() << "\n";
+    if (options.on_validation) options.on_validation({now.iteration, result, best});
+  };
 
-    const bool validate = options.val_every > 0 && iteration % options.val_every == 0;
-    if (validate) {
-      const Evaluation evaluation = evaluate(learner, trainer.parameters(), *validation, options.validation);
-      ValidationReport validated{iteration, evaluation.by_steps.back(), false};
-      trainer.record_validation(validated.result.accuracy);
-      const TrainState now = snapshot();
-      validated.best = now.best_iteration == iteration;
-      if (validated.best) save_checkpoint(paths.best(), now);
-      metrics << json{{"iteration", iteration}, {"val_accuracy", validated.result.accuracy}, {"val_ci95", validated.result.ci95},
-                      {"val_loss", validated.result.loss}}.dump() << "\n";
-      if (options.on_validation) options.on_validation(validated);
+  for (bool stopped = false; !stopped;) {
+    bool checkpoint = false;
+    if (validation_due(options.val_every, trainer.iteration(), trainer.last_validation())) {  // also that of a run which was stopped in the midst of it
+      try {
+        validate();
+        checkpoint = true;
+      } catch (const EvaluationStopped&) {
+      }
+    } else if (trainer.iteration() < options.trainer.iterations) {
+      const IterationReport report = trainer.step();
+      metrics << json{{"iteration", report.iteration}, {"loss", report.loss}, {"accuracy", report.accuracy},
+                      {"lr_factor", report.outer_lr}, {"gradient_norm", report.gradient_norm},
+                      {"seconds", report.seconds}}.dump() << "\n";
+      if (options.on_iteration) options.on_iteration(report);
+      checkpoint = report.iteration % options.checkpoint_every == 0;
+    } else {
+      break;
     }
-    stopped = options.stop_requested && options.stop_requested();
-    if (validate || stopped || iteration % options.checkpoint_every == 0 || iteration == options.trainer.iterations) {
+    stopped = stop_requested();
+    if (checkpoint || stopped || trainer.iteration() == options.trainer.iterations) {
       metrics.flush();
       save_checkpoint(paths.last(), snapshot());
     }

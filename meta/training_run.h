@@ -25,6 +25,11 @@ struct ValidationReport {
   bool best = false;
 };
 
+/// A run validates after every `val_every` iterations (0: never); true from then until it has done so.
+inline bool validation_due(int val_every, int64_t iteration, int64_t last_validation) {
+  return val_every > 0 && iteration > 0 && iteration % val_every == 0 && last_validation < iteration;
+}
+
 struct TrainingRunOptions {
   TrainerOptions trainer;
   EvaluationOptions validation;
@@ -33,7 +38,7 @@ struct TrainingRunOptions {
   /// All optional.
   std::function<void(const IterationReport&)> on_iteration;
   std::function<void(const ValidationReport&)> on_validation;
-  std::function<bool()> stop_requested;  // asked after every iteration
+  std::function<bool()> stop_requested;  // asked after every iteration and in validations, from any thread
 };
 
 /// Trains from `state` until the options' iterations are done or a stop is requested, keeping the run folder: a checkpoint

@@ -1,6 +1,7 @@
 #include <tbb/global_control.h>
 #include <tbb/task_arena.h>
 
+#include <atomic>
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -65,6 +66,7 @@ void expect_identical(const TrainState& a, const TrainState& b) {
   EXPECT_EQ(a.iteration, b.iteration);
   EXPECT_EQ(a.best_accuracy, b.best_accuracy);
   EXPECT_EQ(a.best_iteration, b.best_iteration);
+  EXPECT_EQ(a.last_validation, b.last_validation);
   ASSERT_EQ(a.first_moment.size(), b.first_moment.size());
   for (size_t i = 0; i < a.first_moment.size(); ++i) {
     EXPECT_TRUE(a.first_moment[i].equal(b.first_moment[i])) << i;
@@ -265,7 +267,7 @@ TEST(Resume, ACheckpointGoesOnBitIdentically) {
     Trainer second(setup.learner, setup.source, training, loaded);
     while (second.iteration() < 5) second.step();
     TrainState expected = trained(setup, 5, training);
-    if (stop > 0) expected.best_accuracy = 0.625, expected.best_iteration = stop;
+    if (stop > 0) expected.best_accuracy = 0.625, expected.best_iteration = expected.last_validation = stop;
     expect_identical(second.state(), expected);
   }
 }
@@ -329,6 +331,28 @@ TEST(Resume, AStoppedRunLeavesTheSameFolderAsAnUninterruptedOne) {
   expect_identical(resumed.last, at_once.last);
   expect_identical(resumed.best, at_once.best);
   EXPECT_EQ(at_once.metrics.size(), 6U + 3);
+}
+
+TEST(Resume, AValidationThatWasStoppedIsDoneFirst) {
+  const Subject setup;
+  const TemporaryFolder whole, pieces;
+  const RunPaths paths(pieces.path());
+  const SyntheticSource validation(5, 10, 28, 1, "val");
+  TrainingRunOptions options = run_options(4);
+  std::atomic<int> asked = 0;
+  options.stop_requested = [&] { return ++asked > 4; };  // twice after iterations, then in the second episode or later
+  const TrainState stopped = run_training(setup.learner, setup.source, &validation, options, setup.initial, paths);
+  EXPECT_EQ(stopped.iteration, 2);
+  EXPECT_EQ(stopped.last_validation, 0);
+  EXPECT_FALSE(std::filesystem::exists(paths.best()));
+  expect_identical(load_checkpoint(paths.last(), setup.initial.parameters), stopped);
+
+  const Outcome resumed = run(setup, pieces.path(), 4, 100);
+  const Outcome at_once = run(setup, whole.path(), 4, 100);
+  expect_identical(resumed.state, at_once.state);
+  expect_identical(resumed.best, at_once.best);
+  EXPECT_EQ(resumed.metrics, at_once.metrics);
+  EXPECT_EQ(resumed.state.last_validation, 4);
 }
 
 TEST(Resume, AFinishedRunStaysAsItIs) {
@@ -446,7 +470,7 @@ TEST(Checkpoint, DamageIsNamed) {
   test::write_file(path, whole.substr(0, whole.size() - 3));
   EXPECT_TRUE(contains(message_of<DataError>(load), path.string()));
   test::write_file(path, whole);
-  for (const char* key : {"iteration", "best_accuracy", "best_iteration"})
+  for (const char* key : {"iteration", "best_accuracy", "best_iteration", "last_validation"})
     for (const char* value : {"", "x", "1 "}) {
       SafeTensors contents = read_safetensors(path);
       contents.metadata[key] = value;
