@@ -61,7 +61,8 @@ Command setup_dataset(CLI::App& program) {
   inspect->add_option("NAME", command->data.name, summary)->required();
   inspect->add_option("--data-root", command->root, "folder of its files");
   inspect->add_option("--split-rule", command->data.split_rule, "which published split");
-  inspect->add_option("--split-seed", command->data.split_seed, "class split of `folders` without split folders")->capture_default_str();
+  inspect->add_option("--split-seed", command->data.split_seed, "class split of `folders` without split folders")
+      ->check(not_negative)->capture_default_str();
   inspect->add_flag("--json", command->json, "print JSON with every class");
   return [command] { return run_inspect(*command); };
 }

@@ -135,7 +135,7 @@ Command setup_eval(CLI::App& program) {
   app->add_option("--shots", c.shots, "support images per class; left out: the run's own")->check(CLI::Range(1, 1000));
   app->add_option("--queries", c.queries, "query images per class; left out: the run's own")->check(CLI::Range(1, 1000));
   app->add_option("--eval-inner-steps", c.steps, "steps to report at, as 0,1,2,5,10; left out: the run's own");
-  app->add_option("--eval-seed", c.eval_seed, "of the episodes")->capture_default_str();
+  app->add_option("--eval-seed", c.eval_seed, "of the episodes")->check(not_negative)->capture_default_str();
   app->add_option("--checkpoint", c.checkpoint, "best or last; left out: best if there is one")->check(CLI::IsMember({"best", "last"}));
   app->add_option("--threads", c.threads, "0: all cores; results do not depend on it")->check(CLI::Range(0, 1024));
   app->add_option("--json", c.json_file, "file to write the result to");

@@ -25,6 +25,9 @@ void add_setting_options(CLI::App& app, Settings& settings);
 /// apply to whatever they leave out. Throws UsageError.
 Settings settings_from_arguments(const std::vector<std::string>& arguments);
 
+/// A check for options of unsigned numbers, which CLI11 would wrap around: what is wrong with the text, or nothing.
+std::string not_negative(const std::string& given);
+
 /// Runs `body` with so many threads (0: all cores).
 void with_threads(int threads, const std::function<void()>& body);
 

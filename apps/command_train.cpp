@@ -116,7 +116,7 @@ int run_train(const CLI::App& app, const TrainCommand& command) {
   }
 
   const TrainingSources sources = open_training_sources(settings);
-  require_servable(*sources.train, settings.trainer.spec);
+  require_trainable(learner, state.parameters, *sources.train, settings.trainer);
   if (settings.val_every > 0) require_evaluable(learner, *sources.validation, evaluation_options(settings));
   // Everything that can be refused has been checked; only now does the folder come to be.
   std::error_code error;

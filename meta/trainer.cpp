@@ -37,17 +37,21 @@ void require_valid(const TrainerOptions& o) {
     throw UsageError(unknown_name("lr schedule", o.lr_schedule, {"constant", "step", "cosine"}));
 }
 
+void require_trainable(const Learner& learner, const ParameterSet& parameters, const ImageSource& source,
+                       const TrainerOptions& options) {
+  require_valid(options);
+  require_servable(source, options.spec);
+  if (learner.head() == HeadKind::kLinear && options.spec.ways != learner.options().ways)
+    throw UsageError("a linear head for " + std::to_string(learner.options().ways) + " ways cannot train on episodes of " +
+                     std::to_string(options.spec.ways));
+  RoleRates("outer rate", options.outer_lr).require(roles_of(parameters, parameters.trainable()));
+}
+
 Trainer::Trainer(const Learner& learner, const ImageSource& source, TrainerOptions options, TrainState state)
     : learner_(learner), source_(source), options_(std::move(options)), state_(std::move(state)) {
-  require_valid(options_);
-  require_servable(source_, options_.spec);
-  if (learner.head() == HeadKind::kLinear && options_.spec.ways != learner.options().ways)
-    throw UsageError("a linear head for " + std::to_string(learner.options().ways) + " ways cannot train on episodes of " +
-                     std::to_string(options_.spec.ways));
-
+  require_trainable(learner_, state_.parameters, source_, options_);
   trainable_ = state_.parameters.trainable();
   const RoleRates rates("outer rate", options_.outer_lr);
-  rates.require(roles_of(state_.parameters, trainable_));
   std::vector<torch::optim::OptimizerParamGroup> groups;
   for (const size_t i : trainable_) {
     values_.push_back(state_.parameters.tensor(i).detach().clone());

@@ -58,7 +58,7 @@ class NonFiniteLoss : public std::runtime_error {
 /// While one meta-batch trains, the next is prepared. Weights do not depend on the number of threads.
 class Trainer {
  public:
-  /// `learner` and `source` must outlive it. Throws UsageError on options out of range or a source that cannot serve them.
+  /// `learner` and `source` must outlive it. Throws as require_trainable does.
   Trainer(const Learner& learner, const ImageSource& source, TrainerOptions options, TrainState state);
   ~Trainer();
 
@@ -90,5 +90,10 @@ class Trainer {
 
 /// Throws UsageError unless the options are in range.
 void require_valid(const TrainerOptions& options);
+
+/// Throws UsageError unless a Trainer can be made of these: options in range, an outer rate for the role of every trainable
+/// parameter and for no other role, the ways of a linear head, and what require_servable throws.
+void require_trainable(const Learner& learner, const ParameterSet& parameters, const ImageSource& source,
+                       const TrainerOptions& options);
 
 }  // namespace fewatoms

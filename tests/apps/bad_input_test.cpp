@@ -35,6 +35,7 @@ TEST(BadInput, NumbersOutOfRangeAreRefused) {
   expect_refused_trainings({
       {{"--ways", "1"}, {"--ways", "'1'", "from 2"}},
       {{"--inner-lr", "nan"}, {"inner rate", "nan"}},
+      {{"--outer-lr", "0.1,"}, {"outer rate"}},
       {{"--weight-decay", "nan"}, {"--weight-decay", "'nan'"}},
       {{"--iterations", "1e3x"}, {"--iterations", "'1e3x'", "whole number"}},
   });
@@ -58,7 +59,6 @@ TEST(BadInputSlow, EveryRangeIsChecked) {
       {{"--inner-lr", "0.1,atom=-1"}, {"inner rate", "'-1'"}},
       {{"--inner-lr", "0.1,kernel=1"}, {"inner rate", "'kernel'"}},
       {{"--outer-lr", "inf"}, {"outer rate", "inf"}},
-      {{"--outer-lr", "0.1,"}, {"outer rate"}},
       {{"--lr-gamma", "0"}, {"--lr-gamma"}},
       {{"--lr-gamma", "1.5"}, {"--lr-gamma"}},
       {{"--clip-norm", "-1"}, {"--clip-norm"}},
@@ -67,7 +67,7 @@ TEST(BadInputSlow, EveryRangeIsChecked) {
       {{"--atoms", "10"}, {"10", "9"}},
       {{"--atoms", "0"}, {"--atoms"}},
       {{"--image-size", "7"}, {"image size", "7"}},
-      {{"--image-size", "8"}, {"8 pixels"}},
+      {{"--image-size", "8"}, {"image size is 8", "28 to 224"}},
       {{"--channels", "2"}, {"channels", "2"}},
       {{"--threads", "-1"}, {"--threads"}},
       {{"--eval-inner-steps", "5,1", "--val-every", "1"}, {"ascend"}},
