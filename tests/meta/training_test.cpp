@@ -235,6 +235,14 @@ TEST(Trainer, OptionsOutOfRangeAreRefused) {
   EXPECT_TRUE(contains(refusal([](auto& o) { o.spec.ways = 7; }), "6 classes"));
 }
 
+TEST(Trainer, ARateForARoleThatTheNetworkLacksIsRefused) {
+  const Subject setup(test::small_options("standard"));
+  TrainerOptions options = trainer_options(1);
+  options.outer_lr = "0.1,atom=0.1";
+  const auto build = [&] { Trainer(setup.learner, setup.source, options, setup.initial); };
+  EXPECT_TRUE(contains(message_of<UsageError>(build), "names role 'atom'"));
+}
+
 TEST(Trainer, LearnsSeparableClassesWellAboveChance) {
   LearnerOptions options = acdc_options();
   options.network.width = 8;
