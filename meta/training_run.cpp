@@ -66,7 +66,8 @@ TrainState run_training(const Learner& learner, const ImageSource& train, const 
 
   for (bool stopped = false; !stopped;) {
     bool checkpoint = false;
-    if (validation_due(options.val_every, trainer.iteration(), trainer.last_validation())) {  // also that of a run which was stopped in the midst of it
+    // Also the validation in the midst of which an earlier run was stopped.
+    if (validation_due(options.val_every, trainer.iteration(), trainer.last_validation())) {
       try {
         validate();
         checkpoint = true;

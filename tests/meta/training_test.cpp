@@ -348,7 +348,7 @@ TEST(Resume, AValidationThatWasStoppedIsDoneFirst) {
   const SyntheticSource validation(5, 10, 28, 1, "val");
   TrainingRunOptions options = run_options(4);
   std::atomic<int> asked = 0;
-  options.stop_requested = [&] { return ++asked > 4; };  // twice after iterations, then in the second episode or later
+  options.stop_requested = [&] { return ++asked > 4; };  // twice after iterations, then in the validation after two episodes
   const TrainState stopped = run_training(setup.learner, setup.source, &validation, options, setup.initial, paths);
   EXPECT_EQ(stopped.iteration, 2);
   EXPECT_EQ(stopped.last_validation, 0);
