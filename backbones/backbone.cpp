@@ -58,24 +58,36 @@ Norm::Norm(const std::string& name, int channels, const NetworkOptions& options,
   variance_ = parameters.add(name + ".variance", at::ones({channels}), Role::kStatistic);
 }
 
+template <class F>
+Tensor Norm::with_statistics(const ParameterSet& parameters, NormMode mode, double count, std::vector<StatisticUpdate>& updates,
+                             F&& f) const {
+  if (mode == NormMode::kRunning) {
+    TORCH_CHECK(running_, "this network keeps no running statistics");
+    const NormStatistics running{parameters.tensor(mean_), parameters.tensor(variance_)};
+    return f(&running, nullptr);
+  }
+  NormStatistics own;
+  Tensor y = f(nullptr, running_ ? &own : nullptr);
+  if (running_) updates.push_back({mean_, variance_, own.mean, own.variance * (count / std::max(1.0, count - 1))});
+  return y;
+}
+
 Tensor Norm::relu_pool(const Tensor& x, const ParameterSet& parameters, NormMode mode,
                        std::vector<StatisticUpdate>& updates) const {
   const auto apply = kernels_ == "reference" ? norm_relu_pool_reference
                      : kernels_ == "smooth"  ? norm_softplus_pool
                                              : norm_relu_pool;
-  const Tensor &scale = parameters.tensor(scale_), &shift = parameters.tensor(shift_);
-  if (mode == NormMode::kRunning) {
-    TORCH_CHECK(running_, "this network keeps no running statistics");
-    const NormStatistics running{parameters.tensor(mean_), parameters.tensor(variance_)};
-    return apply(x, scale, shift, &running, nullptr);
-  }
-  NormStatistics own;
-  Tensor y = apply(x, scale, shift, nullptr, running_ ? &own : nullptr);
-  if (running_) {
-    const double count = static_cast<double>(x.numel() / x.size(1));
-    updates.push_back({mean_, variance_, own.mean, own.variance * (count / std::max(1.0, count - 1))});
-  }
-  return y;
+  const double count = static_cast<double>(x.numel() / x.size(1));
+  return with_statistics(parameters, mode, count, updates, [&](const NormStatistics* given, NormStatistics* own) {
+    return apply(x, parameters.tensor(scale_), parameters.tensor(shift_), given, own);
+  });
+}
+
+Tensor Norm::relu_pool(const StemImages& images, const Tensor& kernel, const ParameterSet& parameters, NormMode mode,
+                       std::vector<StatisticUpdate>& updates) const {
+  return with_statistics(parameters, mode, images.pixels(), updates, [&](const NormStatistics* given, NormStatistics* own) {
+    return stem_norm_relu_pool(images, kernel, parameters.tensor(scale_), parameters.tensor(shift_), given, own);
+  });
 }
 
 ParameterSet merge_statistics(const ParameterSet& parameters, const std::vector<StatisticUpdate>& updates, double momentum) {

@@ -6,6 +6,7 @@
 
 #include "backbones/convolution.h"
 #include "backbones/kernels/norm_relu_pool.h"
+#include "backbones/kernels/stem.h"
 #include "backbones/parameter_set.h"
 
 namespace fewatoms {
@@ -44,6 +45,15 @@ struct Activations {
   std::vector<StatisticUpdate> updates;  // empty unless the network keeps running statistics and used batch ones
 };
 
+/// What enters a block, with what can be computed from it once while the block's parameters change from step to step.
+struct BlockInput {
+  Tensor x;         // [N, C, H, W]
+  StemImages stem;  // of images, for the first block
+  AtomMaps maps;    // for a decomposed convolution of which only the atoms change
+  BlockInput() = default;
+  BlockInput(Tensor input) : x(std::move(input)) {}  // nothing computed
+};
+
 /// A network as a pure function of named parameters, cut into blocks, so that what adaptation cannot change is computed
 /// once: blocks before the first adapted parameter.
 class Backbone {
@@ -54,8 +64,14 @@ class Backbone {
   virtual int64_t features() const = 0;  // numbers per image after the last block
   /// Indices of the parameters that block `block` reads.
   virtual std::vector<size_t> block_parameters(int block) const = 0;
-  /// Blocks first..last-1 on x. x is [N, channels, size, size] for block 0.
-  virtual Activations forward(const Tensor& x, const ParameterSet& parameters, int first, int last, NormMode norm) const = 0;
+  /// x as the input of `block`, when that is run many times and only the parameters `adapted` change in between. In the graph
+  /// of `parameters` where gradient mode is on.
+  virtual BlockInput prepare(const Tensor& x, const ParameterSet&, int /*block*/, const std::vector<size_t>& /*adapted*/) const {
+    return x;
+  }
+  /// Blocks first..last-1 on the input of block `first`: [N, channels, size, size] for block 0.
+  virtual Activations forward(const BlockInput& input, const ParameterSet& parameters, int first, int last,
+                              NormMode norm) const = 0;
 
   /// All blocks.
   Activations forward(const Tensor& images, const ParameterSet& parameters, NormMode norm) const {
@@ -81,9 +97,17 @@ class Norm {
   Norm(const std::string& name, int channels, const NetworkOptions& options, ParameterSet& parameters);
   /// Norm, non-linearity and 2x2 pooling of x [N, C, H, W]. Adds what it found to `updates`.
   Tensor relu_pool(const Tensor& x, const ParameterSet& parameters, NormMode mode, std::vector<StatisticUpdate>& updates) const;
+  /// The same of the convolution of images with a kernel [C, in, 3, 3].
+  Tensor relu_pool(const StemImages& images, const Tensor& kernel, const ParameterSet& parameters, NormMode mode,
+                   std::vector<StatisticUpdate>& updates) const;
   std::vector<size_t> parameters() const { return {scale_, shift_}; }
 
  private:
+  /// Calls f(given statistics, own statistics), either of which may be null, and records the own ones of `count` pixels.
+  template <class F>
+  Tensor with_statistics(const ParameterSet& parameters, NormMode mode, double count, std::vector<StatisticUpdate>& updates,
+                         F&& f) const;
+
   size_t scale_, shift_, mean_ = 0, variance_ = 0;
   bool running_;
   std::string kernels_;

@@ -9,7 +9,8 @@ constexpr int kBlocks = 4;
 
 class Conv4 final : public Backbone {
  public:
-  Conv4(const NetworkOptions& options, uint64_t seed, ParameterSet& parameters) : mean_pool_(options.pool == "mean") {
+  Conv4(const NetworkOptions& options, uint64_t seed, ParameterSet& parameters)
+      : width_(options.width), kernels_(options.kernels), mean_pool_(options.pool == "mean") {
     std::vector<ConvLayer> layers;
     for (int block = 0; block < kBlocks; ++block)
       layers.push_back({.name = "block" + std::to_string(block + 1) + ".conv",
@@ -33,10 +34,28 @@ class Conv4 final : public Backbone {
     return indices;
   }
 
-  Activations forward(const Tensor& x, const ParameterSet& parameters, int first, int last, NormMode norm) const override {
-    Activations result{x, {}};
+  BlockInput prepare(const Tensor& x, const ParameterSet& parameters, int block,
+                     const std::vector<size_t>& adapted) const override {
+    BlockInput input(x);
+    if (block == 0 && fits_stem(x))
+      input.stem = stem_images(x);
+    else if (block < kBlocks && kernels_ != "reference")
+      input.maps = convolutions_[block]->prepare(x, parameters, adapted);
+    return input;
+  }
+
+  Activations forward(const BlockInput& input, const ParameterSet& parameters, int first, int last,
+                      NormMode norm) const override {
+    Activations result{input.x, {}};
     for (int block = first; block < last; ++block) {
-      result.x = convolutions_[block]->forward(result.x, parameters);
+      const Convolution& convolution = *convolutions_[block];
+      if (block == 0 && fits_stem(input.x)) {
+        const StemImages images = input.stem.defined() ? input.stem : stem_images(input.x);
+        result.x = norms_[0].relu_pool(images, convolution.kernel(parameters), parameters, norm, result.updates);
+        continue;
+      }
+      const bool prepared = block == first && input.maps.defined();
+      result.x = prepared ? convolution.forward(input.maps, parameters) : convolution.forward(result.x, parameters);
       result.x = norms_[block].relu_pool(result.x, parameters, norm, result.updates);
     }
     if (first < kBlocks && last == kBlocks)
@@ -45,8 +64,12 @@ class Conv4 final : public Backbone {
   }
 
  private:
+  bool fits_stem(const Tensor& images) const { return kernels_ == "fused" && stem_fits(images, width_); }
+
   std::vector<std::unique_ptr<Convolution>> convolutions_;
   std::vector<Norm> norms_;
+  int width_;
+  std::string kernels_;
   int64_t features_ = 0;
   bool mean_pool_;
 };

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "backbones/kernels/atom_maps.h"
 #include "backbones/parameter_set.h"
 
 namespace fewatoms {
@@ -37,6 +39,14 @@ class Convolution {
   virtual ~Convolution() = default;
   /// x [N, in, H, W] -> [N, out, H', W'].
   virtual Tensor forward(const Tensor& x, const ParameterSet& parameters) const = 0;
+  /// The kernel [out, in, k, k] that forward convolves with.
+  virtual Tensor kernel(const ParameterSet& parameters) const = 0;
+  /// What can be computed from x once, while only the parameters `adapted` change: undefined if nothing.
+  virtual AtomMaps prepare(const Tensor&, const ParameterSet&, const std::vector<size_t>& /*adapted*/) const { return {}; }
+  /// forward(x) from what prepare(x) made.
+  virtual Tensor forward(const AtomMaps&, const ParameterSet&) const {
+    throw std::logic_error("this convolution prepares nothing");
+  }
   /// Indices of every parameter it reads.
   virtual std::vector<size_t> parameters() const = 0;
 };

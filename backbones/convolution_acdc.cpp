@@ -18,15 +18,30 @@ class AcdcConvolution final : public Convolution {
       : layer_(layer), coefficients_(coefficients), atoms_(atoms), two_stage_(two_stage) {}
 
   Tensor forward(const Tensor& x, const ParameterSet& parameters) const override {
-    // A narrower layer reads the leading slice of the shared tensor.
-    const Tensor coefficients = parameters.tensor(coefficients_).narrow(0, 0, layer_.out).narrow(1, 0, layer_.in);
-    const Tensor& atoms = parameters.tensor(atoms_);
-    if (two_stage_) return two_stage_convolution(x, coefficients, atoms, layer_.stride, layer_.padding);
-    return conv2d(x, compose_kernel(coefficients, atoms), layer_.stride, layer_.padding);
+    if (two_stage_)
+      return two_stage_convolution(x, coefficients(parameters), parameters.tensor(atoms_), layer_.stride, layer_.padding);
+    return conv2d(x, kernel(parameters), layer_.stride, layer_.padding);
+  }
+  Tensor kernel(const ParameterSet& parameters) const override {
+    return compose_kernel(coefficients(parameters), parameters.tensor(atoms_));
+  }
+  AtomMaps prepare(const Tensor& x, const ParameterSet& parameters, const std::vector<size_t>& adapted) const override {
+    const auto adapts = [&](size_t index) { return std::find(adapted.begin(), adapted.end(), index) != adapted.end(); };
+    const bool fits = layer_.kernel == 3 && layer_.stride == 1 && layer_.padding == 1;
+    if (!fits || two_stage_ || adapts(coefficients_) || !adapts(atoms_)) return {};
+    return make_atom_maps(x, coefficients(parameters));
+  }
+  Tensor forward(const AtomMaps& maps, const ParameterSet& parameters) const override {
+    return apply_atoms(maps, parameters.tensor(atoms_));
   }
   std::vector<size_t> parameters() const override { return {coefficients_, atoms_}; }
 
  private:
+  /// A narrower layer reads the leading slice of the shared tensor.
+  Tensor coefficients(const ParameterSet& parameters) const {
+    return parameters.tensor(coefficients_).narrow(0, 0, layer_.out).narrow(1, 0, layer_.in);
+  }
+
   ConvLayer layer_;
   size_t coefficients_;
   size_t atoms_;

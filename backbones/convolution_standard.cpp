@@ -13,6 +13,7 @@ class PlainConvolution final : public Convolution {
   Tensor forward(const Tensor& x, const ParameterSet& parameters) const override {
     return conv2d(x, parameters.tensor(kernel_), layer_.stride, layer_.padding);
   }
+  Tensor kernel(const ParameterSet& parameters) const override { return parameters.tensor(kernel_); }
   std::vector<size_t> parameters() const override { return {kernel_}; }
 
  private:

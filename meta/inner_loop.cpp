@@ -21,7 +21,7 @@ Tensor shifted(const Tensor& images, std::initializer_list<uint64_t> key) {
 }
 
 /// The rest of the network on activations x of a prepared task.
-Tensor features(const Learner& learner, const ParameterSet& parameters, const PreparedTask& task, const Tensor& x,
+Tensor features(const Learner& learner, const ParameterSet& parameters, const PreparedTask& task, const BlockInput& x,
                 std::vector<StatisticUpdate>* updates = nullptr) {
   const Backbone& backbone = learner.backbone();
   Activations result = backbone.forward(x, parameters, task.next_block, backbone.blocks(), task.norm);
@@ -62,12 +62,16 @@ PreparedTask prepare(const Learner& learner, const ParameterSet& parameters, con
     prepared.query_updates = std::move(both.updates);
     return prepared;
   }
-  prepared.support = fixed(task.support).x;
+  // What the inner loop passes through the network again and again.
+  const auto again = [&](const Tensor& images) {
+    return learner.backbone().prepare(fixed(images).x, parameters, prepared.next_block, learner.adapted());
+  };
+  prepared.support = again(task.support);
   Activations query = fixed(task.query);
   prepared.query = query.x;
   prepared.query_updates = std::move(query.updates);
   if (learner.head() == HeadKind::kPrototype && !learner.adapted().empty() && task.support.size(0) == task.ways)
-    prepared.views = fixed(at::cat({shifted(task.support, {task.index, 1}), shifted(task.support, {task.index, 2})})).x;
+    prepared.views = again(at::cat({shifted(task.support, {task.index, 1}), shifted(task.support, {task.index, 2})}));
   return prepared;
 }
 
@@ -75,7 +79,7 @@ Tensor inner_loss(const Learner& learner, const ParameterSet& parameters, const 
   if (learner.head() == HeadKind::kLinear)
     return at::cross_entropy_loss(learner.linear_logits(features(learner, parameters, task, task.support), parameters),
                                   task.support_labels);
-  if (!task.views.defined())
+  if (!task.views.x.defined())
     return at::cross_entropy_loss(
         leave_one_out_logits(features(learner, parameters, task, task.support), task.support_labels, task.ways),
         task.support_labels);

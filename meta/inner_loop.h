@@ -11,11 +11,11 @@ struct PreparedTask {
   int ways = 0;
   NormMode norm = NormMode::kBatch;
   int next_block = 0;     // the blocks before it have run
-  Tensor support;         // activations before the first adapted block, or features
+  BlockInput support;     // of the first adapted block, or features
   Tensor support_labels;  // [ways*shots]
-  Tensor query;           // the same for the query images
+  BlockInput query;       // the same for the query images
   Tensor query_labels;
-  Tensor views;           // 2*ways support images shifted at random, for prototypes from one shot: see inner_loss
+  BlockInput views;       // 2*ways support images shifted at random, for prototypes from one shot: see inner_loss
   std::vector<StatisticUpdate> query_updates;  // what the query images' pass through the fixed blocks found
 };
 

@@ -2,7 +2,7 @@
 
 #include <torch/autograd.h>
 
-#include "backbones/kernels/norm_relu_pool_loops.h"
+#include "backbones/kernels/loops.h"
 
 namespace fewatoms {
 namespace {
@@ -38,7 +38,7 @@ struct ScatterAffine : Function<ScatterAffine> {
                         const Tensor& index) {
     Tensor out = empty_images(x.sizes(), x);
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "scatter_affine", [&] {
-      loops::scatter_affine(shape_of(x), x.data_ptr<scalar_t>(), v.data_ptr<scalar_t>(), index.data_ptr<uint8_t>(),
+      loops::loops<scalar_t>().scatter_affine(shape_of(x), x.data_ptr<scalar_t>(), v.data_ptr<scalar_t>(), index.data_ptr<uint8_t>(),
                             a.data_ptr<scalar_t>(), b.data_ptr<scalar_t>(), out.data_ptr<scalar_t>());
     });
     ctx->save_for_backward({x, b, index});
@@ -52,7 +52,7 @@ struct ScatterAffine : Function<ScatterAffine> {
     Tensor dv = empty_images(index.sizes(), x), dx = empty_images(x.sizes(), x);
     Tensor da = empty_sums(x.size(1)), db = empty_sums(x.size(1));
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "scatter_affine_backward", [&] {
-      loops::scatter_affine_backward(shape_of(x), u.data_ptr<scalar_t>(), x.data_ptr<scalar_t>(), index.data_ptr<uint8_t>(),
+      loops::loops<scalar_t>().scatter_affine_backward(shape_of(x), u.data_ptr<scalar_t>(), x.data_ptr<scalar_t>(), index.data_ptr<uint8_t>(),
                                      b.data_ptr<scalar_t>(), dv.data_ptr<scalar_t>(), da.data_ptr<double>(),
                                      db.data_ptr<double>(), dx.data_ptr<scalar_t>());
     });
@@ -68,7 +68,7 @@ struct StatsAndGather : Function<StatsAndGather> {
     Tensor pooled = empty_images(half, x), index = empty_images(half, x, at::kByte);
     Tensor sum = empty_sums(c), square_sum = empty_sums(c);
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "stats_and_gather", [&] {
-      loops::stats_and_gather(shape_of(x), x.data_ptr<scalar_t>(), sign.data_ptr<scalar_t>(), sum.data_ptr<double>(),
+      loops::loops<scalar_t>().stats_and_gather(shape_of(x), x.data_ptr<scalar_t>(), sign.data_ptr<scalar_t>(), sum.data_ptr<double>(),
                               square_sum.data_ptr<double>(), pooled.data_ptr<scalar_t>(), index.data_ptr<uint8_t>());
     });
     const double count = static_cast<double>(x.numel() / c);
@@ -96,7 +96,7 @@ struct AffineReluBackward : Function<AffineReluBackward> {
     const int64_t c = p.size(1), rows = p.numel() / c;
     Tensor gp = empty_images(p.sizes(), p), gs = empty_sums(c), gt = empty_sums(c);
     AT_DISPATCH_FLOATING_TYPES(p.scalar_type(), "affine_relu_backward", [&] {
-      loops::affine_relu_backward(rows, c, g.data_ptr<scalar_t>(), p.data_ptr<scalar_t>(), y.data_ptr<scalar_t>(),
+      loops::loops<scalar_t>().affine_relu_backward(rows, c, g.data_ptr<scalar_t>(), p.data_ptr<scalar_t>(), y.data_ptr<scalar_t>(),
                                   s.data_ptr<scalar_t>(), gp.data_ptr<scalar_t>(), gs.data_ptr<double>(),
                                   gt.data_ptr<double>());
     });
@@ -112,7 +112,7 @@ struct AffineReluBackward : Function<AffineReluBackward> {
     const Tensor us = defined_or_zeros(grads[1], s.sizes(), p).contiguous(), ut = defined_or_zeros(grads[2], s.sizes(), p).contiguous();
     Tensor dg = empty_images(p.sizes(), p), dp = empty_images(p.sizes(), p), ds = empty_sums(c);
     AT_DISPATCH_FLOATING_TYPES(p.scalar_type(), "affine_relu_double_backward", [&] {
-      loops::affine_relu_double_backward(rows, c, up.data_ptr<scalar_t>(), us.data_ptr<scalar_t>(), ut.data_ptr<scalar_t>(),
+      loops::loops<scalar_t>().affine_relu_double_backward(rows, c, up.data_ptr<scalar_t>(), us.data_ptr<scalar_t>(), ut.data_ptr<scalar_t>(),
                                          g.data_ptr<scalar_t>(), p.data_ptr<scalar_t>(), y.data_ptr<scalar_t>(),
                                          s.data_ptr<scalar_t>(), dg.data_ptr<scalar_t>(), dp.data_ptr<scalar_t>(),
                                          ds.data_ptr<double>());
@@ -127,7 +127,7 @@ struct AffineRelu : Function<AffineRelu> {
     Tensor y = empty_images(p.sizes(), p);
     const int64_t c = p.size(1);
     AT_DISPATCH_FLOATING_TYPES(p.scalar_type(), "affine_relu", [&] {
-      loops::affine_relu(p.numel() / c, c, p.data_ptr<scalar_t>(), s.data_ptr<scalar_t>(), t.data_ptr<scalar_t>(),
+      loops::loops<scalar_t>().affine_relu(p.numel() / c, c, p.data_ptr<scalar_t>(), s.data_ptr<scalar_t>(), t.data_ptr<scalar_t>(),
                          y.data_ptr<scalar_t>());
     });
     ctx->save_for_backward({p, s, y});
@@ -159,17 +159,22 @@ Tensor normalise(const Tensor& x, const Tensor& scale, const Tensor& shift, cons
 
 }  // namespace
 
+Tensor signs(const Tensor& scale) { return at::where(scale.detach() < 0, -1.0, 1.0).to(scale.scalar_type()); }
+
+Tensor scaled_relu(const Tensor& p, const Tensor& scale, const Tensor& shift, const Tensor& mean, const Tensor& variance) {
+  const Tensor s = scale * (variance + kNormEpsilon).rsqrt();
+  return AffineRelu::apply(p, s, shift - s * mean);
+}
+
 Tensor norm_relu_pool(const Tensor& x, const Tensor& scale, const Tensor& shift, const NormStatistics* given,
                       NormStatistics* own) {
   require_shapes(x, scale, shift);
-  const Tensor sign = at::where(scale.detach() < 0, -1.0, 1.0).to(x.scalar_type());
-  const auto outputs = StatsAndGather::apply(image_layout(x), sign);
+  const auto outputs = StatsAndGather::apply(image_layout(x), signs(scale));
   // The pooling loop may pass over a NaN, the mean of its channel does not: 0 * mean is 0 or NaN.
   const Tensor mean = given ? given->mean + 0 * outputs[0].detach() : outputs[0];
   const Tensor variance = given ? given->variance : outputs[1];
   if (own) *own = {mean.detach(), variance.detach()};
-  const Tensor s = scale * (variance + kNormEpsilon).rsqrt();
-  return AffineRelu::apply(outputs[2], s, shift - s * mean);
+  return scaled_relu(outputs[2], scale, shift, mean, variance);
 }
 
 Tensor norm_relu_pool_reference(const Tensor& x, const Tensor& scale, const Tensor& shift, const NormStatistics* given,

@@ -24,6 +24,13 @@ constexpr double kNormEpsilon = 1e-5;
 torch::Tensor norm_relu_pool(const torch::Tensor& x, const torch::Tensor& scale, const torch::Tensor& shift,
                              const NormStatistics* given, NormStatistics* own);
 
+/// The parts of it that other kernels share. +1 or -1 by channel: whether the largest or the smallest element of a window is
+/// pooled.
+torch::Tensor signs(const torch::Tensor& scale);
+/// relu(norm(p)) of what was pooled before: p [N, C, H, W] channels last, the rest [C].
+torch::Tensor scaled_relu(const torch::Tensor& p, const torch::Tensor& scale, const torch::Tensor& shift,
+                          const torch::Tensor& mean, const torch::Tensor& variance);
+
 /// The same by LibTorch's own operations, differentiable to any order: what the fast path is tested against.
 torch::Tensor norm_relu_pool_reference(const torch::Tensor& x, const torch::Tensor& scale, const torch::Tensor& shift,
                                        const NormStatistics* given, NormStatistics* own);

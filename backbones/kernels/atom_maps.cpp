@@ -1,0 +1,160 @@
+#include "backbones/kernels/atom_maps.h"
+
+#include <torch/autograd.h>
+
+#include "backbones/kernels/conv2d.h"
+#include "backbones/kernels/loops.h"
+
+namespace fewatoms {
+namespace {
+
+using torch::Tensor;
+using torch::autograd::AutogradContext;
+using torch::autograd::Function;
+using torch::autograd::variable_list;
+
+/// Gradients by the maps, as the pairs (gradient of y, atoms) that they come from. A backward pass without a graph of its own
+/// collects them here, and Collect, whose turn comes when all have been, sums them in one sweep over the maps.
+struct Pending : torch::CustomClassHolder {
+  std::vector<Tensor> gradients;  // [n, h+2, w+2, out], the border zero
+  std::vector<Tensor> atoms;
+};
+using PendingPointer = c10::intrusive_ptr<torch::CustomClassHolder>;
+
+loops::AtomShape shape_of(const Tensor& maps) {
+  return {maps.size(0), maps.size(1) - 2, maps.size(2) - 2, maps.size(3), maps.size(4)};
+}
+
+/// y [n, out, h, w] as the loops read it: [n, h, w, out].
+Tensor pixels_first(const Tensor& y) { return y.permute({0, 2, 3, 1}).contiguous(); }
+
+Tensor padded(const Tensor& g) { return at::constant_pad_nd(pixels_first(g), {0, 0, 1, 1, 1, 1}); }
+
+Tensor sum_maps(const Tensor& like, const std::vector<Tensor>& padded_gradients, const std::vector<Tensor>& atoms) {
+  Tensor maps = at::empty(like.sizes(), like.options());
+  AT_DISPATCH_FLOATING_TYPES(maps.scalar_type(), "maps_gradient", [&] {
+    std::vector<const scalar_t*> g, psi;
+    for (const Tensor& t : padded_gradients) g.push_back(t.data_ptr<scalar_t>());
+    for (const Tensor& t : atoms) psi.push_back(t.data_ptr<scalar_t>());
+    loops::loops<scalar_t>().maps_gradient(shape_of(like), static_cast<int64_t>(g.size()), g.data(), psi.data(),
+                                           maps.data_ptr<scalar_t>());
+  });
+  return maps;
+}
+
+// The convolution is bilinear in maps and atoms: it and its two gradients are each other's derivatives.
+Tensor convolve(const Tensor& maps, const Tensor& atoms, const PendingPointer& pending);
+Tensor gradient_by_atoms(const Tensor& maps, const Tensor& g, const PendingPointer& pending);
+Tensor gradient_by_maps(const Tensor& maps, const Tensor& g, const Tensor& atoms, const PendingPointer& pending);
+
+/// The gradient by the maps: at once where it is to be differentiated again, otherwise later, with all others.
+Tensor now_or_later(const Tensor& maps, const Tensor& g, const Tensor& atoms, const PendingPointer& pending) {
+  if (at::GradMode::is_enabled()) return gradient_by_maps(maps, g, atoms, pending);
+  auto& later = static_cast<Pending&>(*pending);
+  later.gradients.push_back(padded(g));
+  later.atoms.push_back(atoms.contiguous());
+  return Tensor();
+}
+
+struct Convolve : Function<Convolve> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& maps, const Tensor& atoms, const PendingPointer& pending) {
+    const loops::AtomShape d = shape_of(maps);
+    Tensor y = at::empty({d.n, d.c, d.h, d.w}, maps.options().memory_format(at::MemoryFormat::ChannelsLast));
+    AT_DISPATCH_FLOATING_TYPES(maps.scalar_type(), "apply_atoms", [&] {
+      loops::loops<scalar_t>().apply_atoms(d, maps.data_ptr<scalar_t>(), atoms.data_ptr<scalar_t>(), y.data_ptr<scalar_t>());
+    });
+    ctx->save_for_backward({maps, atoms});
+    ctx->saved_data["pending"] = at::IValue::make_capsule(pending);
+    return y;
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list g) {
+    const auto saved = ctx->get_saved_variables();
+    const PendingPointer pending = ctx->saved_data["pending"].toCapsule();
+    return {ctx->needs_input_grad(0) ? now_or_later(saved[0], g[0], saved[1], pending) : Tensor(),
+            ctx->needs_input_grad(1) ? gradient_by_atoms(saved[0], g[0], pending) : Tensor(), Tensor()};
+  }
+};
+
+struct GradientByAtoms : Function<GradientByAtoms> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& maps, const Tensor& g, const PendingPointer& pending) {
+    const loops::AtomShape d = shape_of(maps);
+    Tensor atoms = at::empty({d.atoms, 3, 3}, at::kDouble);
+    const Tensor pixels = pixels_first(g);
+    AT_DISPATCH_FLOATING_TYPES(maps.scalar_type(), "atoms_gradient", [&] {
+      loops::loops<scalar_t>().atoms_gradient(d, maps.data_ptr<scalar_t>(), pixels.data_ptr<scalar_t>(),
+                                              atoms.data_ptr<double>());
+    });
+    ctx->save_for_backward({maps, g});
+    ctx->saved_data["pending"] = at::IValue::make_capsule(pending);
+    return atoms.to(maps.scalar_type());
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list v) {
+    const auto saved = ctx->get_saved_variables();
+    const PendingPointer pending = ctx->saved_data["pending"].toCapsule();
+    return {ctx->needs_input_grad(0) ? now_or_later(saved[0], saved[1], v[0], pending) : Tensor(),
+            ctx->needs_input_grad(1) ? convolve(saved[0], v[0], pending) : Tensor(), Tensor()};
+  }
+};
+
+/// `like` gives the shape of the maps alone.
+struct GradientByMaps : Function<GradientByMaps> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& like, const Tensor& g, const Tensor& atoms,
+                        const PendingPointer& pending) {
+    ctx->save_for_backward({g, atoms});
+    ctx->saved_data["pending"] = at::IValue::make_capsule(pending);
+    return sum_maps(like, {padded(g)}, {atoms.contiguous()});
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list u) {
+    const auto saved = ctx->get_saved_variables();
+    const PendingPointer pending = ctx->saved_data["pending"].toCapsule();
+    return {Tensor(), ctx->needs_input_grad(1) ? convolve(u[0], saved[1], pending) : Tensor(),
+            ctx->needs_input_grad(2) ? gradient_by_atoms(u[0], saved[0], pending) : Tensor(), Tensor()};
+  }
+};
+
+/// The maps as they are; backwards, the sum of what is pending.
+struct Collect : Function<Collect> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& maps, const PendingPointer& pending) {
+    ctx->set_materialize_grads(false);
+    ctx->saved_data["pending"] = at::IValue::make_capsule(pending);
+    ctx->save_for_backward({maps});
+    return maps.alias();
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list g) {
+    auto& pending = static_cast<Pending&>(*ctx->saved_data["pending"].toCapsule());
+    Tensor sum = g[0];
+    if (!pending.gradients.empty()) {
+      const Tensor more = sum_maps(ctx->get_saved_variables()[0], pending.gradients, pending.atoms);
+      sum = sum.defined() ? sum + more : more;
+      pending.gradients.clear();
+      pending.atoms.clear();
+    }
+    return {sum, Tensor()};
+  }
+};
+
+Tensor convolve(const Tensor& maps, const Tensor& atoms, const PendingPointer& pending) {
+  return Convolve::apply(maps.contiguous(), atoms.contiguous(), pending);
+}
+Tensor gradient_by_atoms(const Tensor& maps, const Tensor& g, const PendingPointer& pending) {
+  return GradientByAtoms::apply(maps.contiguous(), g, pending);
+}
+Tensor gradient_by_maps(const Tensor& maps, const Tensor& g, const Tensor& atoms, const PendingPointer& pending) {
+  return GradientByMaps::apply(maps, g, atoms, pending);
+}
+
+}  // namespace
+
+AtomMaps make_atom_maps(const Tensor& x, const Tensor& coefficients) {
+  const int64_t out = coefficients.size(0), in = coefficients.size(1), m = coefficients.size(2);
+  const Tensor mix = coefficients.permute({2, 0, 1}).reshape({m * out, in, 1, 1});
+  const Tensor mixed = conv2d(x, mix, 1, 1);  // padding 1 of a 1x1 kernel: the border of zeros
+  AtomMaps result;
+  result.pending = c10::make_intrusive<Pending>();
+  result.maps = Collect::apply(mixed.permute({0, 2, 3, 1}).unflatten(3, {m, out}), result.pending);
+  return result;
+}
+
+Tensor apply_atoms(const AtomMaps& maps, const Tensor& atoms) { return convolve(maps.maps, atoms, maps.pending); }
+
+}  // namespace fewatoms

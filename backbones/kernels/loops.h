@@ -1,0 +1,93 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+// The inner loops of the kernels on plain memory. They are compiled once per instruction set (loops_level.cpp) and chosen
+// at run time. Images are [n, h, w, c], channels innermost; pooled maps are [n, h/2, w/2, c] (rounded down). Sums over
+// pixels leave as double, so that they do not depend on the image's size.
+
+namespace fewatoms::loops {
+
+struct Shape {
+  int64_t n, h, w, c;
+};
+
+/// The stem: 3x3 convolution of images that have few channels. `padded` images are [n, h+2, w+2, in], zeros around.
+struct StemShape {
+  int64_t n, h, w, in, out;
+  int64_t taps() const { return 9 * in; }
+};
+
+/// Atoms on maps: y [n, h, w, c] from maps [n, h+2, w+2, atoms, c] whose border is zero.
+struct AtomShape {
+  int64_t n, h, w, atoms, c;
+};
+
+constexpr int64_t kStemChannels = 16;  // the widest register's
+constexpr int64_t kAtomPixels = 9;  // 3x3
+
+/// One instruction set's loops on float or double.
+template <class T>
+struct Loops {
+  // ---- Norm, ReLU, pool (norm_relu_pool.cpp).
+
+  /// sum[c] and square_sum[c] over n*h*w, and of every 2x2 window the largest of sign[c] * x: its value in `pooled` and its
+  /// position 0..3 (row-major in the window) in `index`. sign is +1 or -1.
+  void (*stats_and_gather)(Shape, const T* x, const T* sign, double* sum, double* square_sum, T* pooled, uint8_t* index);
+  /// out = a[c] + b[c] * x, plus v at the position that `index` names in each window.
+  void (*scatter_affine)(Shape, const T* x, const T* v, const uint8_t* index, const T* a, const T* b, T* out);
+  /// The backward pass of scatter_affine for the gradient u of its output: dv = u at the windows' positions,
+  /// da[c] = sum u, db[c] = sum u * x, dx = b[c] * u.
+  void (*scatter_affine_backward)(Shape, const T* u, const T* x, const uint8_t* index, const T* b, T* dv, double* da,
+                                  double* db, T* dx);
+  /// y = max(0, s[c] * p + t[c]) on [rows, c]. NaN stays NaN.
+  void (*affine_relu)(int64_t rows, int64_t c, const T* p, const T* s, const T* t, T* y);
+  /// For the gradient g of y, where y > 0: gp = s[c] * g, gs[c] = sum g * p, gt[c] = sum g; zero elsewhere.
+  void (*affine_relu_backward)(int64_t rows, int64_t c, const T* g, const T* p, const T* y, const T* s, T* gp, double* gs,
+                               double* gt);
+  /// The backward pass of affine_relu_backward for the gradients up of gp, us[c] of gs, ut[c] of gt; where y > 0:
+  /// dg = s * up + us * p + ut, dp = us * g, ds[c] = sum up * g; zero elsewhere.
+  void (*affine_relu_double_backward)(int64_t rows, int64_t c, const T* up, const T* us, const T* ut, const T* g, const T* p,
+                                      const T* y, const T* s, T* dg, T* dp, double* ds);
+
+  // ---- Stem (stem.cpp), in = 1 or 3. Kernels are [taps, out]: row, column and input channel of the tap, output channel
+  // innermost; `out` is a multiple of kStemChannels.
+
+  /// For one row of a padded image, w positions of a patch's row of 3*in numbers: their sums [3*in], and the products
+  /// [delta][3*in][3*in] of this row's with those of the row `delta` below, delta < deltas <= 3, summed over positions.
+  /// Reads up to kStemChannels numbers beyond the row.
+  void (*patch_row_products)(int64_t w, int64_t in, int64_t deltas, const T* row, int64_t row_stride, double* sums,
+                             double* products);
+  /// Of every 2x2 window of the convolution the largest of sign[out] * z, and its position, as stats_and_gather.
+  void (*stem_extremes)(StemShape, const T* padded, const T* kernel, const T* sign, T* pooled, uint8_t* index);
+  /// The convolution at the positions that `index` names.
+  void (*stem_at)(StemShape, const T* padded, const T* kernel, const uint8_t* index, T* pooled);
+  /// Its gradient by the kernel [taps, out] from the gradient g of `pooled`.
+  void (*stem_kernel_gradient)(StemShape, const T* padded, const uint8_t* index, const T* g, double* kernel);
+
+  // ---- Atoms on maps (atom_maps.cpp). psi [atoms, 3, 3].
+
+  /// y[p] = sum over m and taps t of psi[m, t] * maps[p + t, m].
+  void (*apply_atoms)(AtomShape, const T* maps, const T* psi, T* y);
+  /// psi[m, t] = sum over p and channels of g[p] * maps[p + t, m].
+  void (*atoms_gradient)(AtomShape, const T* maps, const T* g, double* psi);
+  /// maps[p, m] = sum over pairs (g, psi) and t of psi[m, t] * g[p - t], its border zero. Each g is padded by one pixel
+  /// of zeros: [n, h+2, w+2, c].
+  void (*maps_gradient)(AtomShape, int64_t pairs, const T* const* padded_g, const T* const* psi, T* maps);
+};
+
+/// The best loops that the processor can run; FEWATOMS_CPU_LEVEL=baseline|avx2|avx512 in the environment, read at the first
+/// call, asks for less. Throws std::runtime_error on another name or on one that the processor lacks.
+template <class T>
+const Loops<T>& loops();
+
+/// The names of the levels that this processor can run, least first.
+std::vector<std::string> available_levels();
+/// The level in use.
+std::string level();
+/// Changes the level in use (for tests and measurements; not while loops run). Throws as above.
+void set_level(const std::string& name);
+
+}  // namespace fewatoms::loops
