@@ -13,6 +13,13 @@ FEWATOMS_BODY void for_pixel_blocks(const AtomShape& d, int64_t image, int64_t y
   for (; x < d.w; ++x) f(image, y, x, Number<1>{});
 }
 
+/// Asks for numbers of kPixels pixels that the next row will need: steps this long escape the processor's own prefetching.
+template <int kPixels, class T>
+FEWATOMS_BODY void prefetch_pixels(const T* from, int64_t pixel) {
+#pragma GCC unroll 8
+  for (int k = 0; k < kPixels; ++k) __builtin_prefetch(from + k * pixel);
+}
+
 template <class T>
 void apply_atoms(AtomShape d, const T* maps, const T* psi, T* y_out) {
   const int64_t pixel = d.atoms * d.c, row = (d.w + 2) * pixel;
@@ -27,6 +34,7 @@ void apply_atoms(AtomShape d, const T* maps, const T* psi, T* y_out) {
         for (int ty = 0; ty < 3; ++ty) {
           const T* from = corner + ty * row + m * d.c + i;
           const T* atom = psi + (m * 3 + ty) * 3;
+          if (ty == 2) prefetch_pixels<kPixels>(from + row, pixel);
           V<T> v[kPixels + 2];
 #pragma GCC unroll 8
           for (int k = 0; k < kPixels + 2; ++k) v[k] = load<kFull>(from + k * pixel, count);
@@ -63,6 +71,7 @@ void atoms_gradient(AtomShape d, const T* maps, const T* g, double* psi) {
         for (int ty = 0; ty < 3; ++ty) {
           const T* from = corner + ty * row + m * d.c + i;
           V<T>* sum = sums + (m * 3 + ty) * 3;
+          if (ty == 2) prefetch_pixels<kPixels>(from + row, pixel);
           V<T> v[kPixels + 2];
 #pragma GCC unroll 8
           for (int k = 0; k < kPixels + 2; ++k) v[k] = load<kFull>(from + k * pixel, count);
@@ -97,8 +106,9 @@ void maps_gradient(AtomShape d, int64_t pairs, const T* const* padded_g, const T
     T* to = maps + (image * (d.h + 2) + y + 1) * row + (x + 1) * pixel;
     for_registers<T>(d.c, [&](int64_t i, int64_t count, auto full) {
       constexpr bool kFull = decltype(full)::value;
-      for (int64_t m = 0; m < d.atoms; ++m) {
-        V<T> acc[kPixels] = {};
+      const auto sum = [&](int64_t m, auto atoms) {
+        constexpr int kAtoms = decltype(atoms)::value;
+        V<T> acc[kAtoms][kPixels] = {};
         for (int64_t pair = 0; pair < pairs; ++pair)
           for (int ty = 0; ty < 3; ++ty) {
             const T* from = padded_g[pair] + corner + ty * g_row + i;
@@ -108,12 +118,20 @@ void maps_gradient(AtomShape d, int64_t pairs, const T* const* padded_g, const T
             for (int k = 0; k < kPixels + 2; ++k) v[k] = load<kFull>(from + k * d.c, count);
 #pragma GCC unroll 3
             for (int tx = 0; tx < 3; ++tx)
+#pragma GCC unroll 3
+              for (int a = 0; a < kAtoms; ++a)
 #pragma GCC unroll 8
-              for (int k = 0; k < kPixels; ++k) acc[k] += atom[2 - tx] * v[k + tx];
+                for (int k = 0; k < kPixels; ++k) acc[a][k] += atom[a * kAtomPixels + 2 - tx] * v[k + tx];
           }
+#pragma GCC unroll 3
+        for (int a = 0; a < kAtoms; ++a)
 #pragma GCC unroll 8
-        for (int k = 0; k < kPixels; ++k) store<kFull>(to + k * pixel + m * d.c + i, acc[k], count);
-      }
+          for (int k = 0; k < kPixels; ++k) store<kFull>(to + k * pixel + (m + a) * d.c + i, acc[a][k], count);
+      };
+      constexpr int kAtOnce = kManyRegisters ? 3 : 2;
+      int64_t m = 0;
+      for (; m + kAtOnce <= d.atoms; m += kAtOnce) sum(m, Number<kAtOnce>{});
+      for (; m < d.atoms; ++m) sum(m, Number<1>{});
     });
   };
   for (int64_t image = 0; image < d.n; ++image) {

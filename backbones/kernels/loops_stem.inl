@@ -3,29 +3,41 @@
 namespace fewatoms::loops {
 namespace {
 
+/// Calls f(number of input channels as a type).
+template <class F>
+FEWATOMS_BODY void with_channels(int64_t in, F&& f) {
+  if (in == 1)
+    f(Number<1>{});
+  else
+    f(Number<3>{});
+}
+
 template <class T>
 void patch_row_products(int64_t w, int64_t in, int64_t deltas, const T* row, int64_t row_stride, double* sums,
                         double* products) {
-  const int64_t features = 3 * in;  // of one row of a patch; they lie side by side
-  for (int64_t i = 0; i < 3 * features * features; ++i) products[i] = 0;
-  for (int64_t i = 0; i < features; ++i) sums[i] = 0;
-  for (int64_t j = 0; j < features; j += kLanes<T>) {
-    const int64_t count = features - j < kLanes<T> ? features - j : kLanes<T>;  // lanes beyond hold other pixels, not used
-    V<T> sum{};
-    for (int64_t x = 0; x < w; ++x) sum += load<true>(row + x * in + j, 0);
-    add_to<false, T>(sums + j, sum, count);
-    for (int64_t delta = 0; delta < deltas; ++delta) {
-      const T* other = row + delta * row_stride + j;
-      for (int64_t first = 0; first < features; first += 3) {
-        V<T> acc[3] = {};
+  with_channels(in, [&](auto number) {
+    constexpr int kIn = decltype(number)::value, kFeatures = 3 * kIn;  // of one row of a patch; they lie side by side
+    for (int i = 0; i < 3 * kFeatures * kFeatures; ++i) products[i] = 0;
+    for (int i = 0; i < kFeatures; ++i) sums[i] = 0;
+    for (int j = 0; j < kFeatures; j += kLanes<T>) {
+      const int64_t count = kFeatures - j < kLanes<T> ? kFeatures - j : kLanes<T>;  // lanes beyond hold other pixels
+      V<T> sum{};
+      for (int64_t x = 0; x < w; ++x) sum += load<true>(row + x * kIn + j, 0);
+      add_to<false, T>(sums + j, sum, count);
+      for (int64_t delta = 0; delta < deltas; ++delta) {
+        const T* other = row + delta * row_stride + j;
+        V<T> acc[kFeatures] = {};
         for (int64_t x = 0; x < w; ++x) {
-          const V<T> v = load<true>(other + x * in, 0);
-          for (int k = 0; k < 3; ++k) acc[k] += row[x * in + first + k] * v;
+          const V<T> v = load<true>(other + x * kIn, 0);
+#pragma GCC unroll 9
+          for (int k = 0; k < kFeatures; ++k) acc[k] += row[x * kIn + k] * v;
         }
-        for (int k = 0; k < 3; ++k) add_to<false, T>(products + (delta * features + first + k) * features + j, acc[k], count);
+#pragma GCC unroll 9
+        for (int k = 0; k < kFeatures; ++k)
+          add_to<false, T>(products + (delta * kFeatures + k) * kFeatures + j, acc[k], count);
       }
     }
-  }
+  });
 }
 
 /// The four values of the convolution in each of kWindows neighbouring windows, for kRegisters registers of channels.
@@ -90,15 +102,6 @@ FEWATOMS_BODY void convolve_stem(const StemShape& d, const T* padded, const T* k
   });
 }
 
-/// Calls f(number of input channels as a type).
-template <class F>
-FEWATOMS_BODY void with_channels(int64_t in, F&& f) {
-  if (in == 1)
-    f(Number<1>{});
-  else
-    f(Number<3>{});
-}
-
 template <class T>
 void stem_extremes(StemShape d, const T* padded, const T* kernel, const T* sign, T* pooled, uint8_t* index) {
   with_channels(d.in, [&](auto in) {
@@ -140,9 +143,10 @@ void stem_kernel_gradient(StemShape d, const T* padded, const uint8_t* index, co
             const int64_t place = (row * half_w + k) * d.out + i;
             const V<T> value = load<true>(g + place, 0), zero{};
             const Mask<T> at = load_index<true, T>(index + place, 0);
+            __builtin_prefetch(g + place + half_w * d.out);  // the next row's; steps of a pixel escape the processor's own
             const T* corner = line + ky0 * stride + 2 * k * kIn;
-#pragma GCC unroll 4
-            for (int j = 0; j < 4; ++j) {
+#pragma GCC unroll 1
+            for (int j = 0; j < 4; ++j) {  // unrolled, the many pixels would be kept in registers that there are not
               const V<T> here = at == j ? value : zero;
               const T* x = corner + (j / 2) * stride + (j % 2) * kIn;
 #pragma GCC unroll 27

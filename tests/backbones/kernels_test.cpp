@@ -4,8 +4,11 @@
 #include <limits>
 
 #include "backbones/convolution.h"
+#include "backbones/kernels/atom_maps.h"
 #include "backbones/kernels/conv2d.h"
+#include "backbones/kernels/loops.h"
 #include "backbones/kernels/norm_relu_pool.h"
+#include "backbones/kernels/stem.h"
 #include "tests/testing.h"
 
 namespace fewatoms {
@@ -206,6 +209,223 @@ TEST(NormSoftplusPool, IsTheSmoothTwin) {
   const auto v = norm_inputs({2, 3, 6, 6});
   const Tensor expected = at::avg_pool2d(at::softplus(at::batch_norm(v[0], v[1], v[2], {}, {}, true, 0.1, kNormEpsilon, false)), {2, 2});
   EXPECT_LT((norm_softplus_pool(v[0], v[1], v[2], nullptr, nullptr) - expected).abs().max().item<double>(), 1e-12);
+}
+
+// ---- The stem in one pass.
+
+struct StemCase {
+  int64_t n, in, h, w, out;
+};
+const StemCase kStems[] = {{2, 3, 8, 8, 16}, {3, 1, 7, 9, 32}, {1, 3, 5, 4, 48}, {2, 3, 21, 10, 16}, {1, 1, 2, 3, 16}};
+
+std::vector<Tensor> stem_inputs(const StemCase& s) {
+  return {numbers({s.out, s.in, 3, 3}, "kernel"), numbers({s.out}, "scale"), 0.5 * numbers({s.out}, "shift")};
+}
+Tensor stem_pixels(const StemCase& s) { return numbers({s.n, s.in, s.h, s.w}, "images") + 0.7; }
+std::string name_of(const StemCase& s) {
+  return std::to_string(s.n) + "x" + std::to_string(s.in) + "x" + std::to_string(s.h) + "x" + std::to_string(s.w) + " to " +
+         std::to_string(s.out);
+}
+
+TEST(Stem, ValueAndTwoDerivativesEqualThoseOfConvolutionThenNormAndPool) {
+  for (const StemCase& s : kStems) {
+    const Tensor images = stem_pixels(s);
+    ASSERT_TRUE(stem_fits(images, s.out));
+    const NormStatistics fixed{numbers({s.out}, "mean"), numbers({s.out}, "variance").abs() + 0.1};
+    for (const NormStatistics* given : {static_cast<const NormStatistics*>(nullptr), &fixed})
+      expect_same_derivatives(
+          [&](const std::vector<Tensor>& v) { return stem_norm_relu_pool(stem_images(images), v[0], v[1], v[2], given, nullptr); },
+          [&](const std::vector<Tensor>& v) {
+            return norm_relu_pool_reference(at::conv2d(images, v[0], {}, 1, 1), v[1], v[2], given, nullptr);
+          },
+          stem_inputs(s), name_of(s) + (given ? ", given statistics" : ""));
+  }
+}
+
+TEST(Stem, MomentsAreThoseOfThePatches) {
+  for (const StemCase& s : kStems) {
+    const Tensor images = stem_pixels(s);
+    const StemImages stem = stem_images(images);
+    // unfold's features are [in, row, column], ours [row, column, in].
+    const Tensor patches = at::im2col(images, {3, 3}, {1, 1}, {1, 1}, {1, 1}).view({s.n, s.in, 9, -1}).permute({2, 1, 0, 3}).reshape({9 * s.in, -1});
+    const Tensor mean = patches.mean(1), centred = patches - mean.unsqueeze(1);
+    EXPECT_LT((stem.mean - mean).abs().max().item<double>(), 1e-12) << name_of(s);
+    EXPECT_LT((stem.covariance - at::mm(centred, centred.t()) / patches.size(1)).abs().max().item<double>(), 1e-11) << name_of(s);
+    EXPECT_EQ(stem.pixels(), static_cast<double>(patches.size(1)));
+  }
+}
+
+TEST(Stem, OwnStatisticsAreThoseOfTheConvolution) {
+  const StemCase s = kStems[0];
+  const auto v = stem_inputs(s);
+  const Tensor z = at::conv2d(stem_pixels(s), v[0], {}, 1, 1);
+  NormStatistics own;
+  stem_norm_relu_pool(stem_images(stem_pixels(s)), v[0], v[1], v[2], nullptr, &own);
+  EXPECT_LT((own.mean - z.mean(at::IntArrayRef{0, 2, 3})).abs().max().item<double>(), 1e-11);
+  EXPECT_LT((own.variance - z.var(at::IntArrayRef{0, 2, 3}, /*unbiased=*/false)).abs().max().item<double>(), 1e-11);
+}
+
+TEST(Stem, OfEqualElementsTheFirstIsTaken) {
+  // Flat images: all elements of an inner window are equal, and the gradient goes to one of them as in LibTorch's pooling.
+  const StemCase s{1, 3, 8, 8, 16};
+  const Tensor images = at::full({1, 3, 8, 8}, 0.5, at::kDouble);
+  const NormStatistics given{at::zeros({16}, at::kDouble), at::ones({16}, at::kDouble)};
+  expect_same_derivatives(
+      [&](const std::vector<Tensor>& v) { return stem_norm_relu_pool(stem_images(images), v[0], v[1], v[2], &given, nullptr); },
+      [&](const std::vector<Tensor>& v) {
+        return norm_relu_pool_reference(at::conv2d(images, v[0], {}, 1, 1), v[1], v[2], &given, nullptr);
+      },
+      stem_inputs(s), "flat images");
+}
+
+TEST(Stem, NaNReachesTheOutput) {
+  Tensor images = stem_pixels(kStems[0]);
+  images[0][0][3][3] = std::numeric_limits<double>::quiet_NaN();
+  const auto v = stem_inputs(kStems[0]);
+  const NormStatistics given{at::zeros({16}, at::kDouble), at::ones({16}, at::kDouble)};
+  for (const NormStatistics* statistics : {static_cast<const NormStatistics*>(nullptr), &given})
+    EXPECT_TRUE(stem_norm_relu_pool(stem_images(images), v[0], v[1], v[2], statistics, nullptr).isnan().any().item<bool>());
+}
+
+TEST(Stem, FitsOnlyWhatItCanDo) {
+  EXPECT_FALSE(stem_fits(at::zeros({1, 2, 8, 8}), 16));
+  EXPECT_FALSE(stem_fits(at::zeros({1, 3, 8, 8}), 20));
+  EXPECT_FALSE(stem_fits(at::zeros({1, 3, 1, 8}), 16));
+  EXPECT_FALSE(stem_fits(at::zeros({1, 3, 8, 8}).requires_grad_(true), 16));
+}
+
+// ---- Atoms on mixed maps.
+
+struct AtomCase {
+  int64_t n, in, out, h, w, m;
+};
+const AtomCase kAtomCases[] = {{2, 3, 4, 6, 6, 2}, {1, 2, 17, 5, 7, 6}, {2, 4, 32, 10, 21, 3}, {1, 1, 1, 1, 1, 1}, {1, 5, 16, 3, 13, 9}};
+
+std::vector<Tensor> atom_inputs(const AtomCase& s) {
+  return {numbers({s.n, s.in, s.h, s.w}, "x"), numbers({s.out, s.in, s.m}, "coefficients"), numbers({s.m, 3, 3}, "atoms")};
+}
+
+TEST(AtomMaps, ValueAndTwoDerivativesEqualTheComposedConvolutions) {
+  for (const AtomCase& s : kAtomCases)
+    // Two sets of atoms on the same maps, as two inner steps have.
+    expect_same_derivatives(
+        [](const std::vector<Tensor>& v) {
+          const AtomMaps maps = make_atom_maps(v[0], v[1]);
+          return apply_atoms(maps, v[2]) + 0.1 * apply_atoms(maps, v[2].pow(2)).pow(2);
+        },
+        [](const std::vector<Tensor>& v) {
+          return at::conv2d(v[0], compose_kernel(v[1], v[2]), {}, 1, 1) +
+                 0.1 * at::conv2d(v[0], compose_kernel(v[1], v[2].pow(2)), {}, 1, 1).pow(2);
+        },
+        atom_inputs(s), std::to_string(s.out) + " channels, " + std::to_string(s.m) + " atoms");
+}
+
+TEST(AtomMaps, GradientsWithoutAGraphAreSummedOverAllUses) {
+  for (const AtomCase& s : kAtomCases) {
+    const auto gradients = [&](bool ours) {
+      auto v = atom_inputs(s);
+      for (Tensor& t : v) t.requires_grad_(true);
+      const AtomMaps maps = make_atom_maps(v[0], v[1]);
+      Tensor loss = at::zeros({}, at::kDouble), atoms = v[2];
+      for (int step = 0; step < 3; ++step) {  // three inner steps, the graph kept
+        const Tensor y = ours ? apply_atoms(maps, atoms) : at::conv2d(v[0], compose_kernel(v[1], atoms), {}, 1, 1);
+        loss = loss + y.pow(2).sum();
+        atoms = atoms - 0.01 * grad({y.sin().sum()}, {atoms}, {}, c10::nullopt, /*create_graph=*/true)[0];
+      }
+      return grad({loss}, v);
+    };
+    const auto a = gradients(true), b = gradients(false);
+    for (size_t i = 0; i < a.size(); ++i) EXPECT_LT(((a[i] - b[i]).abs().max() / b[i].abs().max()).item<double>(), 1e-11) << i;
+  }
+}
+
+TEST(AtomMaps, MapsThatAreUsedOtherwiseTooGetThatGradientAsWell) {
+  auto v = atom_inputs(kAtomCases[0]);
+  for (Tensor& t : v) t.requires_grad_(true);
+  const AtomMaps maps = make_atom_maps(v[0], v[1]);
+  const auto both = grad({apply_atoms(maps, v[2]).sum() + maps.maps.pow(2).sum()}, {v[1]}, {}, c10::nullopt, /*create_graph=*/false);
+  const AtomMaps again = make_atom_maps(v[0], v[1]);
+  const auto first = grad({apply_atoms(again, v[2]).sum()}, {v[1]});
+  const AtomMaps third = make_atom_maps(v[0], v[1]);
+  const auto second = grad({third.maps.pow(2).sum()}, {v[1]});
+  EXPECT_LT((both[0] - first[0] - second[0]).abs().max().item<double>(), 1e-11);
+}
+
+// ---- Instruction sets.
+
+/// Restores the level in use.
+struct LevelGuard {
+  std::string level = loops::level();
+  ~LevelGuard() { loops::set_level(level); }
+};
+
+TEST(Levels, EveryOneGivesTheReferencesValueAndTwoDerivatives) {
+  const LevelGuard guard;
+  ASSERT_FALSE(loops::available_levels().empty());
+  for (const std::string& level : loops::available_levels()) {
+    loops::set_level(level);
+    EXPECT_EQ(loops::level(), level);
+    for (const Images& shape : {Images{2, 5, 7, 9}, Images{2, 32, 10, 10}})
+      expect_same_derivatives([](const std::vector<Tensor>& v) { return norm_relu_pool(v[0], v[1], v[2], nullptr, nullptr); },
+                              [](const std::vector<Tensor>& v) { return norm_relu_pool_reference(v[0], v[1], v[2], nullptr, nullptr); },
+                              norm_inputs(shape), level + ", norm " + name_of(shape));
+    for (const StemCase& s : {kStems[1], kStems[3]}) {
+      const Tensor images = stem_pixels(s);
+      expect_same_derivatives(
+          [&](const std::vector<Tensor>& v) { return stem_norm_relu_pool(stem_images(images), v[0], v[1], v[2], nullptr, nullptr); },
+          [&](const std::vector<Tensor>& v) {
+            return norm_relu_pool_reference(at::conv2d(images, v[0], {}, 1, 1), v[1], v[2], nullptr, nullptr);
+          },
+          stem_inputs(s), level + ", stem " + name_of(s));
+    }
+    for (const AtomCase& s : {kAtomCases[1], kAtomCases[2]})
+      expect_same_derivatives([](const std::vector<Tensor>& v) { return apply_atoms(make_atom_maps(v[0], v[1]), v[2]).sin(); },
+                              [](const std::vector<Tensor>& v) { return at::conv2d(v[0], compose_kernel(v[1], v[2]), {}, 1, 1).sin(); },
+                              atom_inputs(s), level + ", atoms");
+  }
+}
+
+TEST(Levels, FloatIsCloseToDoubleOnEveryOne) {
+  const LevelGuard guard;
+  const StemCase s{3, 3, 84, 84, 32};
+  const AtomCase a{2, 32, 32, 42, 42, 6};
+  const Tensor images = stem_pixels(s);
+  const auto in_type = [](const std::vector<Tensor>& v, at::ScalarType type) {
+    std::vector<Tensor> cast;
+    for (const Tensor& t : v) cast.push_back(t.to(type).requires_grad_(true));
+    return cast;
+  };
+  const auto stem_results = [&](at::ScalarType type) {
+    const auto v = in_type(stem_inputs(s), type);
+    const Tensor y = stem_norm_relu_pool(stem_images(images.to(type)), v[0], v[1], v[2], nullptr, nullptr);
+    auto all = grad({y.pow(2).mean()}, v);
+    all.push_back(y.detach());
+    return all;
+  };
+  const auto atom_results = [&](at::ScalarType type) {
+    const auto v = in_type(atom_inputs(a), type);
+    const Tensor y = apply_atoms(make_atom_maps(v[0], v[1]), v[2]);
+    auto all = grad({y.sin().mean()}, v);
+    all.push_back(y.detach());
+    return all;
+  };
+  for (const std::string& level : loops::available_levels()) {
+    loops::set_level(level);
+    const auto compare = [&](const std::vector<Tensor>& single, const std::vector<Tensor>& wide, const std::string& what) {
+      for (size_t i = 0; i < wide.size(); ++i)
+        EXPECT_LT(((single[i].to(at::kDouble) - wide[i]).abs().max() / wide[i].abs().max()).item<double>(), 1e-5)
+            << level << ", " << what << ", item " << i;
+    };
+    compare(stem_results(at::kFloat), stem_results(at::kDouble), "stem");
+    compare(atom_results(at::kFloat), atom_results(at::kDouble), "atoms");
+  }
+}
+
+TEST(Levels, UnknownOnesAreRefusedByName) {
+  const LevelGuard guard;
+  const std::string message = test::message_of<std::runtime_error>([] { loops::set_level("avx9"); });
+  EXPECT_NE(message.find("'avx9'"), std::string::npos) << message;
+  EXPECT_NE(message.find("baseline"), std::string::npos) << message;
 }
 
 }  // namespace

@@ -74,6 +74,7 @@ struct ByHand {
 
 struct Setting {
   std::string name, conv, scope;
+  int width = 4;  // 16: the stem runs as one kernel
 };
 void PrintTo(const Setting& s, std::ostream* out) { *out << s.name; }
 
@@ -92,10 +93,14 @@ const Setting kSettings[] = {
     {"AcdcCoefficient", "acdc", "coefficient"},
     {"AcdcKernel", "acdc", "kernel"},
     {"AcdcAtomNormHead", "acdc", "atom+norm+head"},
+    {"StandardAllWide", "standard", "all", 16},
+    {"AcdcAllWide", "acdc", "all", 16},
+    {"AcdcAtomHeadWide", "acdc", "atom+head", 16},
 };
 
 LearnerOptions options_of(const Setting& s) {
   LearnerOptions options = small_options(s.conv);
+  options.network.width = s.width;
   options.scope = s.scope;
   options.inner_lr = "0.1";
   return options;
