@@ -148,7 +148,8 @@ Tensor gradient_by_maps(const Tensor& maps, const Tensor& g, const Tensor& atoms
 AtomMaps make_atom_maps(const Tensor& x, const Tensor& coefficients) {
   const int64_t out = coefficients.size(0), in = coefficients.size(1), m = coefficients.size(2);
   const Tensor mix = coefficients.permute({2, 0, 1}).reshape({m * out, in, 1, 1});
-  const Tensor mixed = conv2d(x, mix, 1, 1);  // padding 1 of a 1x1 kernel: the border of zeros
+  const Tensor bordered = at::constant_pad_nd(x.contiguous(at::MemoryFormat::ChannelsLast), {1, 1, 1, 1});
+  const Tensor mixed = conv2d(bordered, mix, 1, 0);
   AtomMaps result;
   result.pending = c10::make_intrusive<Pending>();
   result.maps = Collect::apply(mixed.permute({0, 2, 3, 1}).unflatten(3, {m, out}), result.pending);

@@ -31,15 +31,27 @@ Window load(AutogradContext* ctx) {
 
 Tensor image_layout(const Tensor& t) { return t.contiguous(at::MemoryFormat::ChannelsLast); }
 
+/// A 1x1 convolution does not care which pixels are neighbours. LibTorch gives it to oneDNN only for batches of 16 and more:
+/// each row counts as an image then.
+bool is_mix(const Window& v) { return v.w_sizes[2] == 1 && v.w_sizes[3] == 1 && v.stride == 1 && v.padding == 0; }
+Tensor rows_as_images(const Tensor& x) {
+  return x.permute({0, 2, 3, 1}).view({x.size(0) * x.size(2), 1, x.size(3), x.size(1)}).permute({0, 3, 1, 2});
+}
+Tensor images_again(const Tensor& rows, const std::vector<int64_t>& x_sizes) {
+  return rows.permute({0, 2, 3, 1}).reshape({x_sizes[0], x_sizes[2], x_sizes[3], -1}).permute({0, 3, 1, 2});
+}
+
 Tensor convolve(const Tensor& x, const Tensor& w, const Window& v) {
+  if (is_mix(v)) return images_again(at::convolution(rows_as_images(x), w, {}, {1, 1}, {0, 0}, {1, 1}, false, {0, 0}, 1), v.x_sizes);
   return at::convolution(x, w, {}, {v.stride, v.stride}, {v.padding, v.padding}, {1, 1}, false, {0, 0}, 1);
 }
 
 /// Gradient by x or by w from the gradient by y. The tensor whose values do not matter is given by its shape alone.
 Tensor convolve_backward(const Tensor& g, const Tensor& x, const Tensor& w, const Window& v, bool by_x) {
-  auto [gx, gw, gb] = at::convolution_backward(g, x, w, c10::nullopt, {v.stride, v.stride}, {v.padding, v.padding}, {1, 1},
+  const bool mix = is_mix(v);
+  auto [gx, gw, gb] = at::convolution_backward(mix ? rows_as_images(g) : g, mix ? rows_as_images(x) : x, w, c10::nullopt, {v.stride, v.stride}, {v.padding, v.padding}, {1, 1},
                                                false, {0, 0}, 1, {by_x, !by_x, false});
-  return by_x ? gx : gw;
+  return !by_x ? gw : mix ? images_again(gx, v.x_sizes) : gx;
 }
 
 /// A tensor of the right shape without memory behind its elements.
