@@ -17,9 +17,13 @@ Command setup_train(CLI::App& program);
 Command setup_eval(CLI::App& program);
 Command setup_dataset(CLI::App& program);
 Command setup_table(CLI::App& program);
+Command setup_bench(CLI::App& program);
 
 /// Adds --method and every option of for_each_option, bound to `settings`.
 void add_setting_options(CLI::App& app, Settings& settings);
+
+/// The arguments given to `app` that are settings, as {"--width=32", ...}.
+std::vector<std::string> setting_arguments(const CLI::App& app);
 
 /// Settings from arguments in the order of their weight, the last one winning: the method's and the data set's defaults
 /// apply to whatever they leave out. Throws UsageError.

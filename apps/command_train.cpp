@@ -10,6 +10,7 @@
 #include "backbones/safetensors.h"
 #include "episodes/errors.h"
 #include "meta/checkpoint.h"
+#include "meta/memory.h"
 
 namespace fewatoms {
 namespace {
@@ -60,19 +61,6 @@ struct TrainCommand {
   Settings shown;  // what the help text shows as defaults
 };
 
-/// Only the arguments that are settings, in their order.
-std::vector<std::string> setting_arguments(const CLI::App& app) {
-  std::vector<std::string> arguments;
-  Settings any;
-  const auto take = [&](const std::string& name) {
-    const CLI::Option* option = app.get_option("--" + name);
-    if (option->count() > 0) arguments.push_back("--" + name + "=" + option->results().back());
-  };
-  take("method");
-  for_each_option(any, [&](const OptionText& text, auto&) { take(text.name); });
-  return arguments;
-}
-
 std::string describe(const Learner& learner, const ParameterSet& parameters) {
   std::string text = "convolution weights " + std::to_string(convolution_weights(parameters)) + ", adapted";
   const auto adapted = parameters.count(learner.adapted());
@@ -117,6 +105,7 @@ int run_train(const CLI::App& app, const TrainCommand& command) {
 
   const TrainingSources sources = open_training_sources(settings);
   require_trainable(learner, state.parameters, *sources.train, settings.trainer);
+  require_memory(learner, state.parameters, settings.trainer.spec, settings.trainer.meta_batch, tasks_in_flight(settings));
   if (settings.val_every > 0) require_evaluable(learner, *sources.validation, evaluation_options(settings));
   // Everything that can be refused has been checked; only now does the folder come to be.
   std::error_code error;
@@ -178,6 +167,18 @@ void add_setting_options(CLI::App& app, Settings& settings) {
     option->group(text.group)->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
     add_checks<Value>(option, text);
   });
+}
+
+std::vector<std::string> setting_arguments(const CLI::App& app) {
+  std::vector<std::string> arguments;
+  Settings any;
+  const auto take = [&](const std::string& name) {
+    const CLI::Option* option = app.get_option("--" + name);
+    if (option->count() > 0) arguments.push_back("--" + name + "=" + option->results().back());
+  };
+  take("method");
+  for_each_option(any, [&](const OptionText& text, auto&) { take(text.name); });
+  return arguments;
 }
 
 Settings settings_from_arguments(const std::vector<std::string>& arguments) {

@@ -58,6 +58,7 @@ int run(int argc, char** argv) {
   commands["eval"] = setup_eval(program);
   commands["dataset"] = setup_dataset(program);
   commands["table"] = setup_table(program);
+  commands["bench"] = setup_bench(program);
   try {
     program.parse(argc, argv);
   } catch (const CLI::ExtrasError& e) {

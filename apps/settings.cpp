@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <numeric>
+#include <thread>
 
 #include "episodes/errors.h"
 #include "episodes/random.h"
@@ -49,6 +50,12 @@ std::vector<int> parse_steps(const std::string& what, const std::string& text) {
     at = next + 1;
   }
 }
+
+int threads_of(const Settings& s) {
+  return s.threads > 0 ? s.threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+int tasks_in_flight(const Settings& s) { return std::min(s.trainer.meta_batch, threads_of(s)); }
 
 EvaluationOptions evaluation_options(const Settings& s) {
   const EpisodeSpec& train = s.trainer.spec;

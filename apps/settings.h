@@ -111,6 +111,11 @@ void complete(Settings& settings);
 /// "0,1,2,5" as numbers. Throws UsageError, naming `what`, on anything else.
 std::vector<int> parse_steps(const std::string& what, const std::string& text);
 
+/// Threads that the settings mean: all cores for 0.
+int threads_of(const Settings& settings);
+/// Tasks of a meta-batch that run at a time.
+int tasks_in_flight(const Settings& settings);
+
 /// How validation during training evaluates, and `eval` by default.
 EvaluationOptions evaluation_options(const Settings& settings);
 

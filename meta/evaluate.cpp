@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "episodes/errors.h"
+#include "meta/embedding.h"
 
 namespace fewatoms {
 
@@ -46,23 +47,44 @@ Evaluation evaluate(const Learner& learner, const ParameterSet& parameters, cons
   std::vector<std::vector<double>> losses(options.episodes, std::vector<double>(marks));
   const ParameterSet start = parameters.leaves(false);
 
-  tbb::parallel_for(0, options.episodes, [&](int e) {
+  const auto obey_stop = [&] {
     if (options.stop_requested && options.stop_requested()) throw EvaluationStopped();  // TBB starts no more episodes then
+  };
+  const auto run = [&](int e, const auto& make_task) {
+    obey_stop();
     use_one_thread_per_operation();
     at::NoGradGuard no_graph;
-    const Episode episode = draw_episode(source, options.spec, options.seed, e);
-    const Task task = load_task(source, episode, e, options.pixel_norm);
-    const PreparedTask prepared = prepare(learner, start, task, learner.running_norm() ? NormMode::kRunning : NormMode::kBatch);
+    const PreparedTask task = make_task();
     ParameterSet adapted = start;
     int done = 0;
     for (size_t mark = 0; mark < marks; ++mark) {
-      adapted = adapt(learner, adapted, prepared, options.inner_steps[mark] - done, Order::kFirst);
+      adapted = adapt(learner, adapted, task, options.inner_steps[mark] - done, Order::kFirst);
       done = options.inner_steps[mark];
-      const Tensor logits = query_logits(learner, adapted, prepared);
-      result.accuracies[e][mark] = accuracy(logits, prepared.query_labels);
-      losses[e][mark] = at::cross_entropy_loss(logits, prepared.query_labels).item<double>();
+      const Tensor logits = query_logits(learner, adapted, task);
+      result.accuracies[e][mark] = accuracy(logits, task.query_labels);
+      losses[e][mark] = at::cross_entropy_loss(logits, task.query_labels).item<double>();
     }
-  });
+  };
+  if (features_are_fixed(learner)) {
+    for (int first = 0; first < options.episodes;) {
+      const EmbeddedEpisodes episodes(learner, start, source, options, first);
+      tbb::parallel_for(first, episodes.end(), [&](int e) {
+        if (learner.head() != HeadKind::kPrototype) return run(e, [&] { return episodes.task(e); });
+        obey_stop();
+        const auto [accuracy, loss] = episodes.prototype_score(e);  // without parameters there is but one mark, 0
+        result.accuracies[e][0] = accuracy;
+        losses[e][0] = loss;
+      });
+      first = episodes.end();
+    }
+  } else {
+    const NormMode norm = learner.running_norm() ? NormMode::kRunning : NormMode::kBatch;
+    tbb::parallel_for(0, options.episodes, [&](int e) {
+      run(e, [&] {
+        return prepare(learner, start, load_task(source, draw_episode(source, options.spec, options.seed, e), e, options.pixel_norm), norm);
+      });
+    });
+  }
 
   for (size_t mark = 0; mark < marks; ++mark) {
     std::vector<double> values, loss;

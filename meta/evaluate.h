@@ -42,7 +42,8 @@ struct Evaluation {
 void require_evaluable(const Learner& learner, const ImageSource& source, const EvaluationOptions& options);
 
 /// Adapts to each episode once and classifies its query images after every mark. Episodes run in parallel; the result
-/// does not depend on how many at a time. Throws UsageError as require_evaluable does, and EvaluationStopped.
+/// does not depend on how many at a time. Where the features of an image are the same in every episode, each image is
+/// embedded once (meta/embedding.h). Throws UsageError as require_evaluable does, and EvaluationStopped.
 Evaluation evaluate(const Learner& learner, const ParameterSet& parameters, const ImageSource& source,
                     const EvaluationOptions& options);
 

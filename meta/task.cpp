@@ -28,21 +28,10 @@ PixelMap pixel_map(PixelNorm norm, int channels) {
   return map;
 }
 
-Tensor load_images(const ImageSource& source, const std::vector<EpisodeImage>& images, PixelNorm norm) {
-  const int c = source.channels(), h = source.height(), w = source.width();
-  const PixelMap map = pixel_map(norm, c);
-  Tensor batch = at::empty({static_cast<int64_t>(images.size()), c, h, w},
-                           at::TensorOptions(at::kFloat).memory_format(at::MemoryFormat::ChannelsLast));
-  float* to = batch.data_ptr<float>();
-  for (const EpisodeImage& image : images) {
-    const ImageView view = source.image(image.ref);
-    TORCH_CHECK(view.height == h && view.width == w && view.channels == c, "an image source of ", w, "x", h, "x", c,
-                " gave an image of ", view.width, "x", view.height, "x", view.channels);
-    const uint8_t* from = view.pixels;
-    for (int pixel = 0; pixel < h * w; ++pixel)
-      for (int k = 0; k < c; ++k) *to++ = static_cast<float>(*from++) * map.scale[k] + map.offset[k];
-  }
-  return batch;
+std::vector<ImageRef> references(const std::vector<EpisodeImage>& images) {
+  std::vector<ImageRef> refs;
+  for (const EpisodeImage& image : images) refs.push_back(image.ref);
+  return refs;
 }
 
 Tensor labels(const std::vector<EpisodeImage>& images) {
@@ -59,9 +48,26 @@ PixelNorm pixel_norm_from_string(const std::string& name) {
   throw UsageError(unknown_name("pixel norm", name, {"unit", "imagenet"}));
 }
 
+Tensor load_images(const ImageSource& source, std::span<const ImageRef> images, PixelNorm norm) {
+  const int c = source.channels(), h = source.height(), w = source.width();
+  const PixelMap map = pixel_map(norm, c);
+  Tensor batch = at::empty({static_cast<int64_t>(images.size()), c, h, w},
+                           at::TensorOptions(at::kFloat).memory_format(at::MemoryFormat::ChannelsLast));
+  float* to = batch.data_ptr<float>();
+  for (const ImageRef& image : images) {
+    const ImageView view = source.image(image);
+    TORCH_CHECK(view.height == h && view.width == w && view.channels == c, "an image source of ", w, "x", h, "x", c,
+                " gave an image of ", view.width, "x", view.height, "x", view.channels);
+    const uint8_t* from = view.pixels;
+    for (int pixel = 0; pixel < h * w; ++pixel)
+      for (int k = 0; k < c; ++k) *to++ = static_cast<float>(*from++) * map.scale[k] + map.offset[k];
+  }
+  return batch;
+}
+
 Task load_task(const ImageSource& source, const Episode& episode, uint64_t index, PixelNorm norm) {
-  return {index, episode.spec.ways, load_images(source, episode.support, norm), labels(episode.support),
-          load_images(source, episode.query, norm), labels(episode.query)};
+  return {index, episode.spec.ways, load_images(source, references(episode.support), norm), labels(episode.support),
+          load_images(source, references(episode.query), norm), labels(episode.query)};
 }
 
 std::vector<Task> load_tasks(const ImageSource& source, const EpisodeSpec& spec, uint64_t seed, uint64_t first, int count,

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <span>
+
 #include <torch/types.h>
 
 #include "episodes/episode.h"
@@ -25,6 +27,9 @@ struct Task {
   Tensor query;           // [ways*queries, C, H, W]
   Tensor query_labels;    // [ways*queries] int64
 };
+
+/// Reads images as [n, C, H, W] float32, channels last. Throws what the source throws.
+Tensor load_images(const ImageSource& source, std::span<const ImageRef> images, PixelNorm norm);
 
 /// Reads an episode's images. Throws what the source throws.
 Task load_task(const ImageSource& source, const Episode& episode, uint64_t index, PixelNorm norm);

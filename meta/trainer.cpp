@@ -90,13 +90,21 @@ double Trainer::schedule(int64_t iteration) const {
 
 IterationReport Trainer::step() {
   const auto begin = std::chrono::steady_clock::now();
-  use_one_thread_per_operation();
   const int64_t iteration = state_.iteration;
   if (next_iteration_ != iteration) start_loading(iteration);
   next_iteration_ = -1;
   const std::vector<Task> tasks = next_.get();
   if (iteration + 1 < options_.iterations) start_loading(iteration + 1);
+  IterationReport report = step(tasks);
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();  // the wait for images too
+  return report;
+}
 
+IterationReport Trainer::step(const std::vector<Task>& tasks) {
+  TORCH_CHECK(!tasks.empty(), "an outer step needs at least one task");
+  const auto begin = std::chrono::steady_clock::now();
+  use_one_thread_per_operation();
+  const int64_t iteration = state_.iteration;
   std::vector<TaskGradient> results(tasks.size());
   tbb::parallel_for(
       size_t{0}, tasks.size(),

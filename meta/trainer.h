@@ -62,8 +62,13 @@ class Trainer {
   Trainer(const Learner& learner, const ImageSource& source, TrainerOptions options, TrainState state);
   ~Trainer();
 
-  /// One outer step. Throws NonFiniteLoss before anything has changed, and what the source throws.
+  /// One outer step on the next episodes of the source. Throws NonFiniteLoss before anything has changed, and what the
+  /// source throws.
   IterationReport step();
+
+  /// The same on tasks that the caller made: one or more, of which the mean gradient is taken. Throws NonFiniteLoss before
+  /// anything has changed.
+  IterationReport step(const std::vector<Task>& tasks);
 
   /// A snapshot that shares nothing with the running optimizer.
   TrainState state() const;

@@ -85,6 +85,7 @@ TEST(BadInput, WhatContradictsOrSelectsNothingIsRefused) {
       {{"--method", "maml", "--sharing", "net"}, {"--sharing", "--conv acdc"}},
       {{"--ways", "161"}, {"161", "160 classes"}},
       {{"--shots", "150", "--queries", "51"}, {"200 images", "201"}, 1},
+      {{"--ways", "160", "--queries", "199", "--width", "256", "--image-size", "84"}, {"160 ways", "takes about", "GiB", "there are"}},
   });
 }
 

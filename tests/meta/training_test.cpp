@@ -187,6 +187,15 @@ TEST(Trainer, StandardWeightsAreBitIdenticalForAnyNumberOfThreads) {
   expect_identical(one, train(4));
 }
 
+TEST(Trainer, TasksOfTheCallerGiveTheSameStep) {
+  const Subject setup;
+  const TrainerOptions options = trainer_options(2);
+  Trainer trainer(setup.learner, setup.source, options, setup.initial);
+  trainer.step(load_tasks(setup.source, options.spec, options.seed, 0, options.meta_batch, false, options.pixel_norm));
+  trainer.step();  // goes on with the source's episodes of the second iteration
+  expect_identical(trainer.state(), trained(setup, 2, options));
+}
+
 TEST(Trainer, ItsArgumentsStayUntouched) {
   const Subject setup;
   const ParameterSet before = setup.initial.parameters.to(at::kFloat);

@@ -1,0 +1,59 @@
+#include "meta/cost.h"
+
+#include <algorithm>
+
+namespace fewatoms {
+namespace {
+
+/// Whether the inner loop changes the kernel of a block, by itself or through atoms and coefficients.
+bool kernel_adapts(const Learner& learner, const ParameterSet& parameters, int block) {
+  const std::vector<size_t>& adapted = learner.adapted();
+  for (const size_t i : learner.backbone().block_parameters(block))
+    if (parameters[i].role != Role::kNorm && std::find(adapted.begin(), adapted.end(), i) != adapted.end()) return true;
+  return false;
+}
+
+}  // namespace
+
+std::vector<LayerShape> layer_shapes(const NetworkOptions& options) {
+  TORCH_CHECK(options.backbone == "conv4", "the layers of backbone '", options.backbone, "' are not known");
+  std::vector<LayerShape> layers;
+  for (int block = 0; block < 4; ++block)
+    layers.push_back({.in = block == 0 ? options.channels : options.width, .out = options.width, .size = options.image_size >> block});
+  return layers;
+}
+
+int64_t convolution_multiply_adds(const Learner& learner, const ParameterSet& parameters, const EpisodeSpec& spec) {
+  const std::vector<LayerShape> layers = layer_shapes(learner.options().network);
+  const int first = learner.first_adapted_block();
+  const int64_t steps = learner.options().inner_steps;
+  const bool second = learner.order() == Order::kSecond && steps > 0, prototypes = learner.head() == HeadKind::kPrototype;
+  const int64_t support = int64_t{spec.ways} * spec.shots, query = int64_t{spec.ways} * spec.queries;
+  const int64_t views = prototypes && !learner.adapted().empty() && spec.shots == 1 ? 2 * spec.ways : 0;
+  const int64_t inner = views > 0 ? views : support;  // images of an inner step
+
+  int64_t sum = 0;
+  for (int block = 0; block < static_cast<int>(layers.size()); ++block) {
+    const int64_t f = layers[block].multiply_adds(), by_input = block > 0 ? f : 0, pass = f + f + by_input;
+    sum += query * pass;
+    if (prototypes) sum += support * pass;
+    if (block < first) {
+      if (!prototypes) sum += support * (second ? pass : f);
+      sum += views * (second ? pass : f);
+      continue;
+    }
+    int64_t step = f, outer = f + by_input;
+    if (block > first) {
+      step += f;
+      outer += 2 * f;
+    }
+    if (kernel_adapts(learner, parameters, block)) {
+      step += f;
+      outer += f + by_input;
+    }
+    sum += steps * inner * (step + (second ? outer : 0));
+  }
+  return sum;
+}
+
+}  // namespace fewatoms

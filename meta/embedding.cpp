@@ -1,0 +1,168 @@
+#include "meta/embedding.h"
+
+#include <tbb/parallel_for.h>
+
+#include <algorithm>
+#include <cmath>
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
+#define FEWATOMS_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define FEWATOMS_CLONES
+#endif
+
+namespace fewatoms {
+namespace {
+
+constexpr int kMostEpisodes = 1 << 16;  // whose image numbers are held at a time
+
+/// out[i] = mean of the rows.
+FEWATOMS_CLONES void mean_of_rows(const float* __restrict table, const int64_t* rows, int64_t count, int64_t d, float* __restrict out) {
+  std::fill(out, out + d, 0.0F);
+  for (int64_t r = 0; r < count; ++r) {
+    const float* __restrict row = table + rows[r] * d;
+    for (int64_t i = 0; i < d; ++i) out[i] += row[i];
+  }
+  for (int64_t i = 0; i < d; ++i) out[i] /= static_cast<float>(count);
+}
+
+/// Squared distances from x [d] to each of centres [ways, d], summed in lanes, so that the compiler may vectorise.
+FEWATOMS_CLONES void squared_distances(const float* __restrict x, const float* __restrict centres, int64_t ways, int64_t d,
+                                       float* __restrict out) {
+  constexpr int64_t kLanes = 32;
+  for (int64_t way = 0; way < ways; ++way) {
+    const float* __restrict centre = centres + way * d;
+    float lanes[kLanes] = {};
+    int64_t i = 0;
+    for (; i + kLanes <= d; i += kLanes)
+      for (int64_t lane = 0; lane < kLanes; ++lane) {
+        const float difference = x[i + lane] - centre[i + lane];
+        lanes[lane] += difference * difference;
+      }
+    float sum = 0;
+    for (; i < d; ++i) sum += (x[i] - centre[i]) * (x[i] - centre[i]);
+    for (const float lane : lanes) sum += lane;
+    out[way] = sum;
+  }
+}
+
+}  // namespace
+
+Tensor embed_images(const Learner& learner, const ParameterSet& parameters, const ImageSource& source,
+                    std::span<const ImageRef> images, PixelNorm pixel_norm, const std::function<bool()>& stop_requested) {
+  const auto count = static_cast<int64_t>(images.size());
+  const Backbone& backbone = learner.backbone();
+  const Tensor table = at::empty({count, backbone.features()}, at::kFloat);
+  tbb::parallel_for(
+      int64_t{0}, (count + kEmbeddingBatch - 1) / kEmbeddingBatch,
+      [&](int64_t batch) {
+        if (stop_requested && stop_requested()) throw EvaluationStopped();
+        use_one_thread_per_operation();
+        at::NoGradGuard no_graph;
+        const int64_t first = batch * kEmbeddingBatch, n = std::min(kEmbeddingBatch, count - first);
+        const Tensor x = load_images(source, images.subspan(first, n), pixel_norm);
+        table.narrow(0, first, n).copy_(backbone.forward(x, parameters, learner.running_norm() ? NormMode::kRunning : NormMode::kBatch).x);
+      },
+      tbb::simple_partitioner());
+  return table;
+}
+
+std::vector<ImageRef> all_images(const ImageSource& source) {
+  std::vector<ImageRef> images;
+  for (int c = 0; c < source.classes(); ++c)
+    for (int i = 0; i < source.class_size(c); ++i) images.push_back({c, i, 0});
+  return images;
+}
+
+bool features_are_fixed(const Learner& learner) {
+  return learner.running_norm() && learner.first_adapted_block() == learner.backbone().blocks();
+}
+
+EmbeddedEpisodes::EmbeddedEpisodes(const Learner& learner, const ParameterSet& parameters, const ImageSource& source,
+                                   const EvaluationOptions& options, int first, int64_t most_bytes)
+    : spec_(options.spec), blocks_(learner.backbone().blocks()), first_(first), count_(std::min(options.episodes - first, kMostEpisodes)) {
+  TORCH_CHECK(features_are_fixed(learner) && count_ > 0, "no episodes of fixed features");
+  std::vector<int64_t> class_begins = {0};  // images are numbered class by class
+  for (int c = 0; c < source.classes(); ++c) class_begins.push_back(class_begins.back() + source.class_size(c));
+
+  const int64_t support = int64_t{spec_.ways} * spec_.shots, query = int64_t{spec_.ways} * spec_.queries;
+  support_ = at::empty({count_, support}, at::kLong);
+  query_ = at::empty({count_, query}, at::kLong);
+  auto* support_images = support_.data_ptr<int64_t>();
+  auto* query_images = query_.data_ptr<int64_t>();
+  tbb::parallel_for(0, count_, [&](int e) {
+    if (options.stop_requested && options.stop_requested()) throw EvaluationStopped();
+    const Episode episode = draw_episode(source, spec_, options.seed, first_ + e);
+    const auto number = [&](const EpisodeImage& image) { return class_begins[image.ref.class_index] + image.ref.image_index; };
+    std::transform(episode.support.begin(), episode.support.end(), support_images + e * support, number);
+    std::transform(episode.query.begin(), episode.query.end(), query_images + e * query, number);
+  });
+
+  // Rows are given to images in their order of appearance, as far as memory goes.
+  const int64_t most_rows = most_bytes / (4 * learner.backbone().features());
+  std::vector<int64_t> rows(class_begins.back(), -1), images;
+  for (int e = 0; e < count_; ++e) {
+    if (e > 0 && static_cast<int64_t>(images.size()) + support + query > most_rows) {
+      count_ = e;
+      break;
+    }
+    const auto give_rows = [&](int64_t* numbers, int64_t n) {
+      for (int64_t i = 0; i < n; ++i) {
+        int64_t& row = rows[numbers[i]];
+        if (row < 0) {
+          row = static_cast<int64_t>(images.size());
+          images.push_back(numbers[i]);
+        }
+        numbers[i] = row;
+      }
+    };
+    give_rows(support_images + e * support, support);
+    give_rows(query_images + e * query, query);
+  }
+
+  std::vector<ImageRef> refs;
+  for (const int64_t image : images) {
+    const auto c = static_cast<int>(std::upper_bound(class_begins.begin(), class_begins.end(), image) - class_begins.begin()) - 1;
+    refs.push_back({c, static_cast<int>(image - class_begins[c]), 0});
+  }
+  features_ = embed_images(learner, parameters, source, refs, options.pixel_norm, options.stop_requested);
+  support_labels_ = at::arange(spec_.ways, at::kLong).repeat_interleave(spec_.shots);  // episodes are label-major
+  query_labels_ = at::arange(spec_.ways, at::kLong).repeat_interleave(spec_.queries);
+}
+
+PreparedTask EmbeddedEpisodes::task(int episode) const {
+  const int64_t e = episode - first_;
+  PreparedTask task;
+  task.ways = spec_.ways;
+  task.norm = NormMode::kRunning;
+  task.next_block = blocks_;
+  task.support = features_.index_select(0, support_[e]);
+  task.query = features_.index_select(0, query_[e]);
+  task.support_labels = support_labels_;
+  task.query_labels = query_labels_;
+  return task;
+}
+
+EmbeddedEpisodes::Score EmbeddedEpisodes::prototype_score(int episode) const {
+  const int64_t e = episode - first_, d = features_.size(1), ways = spec_.ways;
+  const auto* table = features_.data_ptr<float>();
+  const int64_t* support = support_.data_ptr<int64_t>() + e * support_.size(1);
+  const int64_t* query = query_.data_ptr<int64_t>() + e * query_.size(1);
+  std::vector<float> centres(ways * d), distances(ways);
+  for (int64_t way = 0; way < ways; ++way) mean_of_rows(table, support + way * spec_.shots, spec_.shots, d, &centres[way * d]);
+  int64_t hits = 0;
+  double loss = 0;
+  for (int64_t q = 0; q < query_.size(1); ++q) {
+    squared_distances(table + query[q] * d, centres.data(), ways, d, distances.data());
+    const int64_t label = q / spec_.queries;
+    const auto nearest = std::min_element(distances.begin(), distances.end());
+    hits += nearest - distances.begin() == label;
+    double sum = 0;
+    for (const float distance : distances) sum += std::exp(static_cast<double>(*nearest) - distance);
+    loss += static_cast<double>(distances[label]) - *nearest + std::log(sum);
+  }
+  const auto count = static_cast<double>(query_.size(1));
+  return {static_cast<double>(hits) / count, loss / count};
+}
+
+}  // namespace fewatoms

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <functional>
+#include <span>
+
+#include "meta/evaluate.h"
+
+namespace fewatoms {
+
+constexpr int64_t kEmbeddingBatch = 32;  // images: enough for the convolutions, little enough for the caches
+
+/// Features [images, d] of images under the whole network, computed in parallel in batches of kEmbeddingBatch that are the
+/// same for any number of threads. With running norm a feature depends on its image alone, to rounding; otherwise each
+/// batch is normalised by itself. Throws what the source throws, and EvaluationStopped when `stop_requested`, which is
+/// asked before every batch from any thread, says so.
+Tensor embed_images(const Learner& learner, const ParameterSet& parameters, const ImageSource& source,
+                    std::span<const ImageRef> images, PixelNorm pixel_norm, const std::function<bool()>& stop_requested = {});
+
+/// Every image of a source, class by class.
+std::vector<ImageRef> all_images(const ImageSource& source);
+
+/// Whether the features of an image are the same in every episode: no block adapts, and none looks at the other images.
+bool features_are_fixed(const Learner& learner);
+
+/// Consecutive episodes of an evaluation whose images were embedded once each, for learners of fixed features.
+class EmbeddedEpisodes {
+ public:
+  /// Episodes from `first` on, as many as `most_bytes` of features serve; at least one. Throws as embed_images does.
+  EmbeddedEpisodes(const Learner& learner, const ParameterSet& parameters, const ImageSource& source,
+                   const EvaluationOptions& options, int first, int64_t most_bytes = int64_t{1} << 30);
+
+  int end() const { return first_ + count_; }  // the first episode that is not among them
+  /// An episode of them, as `prepare` would give it.
+  PreparedTask task(int episode) const;
+
+  /// Accuracy and mean cross-entropy of the query images under a prototype head: what query_logits gives on task(episode),
+  /// to rounding, in a twentieth of a millisecond.
+  struct Score {
+    double accuracy = 0, loss = 0;
+  };
+  Score prototype_score(int episode) const;
+
+ private:
+  EpisodeSpec spec_;
+  int blocks_, first_, count_;
+  Tensor support_labels_, query_labels_;
+  Tensor features_;  // [distinct images, d]
+  Tensor support_;   // [episodes, ways*shots] int64, rows of features_
+  Tensor query_;     // [episodes, ways*queries]
+};
+
+}  // namespace fewatoms
