@@ -2,6 +2,8 @@
 
 #include <torch/autograd.h>
 
+#include "backbones/kernels/loops.h"
+
 namespace fewatoms {
 namespace {
 
@@ -41,13 +43,50 @@ Tensor images_again(const Tensor& rows, const std::vector<int64_t>& x_sizes) {
   return rows.permute({0, 2, 3, 1}).reshape({x_sizes[0], x_sizes[2], x_sizes[3], -1}).permute({0, 3, 1, 2});
 }
 
+/// Convolutions that our own kernels do, in 4/9 of the multiply-adds (loops_winograd.inl); oneDNN does all others.
+bool is_winograd(const Window& v) {
+  return v.w_sizes[2] == 3 && v.w_sizes[3] == 3 && v.stride == 1 && v.padding == 1 && v.w_sizes[0] % loops::kStemChannels == 0 &&
+         v.w_sizes[1] % loops::kStemChannels == 0;
+}
+
+/// x [n, in, h, w] to [n, out, h, w] channels last; `backwards` goes from out to in by the transposed kernel.
+Tensor winograd(const Tensor& x, const Tensor& kernel, bool backwards) {
+  const Tensor w = kernel.contiguous();
+  const int64_t out = w.size(backwards ? 1 : 0), in = w.size(backwards ? 0 : 1);
+  const loops::ConvShape d{x.size(0), x.size(2), x.size(3), in, out};
+  Tensor y = at::empty({d.n, out, d.h, d.w}, x.options().memory_format(at::MemoryFormat::ChannelsLast));
+  const Tensor memory = at::empty({d.kernel_numbers() + d.scratch_numbers()}, w.options());
+  AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "winograd", [&] {
+    const auto& l = loops::loops<scalar_t>();
+    auto* transformed = memory.data_ptr<scalar_t>();
+    l.winograd_kernel(in, out, w.data_ptr<scalar_t>(), backwards ? 9 * out : 9, backwards ? 9 : 9 * in, backwards, transformed);
+    l.winograd(d, x.data_ptr<scalar_t>(), transformed, y.data_ptr<scalar_t>(), transformed + d.kernel_numbers());
+  });
+  return y;
+}
+
+Tensor winograd_kernel_gradient(const Tensor& x, const Tensor& g) {
+  const loops::ConvShape d{x.size(0), x.size(2), x.size(3), x.size(1), g.size(1)};
+  Tensor w = at::empty({d.out, d.in, 3, 3}, at::TensorOptions(x.scalar_type()));
+  const Tensor memory = at::empty({d.kernel_numbers() + d.scratch_numbers()}, w.options());
+  AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "winograd_kernel_gradient", [&] {
+    const auto& l = loops::loops<scalar_t>();
+    auto* transformed = memory.data_ptr<scalar_t>();
+    l.winograd_kernel_gradient(d, x.data_ptr<scalar_t>(), g.data_ptr<scalar_t>(), transformed, transformed + d.kernel_numbers());
+    l.winograd_kernel_adjoint(d.in, d.out, transformed, w.data_ptr<scalar_t>(), 9, 9 * d.in);
+  });
+  return w;
+}
+
 Tensor convolve(const Tensor& x, const Tensor& w, const Window& v) {
+  if (is_winograd(v)) return winograd(image_layout(x), w, /*backwards=*/false);
   if (is_mix(v)) return images_again(at::convolution(rows_as_images(x), w, {}, {1, 1}, {0, 0}, {1, 1}, false, {0, 0}, 1), v.x_sizes);
   return at::convolution(x, w, {}, {v.stride, v.stride}, {v.padding, v.padding}, {1, 1}, false, {0, 0}, 1);
 }
 
 /// Gradient by x or by w from the gradient by y. The tensor whose values do not matter is given by its shape alone.
 Tensor convolve_backward(const Tensor& g, const Tensor& x, const Tensor& w, const Window& v, bool by_x) {
+  if (is_winograd(v)) return by_x ? winograd(image_layout(g), w, /*backwards=*/true) : winograd_kernel_gradient(image_layout(x), image_layout(g));
   const bool mix = is_mix(v);
   auto [gx, gw, gb] = at::convolution_backward(mix ? rows_as_images(g) : g, mix ? rows_as_images(x) : x, w, c10::nullopt, {v.stride, v.stride}, {v.padding, v.padding}, {1, 1},
                                                false, {0, 0}, 1, {by_x, !by_x, false});

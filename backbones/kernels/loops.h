@@ -26,6 +26,20 @@ struct AtomShape {
 };
 
 constexpr int64_t kStemChannels = 16;  // the widest register's
+
+/// 3x3 convolution, stride 1, zero padding 1: x [n, h, w, in] to y [n, h, w, out]; in and out are multiples of kStemChannels.
+/// It is computed in tiles of 2x2 outputs, some rows of tiles at a time.
+struct ConvShape {
+  int64_t n, h, w, in, out;
+
+  int64_t tile_rows_at_once() const {
+    const int64_t tiles = (w + 1) / 2, wanted = 2048 / (in < out ? out : in);  // their 16 parts fit the second cache
+    return wanted > tiles ? wanted / tiles : 1;
+  }
+  int64_t tiles_at_once() const { return tile_rows_at_once() * ((w + 1) / 2); }
+  int64_t kernel_numbers() const { return 16 * in * out; }  // of a transformed kernel
+  int64_t scratch_numbers() const { return w * in + 16 * tiles_at_once() * (in + out); }
+};
 constexpr int64_t kAtomPixels = 9;  // 3x3
 
 /// One instruction set's loops on float or double.
@@ -66,6 +80,19 @@ struct Loops {
   void (*stem_at)(StemShape, const T* padded, const T* kernel, const uint8_t* index, T* pooled);
   /// Its gradient by the kernel [taps, out] from the gradient g of `pooled`.
   void (*stem_kernel_gradient)(StemShape, const T* padded, const uint8_t* index, const T* g, double* kernel);
+
+  // ---- Convolution by minimal filtering (conv2d.cpp). Kernels are transformed before: [16, in, out]. `scratch` has
+  // scratch_numbers().
+
+  /// y from x.
+  void (*winograd)(ConvShape, const T* x, const T* kernel, T* y, T* scratch);
+  /// The gradient by the transformed kernel from the gradient g of y.
+  void (*winograd_kernel_gradient)(ConvShape, const T* x, const T* g, T* kernel, T* scratch);
+  /// Kernels k[i, j, tap] = from[i * i_stride + j * j_stride + tap], or [.. + 8 - tap] with `flip`, transformed: to [16, is, js];
+  /// js is a multiple of kStemChannels.
+  void (*winograd_kernel)(int64_t is, int64_t js, const T* from, int64_t i_stride, int64_t j_stride, bool flip, T* to);
+  /// Its adjoint, without flip: the gradient by k from the one by the transformed kernel.
+  void (*winograd_kernel_adjoint)(int64_t is, int64_t js, const T* from, T* to, int64_t i_stride, int64_t j_stride);
 
   // ---- Atoms on maps (atom_maps.cpp). psi [atoms, 3, 3].
 

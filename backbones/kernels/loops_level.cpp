@@ -119,6 +119,7 @@ FEWATOMS_BODY void for_registers(int64_t channels, F&& f) {
 #include "backbones/kernels/loops_atoms.inl"
 #include "backbones/kernels/loops_norm.inl"
 #include "backbones/kernels/loops_stem.inl"
+#include "backbones/kernels/loops_winograd.inl"
 
 namespace fewatoms::loops {
 namespace {
@@ -127,8 +128,9 @@ template <class T>
 constexpr Loops<T> kAll = {stats_and_gather<T>,     scatter_affine<T>,   scatter_affine_backward<T>,
                            affine_relu<T>,          affine_relu_backward<T>, affine_relu_double_backward<T>,
                            patch_row_products<T>,   stem_extremes<T>,    stem_at<T>,
-                           stem_kernel_gradient<T>, apply_atoms<T>,      atoms_gradient<T>,
-                           maps_gradient<T>};
+                           stem_kernel_gradient<T>, winograd<T>,         winograd_kernel_gradient<T>,
+                           winograd_kernel<T>,      winograd_kernel_adjoint<T>, apply_atoms<T>,
+                           atoms_gradient<T>,       maps_gradient<T>};
 
 }  // namespace
 
