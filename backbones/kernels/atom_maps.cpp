@@ -2,7 +2,6 @@
 
 #include <torch/autograd.h>
 
-#include "backbones/kernels/conv2d.h"
 #include "backbones/kernels/loops.h"
 
 namespace fewatoms {
@@ -22,7 +21,7 @@ struct Pending : torch::CustomClassHolder {
 using PendingPointer = c10::intrusive_ptr<torch::CustomClassHolder>;
 
 loops::AtomShape shape_of(const Tensor& maps) {
-  return {maps.size(0), maps.size(1) - 2, maps.size(2) - 2, maps.size(3), maps.size(4)};
+  return {maps.size(0), maps.size(2) - 2, maps.size(3) - 2, maps.size(1), maps.size(4)};
 }
 
 /// y [n, out, h, w] as the loops read it: [n, h, w, out].
@@ -143,16 +142,58 @@ Tensor gradient_by_maps(const Tensor& maps, const Tensor& g, const Tensor& atoms
   return GradientByMaps::apply(maps, g, atoms, pending);
 }
 
+/// maps[n, m] = x[n] mix[m] for x [n, pixels, in] and mix [M, in, out]. Its gradients, if they are to be differentiated again, are
+/// LibTorch's own products.
+struct Mix : Function<Mix> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& mix) {
+    const int64_t n = x.size(0), pixels = x.size(1), in = x.size(2), m = mix.size(0), out = mix.size(2);
+    Tensor maps = at::empty({n, m, pixels, out}, x.options());
+    AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "mix", [&] {
+      const auto *from = x.data_ptr<scalar_t>(), *by = mix.data_ptr<scalar_t>();
+      for (int64_t plane = 0; plane < n * m; ++plane)
+        loops::loops<scalar_t>().multiply(pixels, out, in, from + plane / m * pixels * in, in, 1, by + plane % m * in * out, out,
+                                          maps.data_ptr<scalar_t>() + plane * pixels * out, out, false);
+    });
+    ctx->save_for_backward({x, mix});
+    return maps;
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    const auto saved = ctx->get_saved_variables();
+    const Tensor &x = saved[0], &mix = saved[1], g = grads[0].contiguous();
+    if (at::GradMode::is_enabled()) return {at::einsum("nmpo,mio->npi", {g, mix}), at::einsum("npi,nmpo->mio", {x, g})};
+    const int64_t n = x.size(0), pixels = x.size(1), in = x.size(2), m = mix.size(0), out = mix.size(2);
+    const bool by_x = ctx->needs_input_grad(0), by_mix = ctx->needs_input_grad(1);
+    Tensor gx = by_x ? at::empty_like(x) : Tensor(), gmix = by_mix ? at::empty_like(mix) : Tensor();
+    const Tensor turned = mix.transpose(1, 2).contiguous();  // [M, out, in]
+    AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "mix_backward", [&] {
+      const auto& l = loops::loops<scalar_t>();
+      for (int64_t plane = 0; plane < n * m; ++plane) {
+        const int64_t image = plane / m, atom = plane % m;
+        const auto* from = g.data_ptr<scalar_t>() + plane * pixels * out;
+        if (by_x)
+          l.multiply(pixels, in, out, from, out, 1, turned.data_ptr<scalar_t>() + atom * in * out, in,
+                     gx.data_ptr<scalar_t>() + image * pixels * in, in, atom > 0);
+        if (by_mix)
+          l.multiply(in, out, pixels, x.data_ptr<scalar_t>() + image * pixels * in, 1, in, from, out,
+                     gmix.data_ptr<scalar_t>() + atom * in * out, out, image > 0);
+      }
+    });
+    return {gx, gmix};
+  }
+};
+
 }  // namespace
 
 AtomMaps make_atom_maps(const Tensor& x, const Tensor& coefficients) {
   const int64_t out = coefficients.size(0), in = coefficients.size(1), m = coefficients.size(2);
-  const Tensor mix = coefficients.permute({2, 0, 1}).reshape({m * out, in, 1, 1});
-  const Tensor bordered = at::constant_pad_nd(x.contiguous(at::MemoryFormat::ChannelsLast), {1, 1, 1, 1});
-  const Tensor mixed = conv2d(bordered, mix, 1, 0);
+  const Tensor mix = coefficients.permute({2, 1, 0}).contiguous();  // [M, in, out]
+  const Tensor bordered = at::constant_pad_nd(pixels_first(x), {0, 0, 1, 1, 1, 1});
+  const Tensor flat = bordered.flatten(1, 2);  // [n, pixels, in]
+  const bool fits = in % loops::kStemChannels == 0 && out % loops::kStemChannels == 0;
+  const Tensor mixed = fits ? Mix::apply(flat, mix) : at::einsum("npi,mio->nmpo", {flat, mix}).contiguous();
   AtomMaps result;
   result.pending = c10::make_intrusive<Pending>();
-  result.maps = Collect::apply(mixed.permute({0, 2, 3, 1}).unflatten(3, {m, out}), result.pending);
+  result.maps = Collect::apply(mixed.view({x.size(0), m, bordered.size(1), bordered.size(2), out}), result.pending);
   return result;
 }
 

@@ -9,7 +9,7 @@ namespace fewatoms {
 /// atoms: y = sum_m psi[m] * (A[:, :, m] x). While only atoms change, the mixed maps A_m x stay, and a convolution or its
 /// gradient by the atoms is 9 M multiply-adds per output number instead of 9 times the input channels.
 struct AtomMaps {
-  torch::Tensor maps;  // [n, h+2, w+2, M, out], the border zero
+  torch::Tensor maps;  // [n, M, h+2, w+2, out], the border zero
   bool defined() const { return maps.defined(); }
 
   c10::intrusive_ptr<torch::CustomClassHolder> pending;  // gradients by the maps that have not been summed yet

@@ -20,7 +20,7 @@ struct StemShape {
   int64_t taps() const { return 9 * in; }
 };
 
-/// Atoms on maps: y [n, h, w, c] from maps [n, h+2, w+2, atoms, c] whose border is zero.
+/// Atoms on maps: y [n, h, w, c] from maps [n, atoms, h+2, w+2, c] whose border is zero.
 struct AtomShape {
   int64_t n, h, w, atoms, c;
 };
@@ -94,13 +94,18 @@ struct Loops {
   /// Its adjoint, without flip: the gradient by k from the one by the transformed kernel.
   void (*winograd_kernel_adjoint)(int64_t is, int64_t js, const T* from, T* to, int64_t i_stride, int64_t j_stride);
 
+  /// c[i, j] = sum over k < depth of a[i * a_row + k * a_step] * b[k * b_step + j], added to c with `add`; columns, the number of
+  /// js, is a multiple of kStemChannels.
+  void (*multiply)(int64_t rows, int64_t columns, int64_t depth, const T* a, int64_t a_row, int64_t a_step, const T* b,
+                   int64_t b_step, T* c, int64_t c_row, bool add);
+
   // ---- Atoms on maps (atom_maps.cpp). psi [atoms, 3, 3].
 
-  /// y[p] = sum over m and taps t of psi[m, t] * maps[p + t, m].
+  /// y[p] = sum over m and taps t of psi[m, t] * maps[m, p + t].
   void (*apply_atoms)(AtomShape, const T* maps, const T* psi, T* y);
-  /// psi[m, t] = sum over p and channels of g[p] * maps[p + t, m].
+  /// psi[m, t] = sum over p and channels of g[p] * maps[m, p + t].
   void (*atoms_gradient)(AtomShape, const T* maps, const T* g, double* psi);
-  /// maps[p, m] = sum over pairs (g, psi) and t of psi[m, t] * g[p - t], its border zero. Each g is padded by one pixel
+  /// maps[m, p] = sum over pairs (g, psi) and t of psi[m, t] * g[p - t], its border zero. Each g is padded by one pixel
   /// of zeros: [n, h+2, w+2, c].
   void (*maps_gradient)(AtomShape, int64_t pairs, const T* const* padded_g, const T* const* psi, T* maps);
 };

@@ -4,118 +4,167 @@ namespace fewatoms::loops {
 namespace {
 
 constexpr int kAtomBlock = kManyRegisters ? 6 : 3;  // pixels side by side
+constexpr int kAtomRows = kManyRegisters ? 2 : 1;   // of them on top of each other: a row of maps is read (rows + 2) / rows times
 
-/// Calls f(image, row, first pixel, pixels as a type) over [n, h, w].
+/// Calls f(channels as a type, or Number<0>) with the usual widths known to the compiler, which then addresses pixels by constants.
 template <class F>
-FEWATOMS_BODY void for_pixel_blocks(const AtomShape& d, int64_t image, int64_t y, F&& f) {
+FEWATOMS_BODY void with_width(int64_t c, F&& f) {
+  if (c == 32)
+    f(Number<32>{});
+  else if (c == 64)
+    f(Number<64>{});
+  else
+    f(Number<0>{});
+}
+
+/// Calls f(first pixel, pixels as a type) over a row of w pixels.
+template <class F>
+FEWATOMS_BODY void for_pixel_blocks(int64_t w, F&& f) {
   int64_t x = 0;
-  for (; x + kAtomBlock <= d.w; x += kAtomBlock) f(image, y, x, Number<kAtomBlock>{});
-  for (; x < d.w; ++x) f(image, y, x, Number<1>{});
+  for (; x + kAtomBlock <= w; x += kAtomBlock) f(x, Number<kAtomBlock>{});
+  for (; x + 3 <= w; x += 3) f(x, Number<3>{});
+  for (; x < w; ++x) f(x, Number<1>{});
 }
 
-/// Asks for numbers of kPixels pixels that the next row will need: steps this long escape the processor's own prefetching.
-template <int kPixels, class T>
-FEWATOMS_BODY void prefetch_pixels(const T* from, int64_t pixel) {
+/// Calls f(image, first row, rows as a type) over [n, h].
+template <class F>
+FEWATOMS_BODY void for_row_blocks(const AtomShape& d, F&& f) {
+  for (int64_t image = 0; image < d.n; ++image) {
+    int64_t y = 0;
+    for (; y + kAtomRows <= d.h; y += kAtomRows) f(image, y, Number<kAtomRows>{});
+    for (; y < d.h; ++y) f(image, y, Number<1>{});
+  }
+}
+
+/// Loads kPixels + 2 neighbouring pixels of kRows + 2 rows, one row after the other, and calls f(output row, tap, pixels) for each
+/// output row and row of taps that reads them; `tap` is 3 times the latter. Asks for the rows that the next rows of output
+/// will need: the maps are larger than the caches, and steps this long escape the processor's own prefetching.
+template <int kRows, int kPixels, bool kFull, class T, class F>
+FEWATOMS_BODY void for_taps(const T* from, int64_t row, int64_t pixel, int64_t count, F&& f) {
+#pragma GCC unroll 4
+  for (int r = 0; r < kRows + 2; ++r) {
+    V<T> v[kPixels + 2];
 #pragma GCC unroll 8
-  for (int k = 0; k < kPixels; ++k) __builtin_prefetch(from + k * pixel);
+    for (int k = 0; k < kPixels + 2; ++k) v[k] = load<kFull>(from + r * row + k * pixel, count);
+    if (r >= 2) {
+#pragma GCC unroll 8
+      for (int k = 0; k < kPixels; ++k) __builtin_prefetch(from + (r + kRows) * row + k * pixel, 0, 2);
+    }
+#pragma GCC unroll 2
+    for (int o = 0; o < kRows; ++o)
+      if (r - o >= 0 && r - o < 3) f(o, 3 * (r - o), v);
+  }
 }
 
+template <int kWidth, class T>
+void apply_atoms_of(AtomShape d, const T* maps, const T* psi, T* y_out) {
+  const int64_t c = kWidth > 0 ? kWidth : d.c;
+  const int64_t row = (d.w + 2) * c, plane = (d.h + 2) * row;
+  for_row_blocks(d, [&](int64_t image, int64_t y, auto rows) {
+    constexpr int kRows = decltype(rows)::value;
+    for (int64_t m = 0; m < d.atoms; ++m) {
+      const T* from = maps + (image * d.atoms + m) * plane + y * row;
+      T* to = y_out + (image * d.h + y) * d.w * c;
+      const T* atom = psi + m * kAtomPixels;
+      for_pixel_blocks(d.w, [&](int64_t x, auto pixels) {
+        constexpr int kPixels = decltype(pixels)::value;
+        for_registers<T>(c, [&](int64_t i, int64_t count, auto full) {
+          constexpr bool kFull = decltype(full)::value;
+          V<T> acc[kRows][kPixels] = {};
+          const auto at = [&](int o, int k) { return to + (o * d.w + x + k) * c + i; };
+          if (m > 0) {
+#pragma GCC unroll 2
+            for (int o = 0; o < kRows; ++o)
+#pragma GCC unroll 8
+              for (int k = 0; k < kPixels; ++k) acc[o][k] = load<kFull>(at(o, k), count);
+          }
+          for_taps<kRows, kPixels, kFull>(from + x * c + i, row, c, count, [&](int o, int tap, const auto& v) {
+#pragma GCC unroll 3
+            for (int tx = 0; tx < 3; ++tx)
+#pragma GCC unroll 8
+              for (int k = 0; k < kPixels; ++k) acc[o][k] += atom[tap + tx] * v[k + tx];
+          });
+#pragma GCC unroll 2
+          for (int o = 0; o < kRows; ++o)
+#pragma GCC unroll 8
+            for (int k = 0; k < kPixels; ++k) store<kFull>(at(o, k), acc[o][k], count);
+        });
+      });
+    }
+  });
+}
 template <class T>
 void apply_atoms(AtomShape d, const T* maps, const T* psi, T* y_out) {
-  const int64_t pixel = d.atoms * d.c, row = (d.w + 2) * pixel;
-  const auto block = [&](int64_t image, int64_t y, int64_t x, auto pixels) {
-    constexpr int kPixels = decltype(pixels)::value;
-    const T* corner = maps + (image * (d.h + 2) + y) * row + x * pixel;
-    T* to = y_out + ((image * d.h + y) * d.w + x) * d.c;
-    for_registers<T>(d.c, [&](int64_t i, int64_t count, auto full) {
-      constexpr bool kFull = decltype(full)::value;
-      V<T> acc[kPixels] = {};
-      for (int64_t m = 0; m < d.atoms; ++m)
-        for (int ty = 0; ty < 3; ++ty) {
-          const T* from = corner + ty * row + m * d.c + i;
-          const T* atom = psi + (m * 3 + ty) * 3;
-          if (ty == 2) prefetch_pixels<kPixels>(from + row, pixel);
-          V<T> v[kPixels + 2];
-#pragma GCC unroll 8
-          for (int k = 0; k < kPixels + 2; ++k) v[k] = load<kFull>(from + k * pixel, count);
-#pragma GCC unroll 3
-          for (int tx = 0; tx < 3; ++tx)
-#pragma GCC unroll 8
-            for (int k = 0; k < kPixels; ++k) acc[k] += atom[tx] * v[k + tx];
-        }
-#pragma GCC unroll 8
-      for (int k = 0; k < kPixels; ++k) store<kFull>(to + k * d.c + i, acc[k], count);
-    });
-  };
-  for (int64_t image = 0; image < d.n; ++image)
-    for (int64_t y = 0; y < d.h; ++y) for_pixel_blocks(d, image, y, block);
+  with_width(d.c, [&](auto width) { apply_atoms_of<decltype(width)::value>(d, maps, psi, y_out); });
 }
 
-template <class T>
-void atoms_gradient(AtomShape d, const T* maps, const T* g, double* psi) {
-  const int64_t pixel = d.atoms * d.c, row = (d.w + 2) * pixel, taps = d.atoms * kAtomPixels;
+template <int kWidth, class T>
+void atoms_gradient_of(AtomShape d, const T* maps, const T* g, double* psi) {
+  const int64_t c = kWidth > 0 ? kWidth : d.c;
+  const int64_t row = (d.w + 2) * c, plane = (d.h + 2) * row, taps = d.atoms * kAtomPixels;
   constexpr int64_t kMostTaps = kAtomPixels * kAtomPixels;
-  V<T> sums[kMostTaps];  // of one row of pixels, over all channels
   double lanes[kMostTaps * kLanes<T>];
   for (int64_t t = 0; t < taps * kLanes<T>; ++t) lanes[t] = 0;
-  const auto block = [&](int64_t image, int64_t y, int64_t x, auto pixels) {
-    constexpr int kPixels = decltype(pixels)::value;
-    const T* corner = maps + (image * (d.h + 2) + y) * row + x * pixel;
-    const T* from_g = g + ((image * d.h + y) * d.w + x) * d.c;
-    for_registers<T>(d.c, [&](int64_t i, int64_t count, auto full) {
-      constexpr bool kFull = decltype(full)::value;
-      V<T> vg[kPixels];
+  for_row_blocks(d, [&](int64_t image, int64_t y, auto rows) {
+    constexpr int kRows = decltype(rows)::value;
+    for (int64_t m = 0; m < d.atoms; ++m) {
+      const T* from = maps + (image * d.atoms + m) * plane + y * row;
+      const T* from_g = g + (image * d.h + y) * d.w * c;
+      V<T> sums[kAtomPixels] = {};  // of these rows, over all channels
+      for_pixel_blocks(d.w, [&](int64_t x, auto pixels) {
+        constexpr int kPixels = decltype(pixels)::value;
+        for_registers<T>(c, [&](int64_t i, int64_t count, auto full) {
+          constexpr bool kFull = decltype(full)::value;
+          V<T> vg[kRows][kPixels];
+#pragma GCC unroll 2
+          for (int o = 0; o < kRows; ++o)
 #pragma GCC unroll 8
-      for (int k = 0; k < kPixels; ++k) vg[k] = load<kFull>(from_g + k * d.c + i, count);
-      for (int64_t m = 0; m < d.atoms; ++m)
-        for (int ty = 0; ty < 3; ++ty) {
-          const T* from = corner + ty * row + m * d.c + i;
-          V<T>* sum = sums + (m * 3 + ty) * 3;
-          if (ty == 2) prefetch_pixels<kPixels>(from + row, pixel);
-          V<T> v[kPixels + 2];
+            for (int k = 0; k < kPixels; ++k) vg[o][k] = load<kFull>(from_g + (o * d.w + x + k) * c + i, count);
+          V<T> acc[kAtomPixels] = {};
+          for_taps<kRows, kPixels, kFull>(from + x * c + i, row, c, count, [&](int o, int tap, const auto& v) {
 #pragma GCC unroll 8
-          for (int k = 0; k < kPixels + 2; ++k) v[k] = load<kFull>(from + k * pixel, count);
+            for (int k = 0; k < kPixels; ++k)
 #pragma GCC unroll 3
-          for (int tx = 0; tx < 3; ++tx) {
-            V<T> acc = sum[tx];
-#pragma GCC unroll 8
-            for (int k = 0; k < kPixels; ++k) acc += vg[k] * v[k + tx];
-            sum[tx] = acc;
-          }
-        }
-    });
-  };
-  for (int64_t image = 0; image < d.n; ++image)
-    for (int64_t y = 0; y < d.h; ++y) {
-      for (int64_t t = 0; t < taps; ++t) sums[t] = V<T>{};
-      for_pixel_blocks(d, image, y, block);
-      for (int64_t t = 0; t < taps; ++t) add_to<true, T>(lanes + t * kLanes<T>, sums[t], 0);
+              for (int tx = 0; tx < 3; ++tx) acc[tap + tx] += vg[o][k] * v[k + tx];
+          });
+#pragma GCC unroll 9
+          for (int t = 0; t < kAtomPixels; ++t) sums[t] += acc[t];
+        });
+      });
+#pragma GCC unroll 9
+      for (int t = 0; t < kAtomPixels; ++t) add_to<true, T>(lanes + (m * kAtomPixels + t) * kLanes<T>, sums[t], 0);
     }
+  });
   for (int64_t t = 0; t < taps; ++t) {
     psi[t] = 0;
     for (int64_t lane = 0; lane < kLanes<T>; ++lane) psi[t] += lanes[t * kLanes<T> + lane];
   }
 }
-
 template <class T>
-void maps_gradient(AtomShape d, int64_t pairs, const T* const* padded_g, const T* const* psi, T* maps) {
-  const int64_t pixel = d.atoms * d.c, row = (d.w + 2) * pixel, g_row = (d.w + 2) * d.c;
+void atoms_gradient(AtomShape d, const T* maps, const T* g, double* psi) {
+  with_width(d.c, [&](auto width) { atoms_gradient_of<decltype(width)::value>(d, maps, g, psi); });
+}
+
+template <int kWidth, class T>
+void maps_gradient_of(AtomShape d, int64_t pairs, const T* const* padded_g, const T* const* psi, T* maps) {
+  const int64_t c = kWidth > 0 ? kWidth : d.c;
+  const int64_t row = (d.w + 2) * c, plane = (d.h + 2) * row;
   const auto block = [&](int64_t image, int64_t y, int64_t x, auto pixels) {
     constexpr int kPixels = decltype(pixels)::value;
-    const int64_t corner = (image * (d.h + 2) + y) * g_row + x * d.c;
-    T* to = maps + (image * (d.h + 2) + y + 1) * row + (x + 1) * pixel;
-    for_registers<T>(d.c, [&](int64_t i, int64_t count, auto full) {
+    const int64_t corner = (image * (d.h + 2) + y) * row + x * c;
+    T* to = maps + image * d.atoms * plane + (y + 1) * row + (x + 1) * c;
+    for_registers<T>(c, [&](int64_t i, int64_t count, auto full) {
       constexpr bool kFull = decltype(full)::value;
       const auto sum = [&](int64_t m, auto atoms) {
         constexpr int kAtoms = decltype(atoms)::value;
         V<T> acc[kAtoms][kPixels] = {};
         for (int64_t pair = 0; pair < pairs; ++pair)
           for (int ty = 0; ty < 3; ++ty) {
-            const T* from = padded_g[pair] + corner + ty * g_row + i;
+            const T* from = padded_g[pair] + corner + ty * row + i;
             const T* atom = psi[pair] + (m * 3 + 2 - ty) * 3;
             V<T> v[kPixels + 2];
 #pragma GCC unroll 8
-            for (int k = 0; k < kPixels + 2; ++k) v[k] = load<kFull>(from + k * d.c, count);
+            for (int k = 0; k < kPixels + 2; ++k) v[k] = load<kFull>(from + k * c, count);
 #pragma GCC unroll 3
             for (int tx = 0; tx < 3; ++tx)
 #pragma GCC unroll 3
@@ -126,7 +175,7 @@ void maps_gradient(AtomShape d, int64_t pairs, const T* const* padded_g, const T
 #pragma GCC unroll 3
         for (int a = 0; a < kAtoms; ++a)
 #pragma GCC unroll 8
-          for (int k = 0; k < kPixels; ++k) store<kFull>(to + k * pixel + (m + a) * d.c + i, acc[a][k], count);
+          for (int k = 0; k < kPixels; ++k) store<kFull>(to + (m + a) * plane + k * c + i, acc[a][k], count);
       };
       constexpr int kAtOnce = kManyRegisters ? 3 : 2;
       int64_t m = 0;
@@ -135,14 +184,18 @@ void maps_gradient(AtomShape d, int64_t pairs, const T* const* padded_g, const T
     });
   };
   for (int64_t image = 0; image < d.n; ++image) {
-    T* first = maps + image * (d.h + 2) * row;
-    for (int64_t k = 0; k < row; ++k) first[k] = first[(d.h + 1) * row + k] = 0;
-    for (int64_t y = 0; y < d.h; ++y) {
-      T* line = first + (y + 1) * row;
-      for (int64_t k = 0; k < pixel; ++k) line[k] = line[(d.w + 1) * pixel + k] = 0;
-      for_pixel_blocks(d, image, y, block);
+    for (int64_t m = 0; m < d.atoms; ++m) {
+      T* first = maps + (image * d.atoms + m) * plane;
+      for (int64_t k = 0; k < row; ++k) first[k] = first[(d.h + 1) * row + k] = 0;
+      for (int64_t y = 1; y <= d.h; ++y)
+        for (int64_t k = 0; k < c; ++k) first[y * row + k] = first[y * row + (d.w + 1) * c + k] = 0;
     }
+    for (int64_t y = 0; y < d.h; ++y) for_pixel_blocks(d.w, [&](int64_t x, auto pixels) { block(image, y, x, pixels); });
   }
+}
+template <class T>
+void maps_gradient(AtomShape d, int64_t pairs, const T* const* padded_g, const T* const* psi, T* maps) {
+  with_width(d.c, [&](auto width) { maps_gradient_of<decltype(width)::value>(d, pairs, padded_g, psi, maps); });
 }
 
 }  // namespace

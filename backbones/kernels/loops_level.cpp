@@ -129,8 +129,8 @@ constexpr Loops<T> kAll = {stats_and_gather<T>,     scatter_affine<T>,   scatter
                            affine_relu<T>,          affine_relu_backward<T>, affine_relu_double_backward<T>,
                            patch_row_products<T>,   stem_extremes<T>,    stem_at<T>,
                            stem_kernel_gradient<T>, winograd<T>,         winograd_kernel_gradient<T>,
-                           winograd_kernel<T>,      winograd_kernel_adjoint<T>, apply_atoms<T>,
-                           atoms_gradient<T>,       maps_gradient<T>};
+                           winograd_kernel<T>,      winograd_kernel_adjoint<T>, multiply<T>,
+                           apply_atoms<T>,          atoms_gradient<T>,   maps_gradient<T>};
 
 }  // namespace
 
