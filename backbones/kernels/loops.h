@@ -50,12 +50,11 @@ struct Loops {
   /// sum[c] and square_sum[c] over n*h*w, and of every 2x2 window the largest of sign[c] * x: its value in `pooled` and its
   /// position 0..3 (row-major in the window) in `index`. sign is +1 or -1.
   void (*stats_and_gather)(Shape, const T* x, const T* sign, double* sum, double* square_sum, T* pooled, uint8_t* index);
-  /// out = a[c] + b[c] * x, plus v at the position that `index` names in each window.
-  void (*scatter_affine)(Shape, const T* x, const T* v, const uint8_t* index, const T* a, const T* b, T* out);
-  /// The backward pass of scatter_affine for the gradient u of its output: dv = u at the windows' positions,
-  /// da[c] = sum u, db[c] = sum u * x, dx = b[c] * u.
-  void (*scatter_affine_backward)(Shape, const T* u, const T* x, const uint8_t* index, const T* b, T* dv, double* da,
-                                  double* db, T* dx);
+  /// out = a[c] + b[c] * x, plus bu[c] * u unless u is null, plus v at the position that `index` names in each window.
+  void (*scatter_affine)(Shape, const T* x, const T* v, const uint8_t* index, const T* a, const T* b, const T* u, const T* bu,
+                         T* out);
+  /// Of u its elements at the windows' positions, taken[n, h/2, w/2, c], and sum[c] = sum u, product[c] = sum u * x.
+  void (*gather_sums)(Shape, const T* u, const T* x, const uint8_t* index, T* taken, double* sum, double* product);
   /// y = max(0, s[c] * p + t[c]) on [rows, c]. NaN stays NaN.
   void (*affine_relu)(int64_t rows, int64_t c, const T* p, const T* s, const T* t, T* y);
   /// For the gradient g of y, where y > 0: gp = s[c] * g, gs[c] = sum g * p, gt[c] = sum g; zero elsewhere.

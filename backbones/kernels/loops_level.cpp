@@ -125,7 +125,7 @@ namespace fewatoms::loops {
 namespace {
 
 template <class T>
-constexpr Loops<T> kAll = {stats_and_gather<T>,     scatter_affine<T>,   scatter_affine_backward<T>,
+constexpr Loops<T> kAll = {stats_and_gather<T>,     scatter_affine<T>,   gather_sums<T>,
                            affine_relu<T>,          affine_relu_backward<T>, affine_relu_double_backward<T>,
                            patch_row_products<T>,   stem_extremes<T>,    stem_at<T>,
                            stem_kernel_gradient<T>, winograd<T>,         winograd_kernel_gradient<T>,

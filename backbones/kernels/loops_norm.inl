@@ -41,66 +41,76 @@ void stats_and_gather(Shape d, const T* x, const T* sign, double* sum, double* s
 }
 
 template <class T>
-void scatter_affine(Shape d, const T* x, const T* v, const uint8_t* index, const T* a, const T* b, T* out) {
+void scatter_affine(Shape d, const T* x, const T* v, const uint8_t* index, const T* a, const T* b, const T* u, const T* bu, T* out) {
   const int64_t c = d.c, row = d.w * c, half_h = d.h / 2, half_w = d.w / 2;
-  for (int64_t image = 0; image < d.n; ++image)
-    for (int64_t wy = 0; wy < half_h + d.h % 2; ++wy) {
-      const int64_t line = (image * d.h + 2 * wy) * row, pooled = (image * half_h + wy) * half_w * c;
-      const int64_t lines = wy < half_h ? 2 : 1, windows = wy < half_h ? half_w : 0;
-      for_registers<T>(c, [&](int64_t i, int64_t count, auto full) {
-        constexpr bool kFull = decltype(full)::value;
-        const V<T> va = load<kFull>(a + i, count), vb = load<kFull>(b + i, count);
-        for (int64_t k = 0; k < windows; ++k) {
-          const V<T> value = load<kFull>(v + pooled + k * c + i, count);
-          const Mask<T> at = load_index<kFull, T>(index + pooled + k * c + i, count);
-          for (int j = 0; j < 4; ++j) {
-            const int64_t p = line + (j / 2) * row + (2 * k + j % 2) * c + i;
-            const V<T> dense = va + vb * load<kFull>(x + p, count);
-            store<kFull>(out + p, at == j ? dense + value : dense, count);
+  const auto run = [&](auto with_u) {
+    for (int64_t image = 0; image < d.n; ++image)
+      for (int64_t wy = 0; wy < half_h + d.h % 2; ++wy) {
+        const int64_t line = (image * d.h + 2 * wy) * row, pooled = (image * half_h + wy) * half_w * c;
+        const int64_t lines = wy < half_h ? 2 : 1, windows = wy < half_h ? half_w : 0;
+        for_registers<T>(c, [&](int64_t i, int64_t count, auto full) {
+          constexpr bool kFull = decltype(full)::value;
+          const V<T> va = load<kFull>(a + i, count), vb = load<kFull>(b + i, count);
+          V<T> vbu{};
+          if constexpr (decltype(with_u)::value) vbu = load<kFull>(bu + i, count);
+          const auto dense = [&](int64_t p) {
+            V<T> value = va + vb * load<kFull>(x + p, count);
+            if constexpr (decltype(with_u)::value) value += vbu * load<kFull>(u + p, count);
+            return value;
+          };
+          for (int64_t k = 0; k < windows; ++k) {
+            const V<T> value = load<kFull>(v + pooled + k * c + i, count);
+            const Mask<T> at = load_index<kFull, T>(index + pooled + k * c + i, count);
+            for (int j = 0; j < 4; ++j) {
+              const int64_t p = line + (j / 2) * row + (2 * k + j % 2) * c + i;
+              const V<T> here = dense(p);
+              store<kFull>(out + p, at == j ? here + value : here, count);
+            }
           }
-        }
-        for (int64_t l = 0; l < lines; ++l)
-          for (int64_t k = 2 * windows; k < d.w; ++k) {
-            const int64_t p = line + l * row + k * c + i;
-            store<kFull>(out + p, va + vb * load<kFull>(x + p, count), count);
-          }
-      });
-    }
+          for (int64_t l = 0; l < lines; ++l)
+            for (int64_t k = 2 * windows; k < d.w; ++k) {
+              const int64_t p = line + l * row + k * c + i;
+              store<kFull>(out + p, dense(p), count);
+            }
+        });
+      }
+  };
+  if (u)
+    run(Number<1>{});
+  else
+    run(Number<0>{});
 }
 
 template <class T>
-void scatter_affine_backward(Shape d, const T* u, const T* x, const uint8_t* index, const T* b, T* dv, double* da, double* db,
-                             T* dx) {
+void gather_sums(Shape d, const T* u, const T* x, const uint8_t* index, T* taken, double* sum, double* product) {
   const int64_t c = d.c, row = d.w * c, half_h = d.h / 2, half_w = d.w / 2;
-  for (int64_t i = 0; i < c; ++i) da[i] = db[i] = 0;
+  for (int64_t i = 0; i < c; ++i) sum[i] = product[i] = 0;
   for (int64_t image = 0; image < d.n; ++image)
     for (int64_t wy = 0; wy < half_h + d.h % 2; ++wy) {
       const int64_t line = (image * d.h + 2 * wy) * row, pooled = (image * half_h + wy) * half_w * c;
       const int64_t lines = wy < half_h ? 2 : 1, windows = wy < half_h ? half_w : 0;
       for_registers<T>(c, [&](int64_t i, int64_t count, auto full) {
         constexpr bool kFull = decltype(full)::value;
-        const V<T> vb = load<kFull>(b + i, count);
         V<T> s1{}, s2{};
         const auto one = [&](int64_t p) {
           const V<T> up = load<kFull>(u + p, count);
           s1 += up;
           s2 += up * load<kFull>(x + p, count);
-          store<kFull>(dx + p, vb * up, count);
           return up;
         };
         for (int64_t k = 0; k < windows; ++k) {
           const Mask<T> at = load_index<kFull, T>(index + pooled + k * c + i, count);
-          V<T> taken{};
+          V<T> here{};
           for (int j = 0; j < 4; ++j) {
             const V<T> up = one(line + (j / 2) * row + (2 * k + j % 2) * c + i);
-            taken = at == j ? up : taken;
+            here = at == j ? up : here;
           }
-          store<kFull>(dv + pooled + k * c + i, taken, count);
+          store<kFull>(taken + pooled + k * c + i, here, count);
         }
         for (int64_t l = 0; l < lines; ++l)
           for (int64_t k = 2 * windows; k < d.w; ++k) one(line + l * row + k * c + i);
-        add_to<kFull, T>(da + i, s1, count);
-        add_to<kFull, T>(db + i, s2, count);
+        add_to<kFull, T>(sum + i, s1, count);
+        add_to<kFull, T>(product + i, s2, count);
       });
     }
 }
