@@ -63,6 +63,24 @@ TEST(Conv2d, ValueAndTwoDerivativesEqualLibTorchs) {
         }
 }
 
+/// Channels that the kernels by minimal filtering take; odd sizes, one pixel, sizes beyond one batch of tiles.
+struct FilteringCase {
+  int64_t n, in, out, h, w;
+};
+const FilteringCase kFilterings[] = {{2, 16, 32, 6, 6}, {1, 32, 16, 5, 7}, {3, 48, 16, 1, 1}, {2, 16, 64, 3, 20}, {2, 16, 16, 21, 130}};
+
+std::vector<Tensor> filtering_inputs(const FilteringCase& s) {
+  return {numbers({s.n, s.in, s.h, s.w}, "x"), numbers({s.out, s.in, 3, 3}, "w")};
+}
+Tensor filtering(const std::vector<Tensor>& v) { return conv2d(v[0], v[1], 1, 1); }
+Tensor filtering_reference(const std::vector<Tensor>& v) { return at::conv2d(v[0], v[1], {}, 1, 1); }
+
+TEST(Conv2d, MinimalFilteringGivesLibTorchsValueAndTwoDerivatives) {
+  for (const FilteringCase& s : kFilterings)
+    expect_same_derivatives(filtering, filtering_reference, filtering_inputs(s),
+                            std::to_string(s.in) + " to " + std::to_string(s.out) + " channels, " + std::to_string(s.w) + " wide");
+}
+
 TEST(Conv2d, GradientsNobodyAskedForAreLeftOut) {
   const Tensor x = numbers({2, 3, 6, 6}, "x"), w = numbers({4, 3, 3, 3}, "w").requires_grad_(true);
   const Tensor by_w = grad({conv2d(x, w, 1, 1).pow(2).sum()}, {w}, {}, c10::nullopt, true)[0];
@@ -188,6 +206,33 @@ TEST(NormReluPool, NaNReachesTheOutputWhereverItStands) {
     }
 }
 
+TEST(NormReluPool, TwoInnerGradientsOfOneValueAddUp) {
+  // Each finds a gradient by x of its own, which one pass writes.
+  const auto gradients = [](const auto& norm) {
+    auto v = norm_inputs({2, 5, 7, 9});
+    for (Tensor& t : v) t.requires_grad_(true);
+    const Tensor y = norm(v);
+    const auto one = grad({y.sin().sum()}, v, {}, c10::nullopt, /*create_graph=*/true);
+    const auto other = grad({y.pow(3).sum()}, v, {}, c10::nullopt, /*create_graph=*/true);
+    return grad({one[0].pow(2).sum() + (other[0] * one[0]).sum() + other[1].pow(2).sum() + y.pow(2).sum()}, v);
+  };
+  const auto a = gradients([](const auto& v) { return norm_relu_pool(v[0], v[1], v[2], nullptr, nullptr); });
+  const auto b = gradients([](const auto& v) { return norm_relu_pool_reference(v[0], v[1], v[2], nullptr, nullptr); });
+  for (size_t i = 0; i < a.size(); ++i) EXPECT_LT(((a[i] - b[i]).abs().max() / b[i].abs().max()).item<double>(), 1e-10) << i;
+}
+
+TEST(NormReluPool, AGradientThatStopsBeforeXLeavesNothingBehind) {
+  auto v = norm_inputs({2, 3, 6, 6});
+  for (Tensor& t : v) t.requires_grad_(true);
+  Tensor factor = at::ones({}, at::kDouble).requires_grad_(true);
+  const Tensor y = norm_relu_pool(v[0], v[1], v[2], nullptr, nullptr);
+  const auto inner = grad({(factor * y).pow(2).sum()}, v, {}, c10::nullopt, /*create_graph=*/true);
+  const auto plain = [&] { return grad({y.sum()}, {v[0]}, {}, /*retain_graph=*/true)[0]; };
+  const Tensor before = plain();
+  grad({inner[0].pow(2).sum()}, {factor}, {}, /*retain_graph=*/true);  // passes the norm's second derivative, not x
+  EXPECT_TRUE(plain().equal(before));
+}
+
 TEST(NormReluPool, ThirdDerivativeIsRefused) {
   auto v = norm_inputs({2, 2, 4, 4});
   for (Tensor& t : v) t.requires_grad_(true);
@@ -299,7 +344,7 @@ TEST(Stem, FitsOnlyWhatItCanDo) {
 struct AtomCase {
   int64_t n, in, out, h, w, m;
 };
-const AtomCase kAtomCases[] = {{2, 3, 4, 6, 6, 2}, {1, 2, 17, 5, 7, 6}, {2, 4, 32, 10, 21, 3}, {1, 1, 1, 1, 1, 1}, {1, 5, 16, 3, 13, 9}};
+const AtomCase kAtomCases[] = {{2, 16, 32, 5, 14, 4}, {2, 3, 4, 6, 6, 2}, {1, 2, 17, 5, 7, 6}, {2, 4, 32, 10, 21, 3}, {1, 1, 1, 1, 1, 1}, {1, 5, 16, 3, 13, 9}};
 
 std::vector<Tensor> atom_inputs(const AtomCase& s) {
   return {numbers({s.n, s.in, s.h, s.w}, "x"), numbers({s.out, s.in, s.m}, "coefficients"), numbers({s.m, 3, 3}, "atoms")};
@@ -378,10 +423,12 @@ TEST(Levels, EveryOneGivesTheReferencesValueAndTwoDerivatives) {
           },
           stem_inputs(s), level + ", stem " + name_of(s));
     }
-    for (const AtomCase& s : {kAtomCases[1], kAtomCases[2]})
+    for (const AtomCase& s : {kAtomCases[0], kAtomCases[2], kAtomCases[3]})
       expect_same_derivatives([](const std::vector<Tensor>& v) { return apply_atoms(make_atom_maps(v[0], v[1]), v[2]).sin(); },
                               [](const std::vector<Tensor>& v) { return at::conv2d(v[0], compose_kernel(v[1], v[2]), {}, 1, 1).sin(); },
                               atom_inputs(s), level + ", atoms");
+    for (const FilteringCase& s : {kFilterings[0], kFilterings[3]})
+      expect_same_derivatives(filtering, filtering_reference, filtering_inputs(s), level + ", minimal filtering");
   }
 }
 
@@ -418,6 +465,16 @@ TEST(Levels, FloatIsCloseToDoubleOnEveryOne) {
     };
     compare(stem_results(at::kFloat), stem_results(at::kDouble), "stem");
     compare(atom_results(at::kFloat), atom_results(at::kDouble), "atoms");
+    for (const FilteringCase& f : {FilteringCase{3, 32, 32, 42, 42}, FilteringCase{2, 64, 64, 21, 21}}) {
+      const auto results = [&](at::ScalarType type) {
+        const auto v = in_type(filtering_inputs(f), type);
+        const Tensor y = filtering(v);
+        auto all = grad({y.pow(2).mean()}, v);
+        all.push_back(y.detach());
+        return all;
+      };
+      compare(results(at::kFloat), results(at::kDouble), "minimal filtering");
+    }
   }
 }
 

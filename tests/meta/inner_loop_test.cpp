@@ -317,6 +317,37 @@ TEST(InnerLoop, FusedKernelsEqualTheReferenceKernels) {
     }
 }
 
+/// Values of `options`' learner after 20 outer steps of plain gradient descent.
+std::vector<Tensor> after_twenty_steps(LearnerOptions options, const char* kernels, at::ScalarType type) {
+  options.network.kernels = kernels;
+  const SmallLearner start(options);
+  ParameterSet parameters = start.parameters.to(type);
+  const std::vector<size_t> trainable = parameters.trainable();
+  for (uint64_t i = 0; i < 20; ++i) {
+    const TaskGradient g = task_gradient(start.learner, parameters, test::small_task(1, i, 2, type));
+    std::vector<Tensor> moved;
+    for (size_t k = 0; k < trainable.size(); ++k) moved.push_back(parameters.tensor(trainable[k]) - 0.01 * g.gradients[k]);
+    parameters = parameters.with(trainable, moved);
+  }
+  std::vector<Tensor> values;
+  for (const size_t i : trainable) values.push_back(parameters.tensor(i).to(at::kDouble));
+  return values;
+}
+
+TEST(InnerLoop, TwentyIterationsStayWithTheReferenceKernels) {
+  // Width 16 is the least that every fast path takes: the stem in one pass, minimal filtering, planes of mixed maps.
+  for (const Setting& setting : {Setting{"standard all", "standard", "all"}, Setting{"acdc atom+head", "acdc", "atom+head"}}) {
+    LearnerOptions options = options_of(setting);
+    options.network.width = 16;
+    const auto reference = after_twenty_steps(options, "reference", at::kDouble);
+    const auto wide = after_twenty_steps(options, "fused", at::kDouble), single = after_twenty_steps(options, "fused", at::kFloat);
+    for (size_t i = 0; i < reference.size(); ++i) {
+      expect_close(wide[i], reference[i], 1e-9, setting.name + ", float64, tensor " + std::to_string(i));
+      expect_close(single[i], reference[i], 1e-3, setting.name + ", float32, tensor " + std::to_string(i));
+    }
+  }
+}
+
 TEST(InnerLoop, ComposedEqualsTwoStage) {
   LearnerOptions options = options_of({"", "acdc", "all"});
   const SmallLearner composed(options);

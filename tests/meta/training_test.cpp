@@ -178,13 +178,15 @@ TEST(Trainer, WeightsAreBitIdenticalForAnyNumberOfThreads) {
 }
 
 TEST(Trainer, StandardWeightsAreBitIdenticalForAnyNumberOfThreads) {
-  LearnerOptions options = test::small_options("standard");
-  options.network.width = 8;
-  const Subject setup(options);
-  const auto train = [&](int threads) { return with_threads(threads, [&] { return trained(setup, 3, trainer_options(3)); }); };
-  const TrainState one = train(1);
-  expect_identical(one, train(2));
-  expect_identical(one, train(4));
+  for (const int width : {8, 16}) {  // oneDNN's kernels and our own
+    LearnerOptions options = test::small_options("standard");
+    options.network.width = width;
+    const Subject setup(options);
+    const auto train = [&](int threads) { return with_threads(threads, [&] { return trained(setup, 3, trainer_options(3)); }); };
+    const TrainState one = train(1);
+    expect_identical(one, train(2));
+    expect_identical(one, train(4));
+  }
 }
 
 TEST(Trainer, TasksOfTheCallerGiveTheSameStep) {
