@@ -6,6 +6,7 @@
 
 #include "apps/bench.h"
 #include "apps/command_line.h"
+#include "backbones/kernels/atom_maps.h"
 #include "backbones/kernels/conv2d.h"
 #include "meta/cost.h"
 
@@ -53,9 +54,9 @@ BenchResult bench_kernels(const BenchOptions& o) {
   const double peak = o.machine.one.gflops;
   BenchResult rows = BenchResult::array();
   std::printf("one thread; convolution with gradients by kernel and, behind the stem, input; two-stage with frozen coefficients, GFLOP/s of both by the\n"
-              "composed kernel's count; ratio: two-stage to convolution, forward and with gradients\n");
-  std::printf("%5s %4s %4s %6s | %9s %8s %6s %9s %8s %6s | %2s %9s %9s %6s %6s | %9s %6s %9s %6s\n", "width", "in", "size", "images", "fwd ms",
-              "GFLOP/s", "peak", "+bwd ms", "GFLOP/s", "peak", "M", "fwd ms", "+bwd ms", "ratio", "ratio", "norm fwd", "GB/s", "+bwd ms", "GB/s");
+              "composed kernel's count; maps: atoms on mixed maps that are there already, with the gradient by atoms; ratios: to the convolution, forward and with gradients\n");
+  std::printf("%5s %4s %4s %6s | %9s %8s %6s %9s %8s %6s | %2s %9s %9s %6s %6s | %9s %9s %6s %6s | %9s %6s %9s %6s\n", "width", "in", "size", "images", "fwd ms",
+              "GFLOP/s", "peak", "+bwd ms", "GFLOP/s", "peak", "M", "two fwd", "+bwd ms", "ratio", "ratio", "maps fwd", "+bwd ms", "ratio", "ratio", "norm fwd", "GB/s", "+bwd ms", "GB/s");
   with_threads(1, [&] {
     use_one_thread_per_operation();
     at::AutoGradMode grad_mode(true);
@@ -85,29 +86,36 @@ BenchResult bench_kernels(const BenchOptions& o) {
           row["conv2d"].update({{"forward_gflops", forward}, {"forward_backward_gflops", both}, {"forward_share", forward / peak},
                                 {"forward_backward_share", both / peak}});
           row["norm_relu_pool"].update({{"forward_gb_per_s", norm_forward}, {"forward_backward_gb_per_s", norm_both}});
-          const auto print = [&](const char* atoms, const Passes* two) {
+          const auto print = [&](const char* atoms, const Passes* two, const Passes* maps) {
             std::printf("%5d %4d %4d %6d | %9.3f %8.1f %6.2f %9.3f %8.1f %6.2f | %2s ", width, static_cast<int>(layer.in),
                         static_cast<int>(layer.size), static_cast<int>(n), 1e3 * conv.forward.median(), forward, forward / peak,
                         1e3 * conv.both.median(), both, both / peak, atoms);
-            if (two != nullptr)
-              std::printf("%9.3f %9.3f %6.2f %6.2f", 1e3 * two->forward.median(), 1e3 * two->both.median(),
-                          two->forward.median() / conv.forward.median(), two->both.median() / conv.both.median());
-            else
-              std::printf("%9s %9s %6s %6s", "", "", "", "");
-            std::printf(" | %9.3f %6.1f %9.3f %6.1f\n", 1e3 * norm.forward.median(), norm_forward, 1e3 * norm.both.median(), norm_both);
+            for (const Passes* passes : {two, maps})
+              if (passes != nullptr)
+                std::printf("%9.3f %9.3f %6.2f %6.2f | ", 1e3 * passes->forward.median(), 1e3 * passes->both.median(),
+                            passes->forward.median() / conv.forward.median(), passes->both.median() / conv.both.median());
+              else
+                std::printf("%9s %9s %6s %6s | ", "", "", "", "");
+            std::printf("%9.3f %6.1f %9.3f %6.1f\n", 1e3 * norm.forward.median(), norm_forward, 1e3 * norm.both.median(), norm_both);
           };
-          if (stem) print("", nullptr);  // stays plain
+          if (stem) print("", nullptr, nullptr);  // stays plain
           for (const int64_t atoms : {3, 6}) {
             if (stem) break;
             const Tensor coefficients = at::randn({layer.out, layer.in, atoms});
             const Tensor psi = at::randn({atoms, 3, 3}).requires_grad_(true);
             const Passes two = time_passes(o.repeat, {x, psi}, [&] { return two_stage_convolution(x, coefficients, psi, 1, 1); });
-            BenchResult& entry = row["two_stage_" + std::to_string(atoms)] = two.json();
-            entry["forward_gflops"] = gflop / two.forward.median();
-            entry["forward_backward_gflops"] = 3 * gflop / two.both.median();
-            entry["forward_ratio"] = two.forward.median() / conv.forward.median();
-            entry["forward_backward_ratio"] = two.both.median() / conv.both.median();
-            print(std::to_string(atoms).c_str(), &two);
+            const AtomMaps mixed = make_atom_maps(x.detach(), coefficients);
+            const Passes maps = time_passes(o.repeat, {psi}, [&] { return apply_atoms(mixed, psi); });
+            const auto add = [&](const std::string& name, const Passes& passes) {
+              BenchResult& entry = row[name + "_" + std::to_string(atoms)] = passes.json();
+              entry["forward_gflops"] = gflop / passes.forward.median();
+              entry["forward_backward_gflops"] = 3 * gflop / passes.both.median();
+              entry["forward_ratio"] = passes.forward.median() / conv.forward.median();
+              entry["forward_backward_ratio"] = passes.both.median() / conv.both.median();
+            };
+            add("two_stage", two);
+            add("maps", maps);
+            print(std::to_string(atoms).c_str(), &two, &maps);
           }
           rows.push_back(std::move(row));
         }

@@ -1,4 +1,8 @@
+#include <cstdlib>
+#include <optional>
+
 #include "apps/settings.h"
+#include "backbones/kernels/loops.h"
 #include "tests/apps/program.h"
 
 namespace fewatoms::test {
@@ -104,6 +108,55 @@ TEST(Train, KilledInterruptedAndTerminatedRunsResumeToTheWeightsOfAnUninterrupte
   run_well(small_training(whole, tiny + Arguments{"--iterations", std::to_string(done)}));
   expect_same_checkpoint(checkpoint, whole / "last.safetensors");
   EXPECT_EQ(metrics_of(run), metrics_of(whole));
+}
+
+/// Sets environment variables, which programs started meanwhile see, and takes them back.
+class Environment {
+ public:
+  explicit Environment(const std::map<std::string, std::string>& values) {
+    for (const auto& [name, value] : values) {
+      const char* before = std::getenv(name.c_str());
+      before_[name] = before ? std::optional<std::string>(before) : std::nullopt;
+      setenv(name.c_str(), value.c_str(), 1);
+    }
+  }
+  ~Environment() {
+    for (const auto& [name, value] : before_)
+      if (value)
+        setenv(name.c_str(), value->c_str(), 1);
+      else
+        unsetenv(name.c_str());
+  }
+
+ private:
+  std::map<std::string, std::optional<std::string>> before_;
+};
+
+TEST(Train, EveryInstructionSetTrainsAlikeAndBitIdenticallyForAnyThreads) {
+  const TemporaryFolder folder;
+  std::map<std::string, torch::Tensor> first;  // weights of the least level
+  for (const auto& [level, aten, onednn, openblas] :
+       {std::tuple{"baseline", "default", "SSE41", "NEHALEM"}, std::tuple{"avx2", "avx2", "AVX2", "HASWELL"}, std::tuple{"avx512", "avx2", "ALL", "SKYLAKEX"}}) {
+    const auto levels = loops::available_levels();
+    if (std::find(levels.begin(), levels.end(), level) == levels.end()) continue;  // not on this processor
+    const Environment forced({{"FEWATOMS_CPU_LEVEL", level}, {"ATEN_CPU_CAPABILITY", aten}, {"ONEDNN_MAX_CPU_ISA", onednn}, {"OPENBLAS_CORETYPE", openblas}});
+    const auto train = [&](const std::string& threads) {
+      const fs::path run = folder / (std::string(level) + threads);
+      run_well(small_training(run, {"--width", "16", "--iterations", "3", "--threads", threads}));
+      return run / "last.safetensors";
+    };
+    const fs::path one = train("1");
+    expect_same_checkpoint(one, train("2"));
+    const SafeTensors weights = read_safetensors(one);
+    if (first.empty()) first = weights.tensors;
+    for (const auto& [name, tensor] : weights.tensors)
+      if (!name.starts_with("adam."))
+        EXPECT_LT((tensor - first.at(name)).abs().max().item<double>(), 1e-3) << name << " at " << level;
+  }
+  const Environment unknown({{"FEWATOMS_CPU_LEVEL", "avx9"}});
+  const Finished refused = run_program(small_training(folder / "unknown"));
+  EXPECT_NE(refused.code, 0);
+  EXPECT_THAT(refused.err, HasSubstr("'avx9'"));
 }
 
 TEST(Train, ARunIsNeitherOverwrittenNorResumedWithOtherSettings) {
