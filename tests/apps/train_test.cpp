@@ -139,7 +139,7 @@ TEST(Train, EveryInstructionSetTrainsAlikeAndBitIdenticallyForAnyThreads) {
        {std::tuple{"baseline", "default", "SSE41", "NEHALEM"}, std::tuple{"avx2", "avx2", "AVX2", "HASWELL"}, std::tuple{"avx512", "avx2", "ALL", "SKYLAKEX"}}) {
     const auto levels = loops::available_levels();
     if (std::find(levels.begin(), levels.end(), level) == levels.end()) continue;  // not on this processor
-    const Environment forced({{"FEWATOMS_CPU_LEVEL", level}, {"ATEN_CPU_CAPABILITY", aten}, {"ONEDNN_MAX_CPU_ISA", onednn}, {"OPENBLAS_CORETYPE", openblas}});
+    const Environment forced(std::map<std::string, std::string>{{"FEWATOMS_CPU_LEVEL", level}, {"ATEN_CPU_CAPABILITY", aten}, {"ONEDNN_MAX_CPU_ISA", onednn}, {"OPENBLAS_CORETYPE", openblas}});
     const auto train = [&](const std::string& threads) {
       const fs::path run = folder / (std::string(level) + threads);
       run_well(small_training(run, {"--width", "16", "--iterations", "3", "--threads", threads}));
@@ -150,10 +150,11 @@ TEST(Train, EveryInstructionSetTrainsAlikeAndBitIdenticallyForAnyThreads) {
     const SafeTensors weights = read_safetensors(one);
     if (first.empty()) first = weights.tensors;
     for (const auto& [name, tensor] : weights.tensors)
-      if (!name.starts_with("adam."))
+      if (!name.starts_with("adam.")) {
         EXPECT_LT((tensor - first.at(name)).abs().max().item<double>(), 1e-3) << name << " at " << level;
+      }
   }
-  const Environment unknown({{"FEWATOMS_CPU_LEVEL", "avx9"}});
+  const Environment unknown(std::map<std::string, std::string>{{"FEWATOMS_CPU_LEVEL", "avx9"}});
   const Finished refused = run_program(small_training(folder / "unknown"));
   EXPECT_NE(refused.code, 0);
   EXPECT_THAT(refused.err, HasSubstr("'avx9'"));
