@@ -124,7 +124,7 @@ Command setup_bench(CLI::App& program) {
         ->group("Benchmark")->type_name("FILE")->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
     if (bench.run == bench_iteration) sub->add_flag("--scaling", command->scaling, "measure 1 thread too")->group("Benchmark");
     if (bench.run == bench_evaluate)
-      sub->add_option("--split", command->split, "train, val or test")
+      sub->add_option("--split", command->split, "train, val or test")->check(CLI::IsMember({"train", "val", "test"}))
           ->group("Benchmark")->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)->capture_default_str();
     add_setting_options(*sub, command->shown);
     for (const std::string& argument : default_arguments(bench)) {
