@@ -63,13 +63,14 @@ BenchResult bench_kernels(const BenchOptions& o) {
     for (const int width : o.widths) {
       NetworkOptions network = o.settings.learner.network;
       network.width = width;
-      const std::vector<LayerShape> layers = layer_shapes(network);
+      ParameterSet unused;
+      const std::vector<ConvLayer> layers = make_backbone(network, 0, unused)->layers();
       for (size_t block = 0; block < layers.size(); ++block)
         for (const int64_t n : {5, 25, 75}) {
-          const LayerShape& layer = layers[block];
-          const bool stem = block == 0;
+          const ConvLayer& layer = layers[block];
+          const bool stem = layer.stem;
           const Tensor x = images(n, layer.in, layer.size).requires_grad_(!stem);
-          const Tensor w = at::randn({layer.out, layer.in, 3, 3}).requires_grad_(true);
+          const Tensor w = at::randn({layer.out, layer.in, layer.kernel, layer.kernel}).requires_grad_(true);
           const double gflop = 2e-9 * static_cast<double>(n * layer.multiply_adds());
           const std::vector<Tensor> inputs = stem ? std::vector<Tensor>{w} : std::vector<Tensor>{x, w};
           const Passes conv = time_passes(o.repeat, inputs, [&] { return conv2d(x, w, 1, 1); });

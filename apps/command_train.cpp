@@ -36,7 +36,13 @@ void add_checks(CLI::Option* option, const OptionText& text) {
       const bool known = std::find(text.choices.begin(), text.choices.end(), given) != text.choices.end();
       return known ? std::string() : unknown_name(text.name, given, text.choices);
     });
-  if constexpr (std::is_arithmetic_v<T>) {
+  if constexpr (std::is_same_v<T, bool>) {
+    option->expected(0, 1)->type_name("")->default_str("");  // the name alone says yes
+    option->check([](const std::string& given) {
+      const bool good = given == "true" || given == "false" || given == "1" || given == "0";
+      return good ? std::string() : "'" + given + "' is not true or false";
+    });
+  } else if constexpr (std::is_arithmetic_v<T>) {
     const auto number = [](double x) {
       char digits[32];
       std::snprintf(digits, sizeof digits, "%g", x);

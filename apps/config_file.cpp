@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <fstream>
+#include <set>
 #include <sstream>
 #include <type_traits>
 
@@ -32,15 +33,20 @@ std::string toml_text(const T& value) {
     return toml_string(value);
   else if constexpr (std::is_same_v<T, std::filesystem::path>)
     return toml_string(value.string());
+  else if constexpr (std::is_same_v<T, bool>)
+    return value ? "true" : "false";
   else if constexpr (std::is_floating_point_v<T>)
     return number_text(value);
   else
     return std::to_string(value);
 }
 
-/// Options that say nothing unless convolutions are decomposed.
+/// Whether an option says something: those of decomposed convolutions do not always.
 bool applies(const Settings& settings, const std::string& name) {
-  return settings.learner.network.conv.kind == "acdc" || (name != "sharing" && name != "atoms" && name != "compute");
+  static const std::set<std::string> of_acdc = {"sharing", "atoms", "group", "compute", "decompose-pointwise"};
+  const std::string& kind = settings.learner.network.conv.kind;
+  if (name == "decompose-stem") return kind != "standard";
+  return kind == "acdc" || !of_acdc.contains(name);
 }
 
 }  // namespace
@@ -68,12 +74,14 @@ std::vector<std::string> arguments_from_config(const std::filesystem::path& path
     std::string value;
     if (const auto* text = node.as_string())
       value = text->get();
+    else if (const auto* yes = node.as_boolean())
+      value = yes->get() ? "true" : "false";
     else if (const auto* integer = node.as_integer())
       value = std::to_string(integer->get());
     else if (const auto* number = node.as_floating_point())
       value = number_text(number->get());
     else
-      throw UsageError("'" + path.string() + "': key '" + name + "' is neither a number nor a text");
+      throw UsageError("'" + path.string() + "': key '" + name + "' is neither a number, a text, nor true or false");
     if (value.empty()) continue;  // what an empty text stands for is the default
     arguments.push_back("--" + name + "=" + value);
   }

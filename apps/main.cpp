@@ -59,6 +59,7 @@ int run(int argc, char** argv) {
   commands["dataset"] = setup_dataset(program);
   commands["table"] = setup_table(program);
   commands["bench"] = setup_bench(program);
+  commands["info"] = setup_info(program);
   try {
     program.parse(argc, argv);
   } catch (const CLI::ExtrasError& e) {

@@ -61,8 +61,12 @@ void for_each_option(Settings& s, F&& f) {
   f(OptionText{"conv", network, "convolutions: plain kernels, or atoms mixed by coefficients", convolution_kinds()}, s.learner.network.conv.kind);
   f(OptionText{"sharing", network, "acdc: which layers use the same coefficients", {"layer", "block", "stage", "net"}}, s.learner.network.conv.sharing);
   f(OptionText{"atoms", network, "acdc: atoms per layer, at most the pixels of a kernel", {}, 1, 121}, s.learner.network.conv.atoms);
+  f(OptionText{"group", network, "acdc: channels of a group, each pair of groups with atoms of its own; 0: no groups", {}, 0, 1024}, s.learner.network.conv.group);
+  f(OptionText{"decompose-stem", network, "acdc, separable: the first convolution too"}, s.learner.network.conv.decompose_stem);
+  f(OptionText{"decompose-pointwise", network, "acdc: 1x1 convolutions too"}, s.learner.network.conv.decompose_pointwise);
   f(OptionText{"compute", network, "acdc: build the kernel, or convolve in two stages", {"composed", "two-stage"}}, s.learner.network.conv.compute);
-  f(OptionText{"norm", network, "batch: by each pass's own images (transductive); running: running statistics in evaluation", {"batch", "running"}}, s.learner.norm);
+  f(OptionText{"norm", network, "batch: by each pass's own images (transductive); running: running statistics in evaluation; group, layer: by image", {"batch", "running", "group", "layer", "none"}}, s.learner.norm);
+  f(OptionText{"drop-rate", network, "share of a map that DropBlock drops in training (resnet12)", {}, 0, 0.9}, s.learner.network.drop_rate);
   f(OptionText{"pool", network, "last map to features", {"flatten", "mean"}}, s.learner.network.pool);
   f(OptionText{"head", network, "features to class scores", {"linear", "prototype"}}, s.learner.head);
 

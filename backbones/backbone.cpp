@@ -1,6 +1,7 @@
 #include "backbones/backbone.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "episodes/errors.h"
 
@@ -12,7 +13,8 @@ struct Entry {
   std::unique_ptr<Backbone> (*make)(const NetworkOptions&, uint64_t seed, ParameterSet&);
 };
 constexpr Entry kBackbones[] = {
-    {"conv4", make_conv4},
+    {"conv4", make_conv4},       {"conv6", make_conv6},       {"resnet10", make_resnet10},
+    {"resnet12", make_resnet12}, {"resnet18", make_resnet18},
 };
 
 void require_range(const char* what, int value, int low, int high) {
@@ -36,6 +38,13 @@ std::unique_ptr<Backbone> make_backbone(const NetworkOptions& options, uint64_t 
     throw UsageError("channels is " + std::to_string(options.channels) + ", 1 (grey) or 3 (RGB) is possible");
   if (options.pool != "flatten" && options.pool != "mean")
     throw UsageError(unknown_name("pool", options.pool, {"flatten", "mean"}));
+  if (options.norm != "batch" && options.norm != "group" && options.norm != "layer" && options.norm != "none")
+    throw UsageError(unknown_name("norm", options.norm, {"batch", "group", "layer", "none"}));
+  if (!(options.drop_rate >= 0 && options.drop_rate <= 0.9))
+    throw UsageError("drop rate is " + std::to_string(options.drop_rate) + ", 0 to 0.9 is possible");
+  if (options.drop_rate > 0 && options.backbone != "resnet12")
+    throw UsageError("drop rate is " + std::to_string(options.drop_rate) + ", but backbone '" + options.backbone +
+                     "' has no DropBlock; resnet12 has");
   for (const Entry& entry : kBackbones)
     if (options.backbone == entry.name) return entry.make(options, seed, parameters);
   throw UsageError(unknown_name("backbone", options.backbone, backbone_names()));
@@ -51,7 +60,8 @@ int Backbone::first_block_with(const std::vector<size_t>& indices) const {
 Norm::Norm(const std::string& name, int channels, const NetworkOptions& options, ParameterSet& parameters)
     : scale_(parameters.add(name + ".scale", at::ones({channels}), Role::kNorm)),
       shift_(parameters.add(name + ".shift", at::zeros({channels}), Role::kNorm)),
-      running_(options.running_statistics),
+      running_(options.running_statistics && options.norm == "batch"),
+      kind_(options.norm),
       kernels_(options.kernels) {
   if (!running_) return;
   mean_ = parameters.add(name + ".mean", at::zeros({channels}), Role::kStatistic);
@@ -72,8 +82,33 @@ Tensor Norm::with_statistics(const ParameterSet& parameters, NormMode mode, doub
   return y;
 }
 
+Tensor Norm::by_image(const Tensor& x, const ParameterSet& parameters) const {
+  const auto by_channel = [](const Tensor& t) { return t.view({1, -1, 1, 1}); };
+  Tensor y = x;
+  if (kind_ != "none") {
+    constexpr int64_t kMostGroups = 32;
+    const int64_t groups = kind_ == "layer" ? 1 : std::gcd(kMostGroups, x.size(1));
+    const Tensor grouped = x.contiguous().view({x.size(0), groups, -1});
+    const Tensor centred = grouped - grouped.mean(2, /*keepdim=*/true);
+    y = (centred * ((centred * centred).mean(2, /*keepdim=*/true) + kNormEpsilon).rsqrt()).view(x.sizes());
+  }
+  return y * by_channel(parameters.tensor(scale_)) + by_channel(parameters.tensor(shift_));
+}
+
+Tensor Norm::apply(const Tensor& x, const ParameterSet& parameters, NormMode mode, std::vector<StatisticUpdate>& updates) const {
+  if (kind_ != "batch") return by_image(x, parameters);
+  const double count = static_cast<double>(x.numel() / x.size(1));
+  return with_statistics(parameters, mode, count, updates, [&](const NormStatistics* given, NormStatistics* own) {
+    return batch_norm(x, parameters.tensor(scale_), parameters.tensor(shift_), given, own);
+  });
+}
+
 Tensor Norm::relu_pool(const Tensor& x, const ParameterSet& parameters, NormMode mode,
                        std::vector<StatisticUpdate>& updates) const {
+  if (kind_ != "batch") {
+    const Tensor y = by_image(x, parameters);
+    return kernels_ == "smooth" ? at::avg_pool2d(at::softplus(y), {2, 2}) : at::max_pool2d(y.relu(), {2, 2});
+  }
   const auto apply = kernels_ == "reference" ? norm_relu_pool_reference
                      : kernels_ == "smooth"  ? norm_softplus_pool
                                              : norm_relu_pool;

@@ -18,7 +18,9 @@ struct NetworkOptions {
   int image_size = 84;             // pixels, 28..224
   int channels = 3;                // 1 or 3
   std::string pool = "flatten";    // flatten or mean (over the last map), before the head
-  bool running_statistics = false; // keep running norm statistics (--norm running)
+  std::string norm = "batch";      // batch, group (Wu, He 2018: 32 groups, or as many as divide), layer or none
+  bool running_statistics = false; // batch norm keeps running statistics (--norm running)
+  double drop_rate = 0;            // of DropBlock, in backbones that have it; 0..0.9
   ConvOptions conv;
   /// "fused" for everything that people run; "reference" (plain LibTorch operations) and "smooth" (softplus and mean
   /// pooling) exist for tests of the first.
@@ -37,6 +39,14 @@ enum class NormMode {
 struct StatisticUpdate {
   size_t mean_index, variance_index;  // in the parameter set
   Tensor mean, variance;              // [channels], variance unbiased
+};
+
+/// How a pass runs.
+struct Pass {
+  NormMode norm = NormMode::kBatch;
+  uint64_t drop_key = 0;  // of the random numbers of DropBlock; 0: nothing is dropped
+
+  Pass(NormMode norm, uint64_t drop_key = 0) : norm(norm), drop_key(drop_key) {}
 };
 
 /// A pass through some blocks.
@@ -71,11 +81,13 @@ class Backbone {
   }
   /// Blocks first..last-1 on the input of block `first`: [N, channels, size, size] for block 0.
   virtual Activations forward(const BlockInput& input, const ParameterSet& parameters, int first, int last,
-                              NormMode norm) const = 0;
+                              const Pass& pass) const = 0;
+  /// Its convolutions, in the order in which a pass comes to them.
+  virtual const std::vector<ConvLayer>& layers() const = 0;
 
   /// All blocks.
-  Activations forward(const Tensor& images, const ParameterSet& parameters, NormMode norm) const {
-    return forward(images, parameters, 0, blocks(), norm);
+  Activations forward(const Tensor& images, const ParameterSet& parameters, const Pass& pass) const {
+    return forward(images, parameters, 0, blocks(), pass);
   }
   /// The first block that reads one of `indices`; blocks() if none does.
   int first_block_with(const std::vector<size_t>& indices) const;
@@ -90,14 +102,20 @@ std::unique_ptr<Backbone> make_backbone(const NetworkOptions& options, uint64_t 
 
 // The backbones.
 std::unique_ptr<Backbone> make_conv4(const NetworkOptions&, uint64_t seed, ParameterSet&);
+std::unique_ptr<Backbone> make_conv6(const NetworkOptions&, uint64_t seed, ParameterSet&);
+std::unique_ptr<Backbone> make_resnet10(const NetworkOptions&, uint64_t seed, ParameterSet&);
+std::unique_ptr<Backbone> make_resnet12(const NetworkOptions&, uint64_t seed, ParameterSet&);
+std::unique_ptr<Backbone> make_resnet18(const NetworkOptions&, uint64_t seed, ParameterSet&);
 
 /// One norm layer: scale, shift and, if kept, running statistics.
 class Norm {
  public:
   Norm(const std::string& name, int channels, const NetworkOptions& options, ParameterSet& parameters);
+  /// The norm alone.
+  Tensor apply(const Tensor& x, const ParameterSet& parameters, NormMode mode, std::vector<StatisticUpdate>& updates) const;
   /// Norm, non-linearity and 2x2 pooling of x [N, C, H, W]. Adds what it found to `updates`.
   Tensor relu_pool(const Tensor& x, const ParameterSet& parameters, NormMode mode, std::vector<StatisticUpdate>& updates) const;
-  /// The same of the convolution of images with a kernel [C, in, 3, 3].
+  /// The same of the convolution of images with a kernel [C, in, 3, 3]. Batch norm only.
   Tensor relu_pool(const StemImages& images, const Tensor& kernel, const ParameterSet& parameters, NormMode mode,
                    std::vector<StatisticUpdate>& updates) const;
   std::vector<size_t> parameters() const { return {scale_, shift_}; }
@@ -108,9 +126,12 @@ class Norm {
   Tensor with_statistics(const ParameterSet& parameters, NormMode mode, double count, std::vector<StatisticUpdate>& updates,
                          F&& f) const;
 
+  /// Group, layer or no norm.
+  Tensor by_image(const Tensor& x, const ParameterSet& parameters) const;
+
   size_t scale_, shift_, mean_ = 0, variance_ = 0;
   bool running_;
-  std::string kernels_;
+  std::string kind_, kernels_;
 };
 
 /// Running statistics moved towards what one pass found: (1 - momentum) * old + momentum * new (Ioffe, Szegedy 2015).

@@ -15,6 +15,7 @@ struct Kind {
 constexpr Kind kKinds[] = {
     {"standard", make_standard},
     {"acdc", make_acdc},
+    {"separable", make_separable},
 };
 
 void require_one_of(const char* what, const std::string& given, const std::vector<std::string>& valid) {

@@ -15,16 +15,8 @@ bool kernel_adapts(const Learner& learner, const ParameterSet& parameters, int b
 
 }  // namespace
 
-std::vector<LayerShape> layer_shapes(const NetworkOptions& options) {
-  TORCH_CHECK(options.backbone == "conv4", "the layers of backbone '", options.backbone, "' are not known");
-  std::vector<LayerShape> layers;
-  for (int block = 0; block < 4; ++block)
-    layers.push_back({.in = block == 0 ? options.channels : options.width, .out = options.width, .size = options.image_size >> block});
-  return layers;
-}
-
 int64_t convolution_multiply_adds(const Learner& learner, const ParameterSet& parameters, const EpisodeSpec& spec) {
-  const std::vector<LayerShape> layers = layer_shapes(learner.options().network);
+  const std::vector<ConvLayer>& layers = learner.backbone().layers();
   const int first = learner.first_adapted_block();
   const int64_t steps = learner.options().inner_steps;
   const bool second = learner.order() == Order::kSecond && steps > 0, prototypes = learner.head() == HeadKind::kPrototype;
@@ -33,8 +25,10 @@ int64_t convolution_multiply_adds(const Learner& learner, const ParameterSet& pa
   const int64_t inner = views > 0 ? views : support;  // images of an inner step
 
   int64_t sum = 0;
-  for (int block = 0; block < static_cast<int>(layers.size()); ++block) {
-    const int64_t f = layers[block].multiply_adds(), by_input = block > 0 ? f : 0, pass = f + f + by_input;
+  bool behind_first = false;  // whether a layer that adaptation reaches has come
+  for (size_t layer = 0; layer < layers.size(); ++layer) {
+    const int block = layers[layer].block;
+    const int64_t f = layers[layer].multiply_adds(), by_input = layer > 0 ? f : 0, pass = f + f + by_input;
     sum += query * pass;
     if (prototypes) sum += support * pass;
     if (block < first) {
@@ -43,10 +37,11 @@ int64_t convolution_multiply_adds(const Learner& learner, const ParameterSet& pa
       continue;
     }
     int64_t step = f, outer = f + by_input;
-    if (block > first) {
+    if (behind_first) {
       step += f;
       outer += 2 * f;
     }
+    behind_first = true;
     if (kernel_adapts(learner, parameters, block)) {
       step += f;
       outer += f + by_input;

@@ -75,7 +75,7 @@ std::vector<ImageRef> all_images(const ImageSource& source) {
 }
 
 bool features_are_fixed(const Learner& learner) {
-  return learner.running_norm() && learner.first_adapted_block() == learner.backbone().blocks();
+  return !learner.transductive() && learner.first_adapted_block() == learner.backbone().blocks();
 }
 
 EmbeddedEpisodes::EmbeddedEpisodes(const Learner& learner, const ParameterSet& parameters, const ImageSource& source,

@@ -1,5 +1,7 @@
 #include "meta/learner.h"
 
+#include <algorithm>
+
 #include "episodes/errors.h"
 
 namespace fewatoms {
@@ -12,10 +14,11 @@ Order order_from_string(const std::string& name) {
 }
 
 NetworkOptions network_of(const LearnerOptions& options) {
-  if (options.norm != "batch" && options.norm != "running")
-    throw UsageError(unknown_name("norm", options.norm, {"batch", "running"}));
+  const std::vector<std::string> norms = {"batch", "running", "group", "layer", "none"};
+  if (std::find(norms.begin(), norms.end(), options.norm) == norms.end()) throw UsageError(unknown_name("norm", options.norm, norms));
   NetworkOptions network = options.network;
   network.running_statistics = options.norm == "running";
+  network.norm = options.norm == "running" ? "batch" : options.norm;
   return network;
 }
 

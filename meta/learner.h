@@ -21,7 +21,7 @@ struct LearnerOptions {
   std::string method = "maml";
   NetworkOptions network;
   std::string head = "linear";
-  std::string norm = "batch";     // batch: every pass by its own images; running: running statistics in evaluation
+  std::string norm = "batch";     // batch: every pass by its own images; running: running statistics in evaluation; group, layer, none
   std::string scope = "all";
   int inner_steps = 5;            // of training, 0..1000
   std::string order = "second";   // first or second

@@ -61,10 +61,9 @@ int64_t estimated_bytes(const Learner& learner, const ParameterSet& parameters, 
   const int steps = learner.options().inner_steps;
   const bool second = learner.order() == Order::kSecond;
   double fixed = 0, adapting = 0, largest = 0;  // numbers per image: maps of the blocks before and from the first adapted one
-  const std::vector<LayerShape> layers = layer_shapes(network);
-  for (int block = 0; block < static_cast<int>(layers.size()); ++block) {
-    const auto map = static_cast<double>(layers[block].out * layers[block].size * layers[block].size);
-    (block < learner.first_adapted_block() ? fixed : adapting) += map;
+  for (const ConvLayer& layer : learner.backbone().layers()) {
+    const auto map = static_cast<double>(layer.out) * layer.out_size() * layer.out_size();
+    (layer.block < learner.first_adapted_block() ? fixed : adapting) += map;
     largest = std::max(largest, map);
   }
   const double kept_steps = second ? steps * (kForward + kStepBackward) : std::min(steps, 1) * kForward;

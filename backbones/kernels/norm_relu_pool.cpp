@@ -365,6 +365,13 @@ Tensor norm_relu_pool(const Tensor& x, const Tensor& scale, const Tensor& shift,
   return NormForward::apply(image_layout(x), scale, shift, given, own)[0];
 }
 
+Tensor batch_norm(const Tensor& x, const Tensor& scale, const Tensor& shift, const NormStatistics* given, NormStatistics* own) {
+  if (given) return at::batch_norm(x, scale, shift, given->mean, given->variance, /*training=*/false, 0, kNormEpsilon, false);
+  const auto [y, mean, rstd] = at::native_batch_norm(x, scale, shift, {}, {}, /*training=*/true, 0, kNormEpsilon);
+  if (own) *own = {mean.detach(), (rstd.detach().pow(-2) - kNormEpsilon).clamp_min(0)};
+  return y;
+}
+
 Tensor norm_relu_pool_reference(const Tensor& x, const Tensor& scale, const Tensor& shift, const NormStatistics* given,
                                 NormStatistics* own) {
   return at::max_pool2d(normalise(x, scale, shift, given, own).relu(), {2, 2});

@@ -31,9 +31,13 @@ torch::Tensor signs(const torch::Tensor& scale);
 torch::Tensor scaled_relu(const torch::Tensor& p, const torch::Tensor& scale, const torch::Tensor& shift,
                           const torch::Tensor& mean, const torch::Tensor& variance);
 
-/// The same by LibTorch's own operations, differentiable to any order: what the fast path is tested against.
+/// norm_relu_pool by LibTorch's own operations, differentiable to any order: what the fast path is tested against.
 torch::Tensor norm_relu_pool_reference(const torch::Tensor& x, const torch::Tensor& scale, const torch::Tensor& shift,
                                        const NormStatistics* given, NormStatistics* own);
+
+/// Batch norm alone, by LibTorch's own operation; arguments as above.
+torch::Tensor batch_norm(const torch::Tensor& x, const torch::Tensor& scale, const torch::Tensor& shift, const NormStatistics* given,
+                         NormStatistics* own);
 
 /// mean_pool2x2(softplus(batch_norm(x))): a smooth stand-in, for checks against central differences.
 torch::Tensor norm_softplus_pool(const torch::Tensor& x, const torch::Tensor& scale, const torch::Tensor& shift,

@@ -96,7 +96,7 @@ std::vector<ConvLayer> two_stages() {
   };
   std::vector<ConvLayer> layers = {layer("stem", 3, 4, 0, 0),  layer("a1", 4, 4, 1, 0), layer("a2", 4, 4, 1, 0),
                                    layer("b1", 4, 4, 2, 0),    layer("c1", 4, 8, 3, 1), layer("c2", 8, 8, 3, 1)};
-  layers[0].plain = true;
+  layers[0].stem = true;
   return layers;
 }
 

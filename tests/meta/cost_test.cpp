@@ -19,7 +19,9 @@ int64_t count(const std::string& method, const std::string& order = {}) {
 }
 
 TEST(Cost, LayersHalveInSize) {
-  const std::vector<LayerShape> layers = layer_shapes({});
+  ParameterSet parameters;
+  const auto backbone = make_backbone({}, 0, parameters);
+  const std::vector<ConvLayer>& layers = backbone->layers();
   ASSERT_EQ(layers.size(), 4U);
   EXPECT_EQ(layers[0].multiply_adds(), kStem);
   EXPECT_EQ(layers[1].multiply_adds(), kSecond);
