@@ -133,6 +133,7 @@ EmbeddedEpisodes::EmbeddedEpisodes(const Learner& learner, const ParameterSet& p
 PreparedTask EmbeddedEpisodes::task(int episode) const {
   const int64_t e = episode - first_;
   PreparedTask task;
+  task.index = episode;
   task.ways = spec_.ways;
   task.norm = NormMode::kRunning;
   task.next_block = blocks_;
