@@ -77,6 +77,8 @@ void require_sense(const LearnerOptions& o) {
   if (o.norm == "per-step") {
     refuse(o.inner_steps == 0, "norm 'per-step', but inner steps is 0: there are no steps to keep scales for");
     refuse(classes || o.outer_gradient == "displacement", "norm 'per-step' is learned through the inner steps, which this training does not differentiate");
+    refuse(o.order == "first" && o.inner_steps > 1,
+           "norm 'per-step' learns the norms of earlier steps by second derivatives, order is 'first'; second was expected");
     refuse(("+" + o.scope + "+").find("+norm+") != std::string::npos,
            "scope '" + o.scope + "' adapts norm, but with norm 'per-step' each step has its own; leave norm out of the scope");
   }
