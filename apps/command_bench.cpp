@@ -85,6 +85,8 @@ int run_bench(const CLI::App& app, const Bench& bench, const BenchCommand& comma
   options.scaling = command.scaling;
   options.split = command.split;
   if (bench.trains) {
+    if (options.settings.learner.train_on == "classes")
+      throw UsageError("method '" + options.settings.learner.method + "' trains on classes, but this bench draws episodes");
     ParameterSet parameters;
     const Learner learner(options.settings.learner, parameters);
     const TrainerOptions& t = options.settings.trainer;

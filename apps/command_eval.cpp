@@ -1,13 +1,15 @@
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
 
 #include <nlohmann/json.hpp>
 
 #include "apps/command_line.h"
-#include "apps/config_file.h"
+#include "apps/run_folder.h"
 #include "backbones/safetensors.h"
 #include "episodes/errors.h"
-#include "meta/checkpoint.h"
+#include "meta/methods.h"
+#include "meta/transfer.h"
 
 namespace fewatoms {
 namespace {
@@ -15,7 +17,7 @@ namespace {
 using json = nlohmann::ordered_json;
 
 struct EvalCommand {
-  std::string run, dataset, data_root, split = "test", checkpoint, steps, json_file, crop, split_rule;
+  std::string run, dataset, data_root, split = "test", checkpoint, steps, json_file, crop, split_rule, method;
   int episodes = 600, ways = 0, shots = 0, queries = 0, threads = 0;
   uint64_t eval_seed = 0;
 };
@@ -29,7 +31,7 @@ json result_json(const Settings& settings, const Learner& learner, const ImageSo
     by_steps.push_back({{"inner_steps", step.inner_steps}, {"accuracy", step.accuracy}, {"ci95", step.ci95}, {"loss", step.loss}});
   int64_t total = 0, adapted = 0;
   for (const auto& [role, count] : parameters.count()) total += role == Role::kStatistic ? 0 : count;
-  for (const auto& [role, count] : parameters.count(learner.adapted())) {
+  for (const auto& [role, count] : learner.adapted_count(parameters)) {
     by_role[to_string(role)] = count;
     adapted += count;
   }
@@ -54,8 +56,10 @@ json result_json(const Settings& settings, const Learner& learner, const ImageSo
           {"trained_on", settings.data.name},
           {"iteration", state.iteration},
           {"train_seconds", state.seconds},
-          {"method", settings.learner.method},
-          {"scope", settings.learner.scope},
+          {"method", learner.options().method},
+          {"trained_with", settings.learner.method},
+          {"head", learner.options().head},
+          {"scope", learner.options().scope},
           {"backbone", network.backbone},
           {"width", network.width},
           {"conv", network.conv.kind},
@@ -74,13 +78,37 @@ json result_json(const Settings& settings, const Learner& learner, const ImageSo
           {"seconds", evaluation.seconds}};
 }
 
-int run_eval(const EvalCommand& command) {
-  const Settings settings = read_run_settings(command.run);
+/// Has new tasks learned by another method on the run's body: its presets, with the run's network, norm and seed.
+void learn_by(const std::string& method, Run& run) {
+  LearnerOptions options = find_method(method).preset;
+  const LearnerOptions& own = run.settings.learner;
+  options.network = own.network;
+  if (options.norm != "per-step" || own.norm == "per-step") options.norm = own.norm;
+  options.ways = own.ways;
+  options.seed = own.seed;
+  options.inner_lr_learned = "none";  // what is learned is the other run's
+  options.inner_lr_per_step = "no";
+  options.head_learned = "no";
+  options.classes = 2;  // of a head that evaluation does not use
   ParameterSet initial;
-  const Learner learner(settings.learner, initial);
-  const RunPaths paths(command.run);
-  const bool best = command.checkpoint == "best" || (command.checkpoint.empty() && std::filesystem::exists(paths.best()));
-  const TrainState state = load_checkpoint(best ? paths.best() : paths.last(), initial);
+  run.learner = std::make_shared<const Learner>(options, initial);
+  if (run.learner->fixed_ways() || run.learner->head() == HeadKind::kRelation)
+    throw UsageError("method '" + method + "' needs a trained head, and that of a run of '" + own.method + "' is not one; methods without are " +
+                     "protonet, proto-maml, r2d2, matching, baseline, baseline++ and simpleshot");
+  run.state.parameters = with_body(initial, run.state.parameters, "the run");
+  if (!run.learner->feature_mean()) return;
+  Settings training = run.settings;
+  training.val_every = 0;  // its training images alone are needed
+  run.state.parameters = with_feature_mean(*run.learner, run.state.parameters, *open_training_sources(training).train,
+                                           training.trainer.pixel_norm);
+}
+
+int run_eval(const EvalCommand& command) {
+  Run run = read_run(command.run, command.checkpoint);
+  const Settings& settings = run.settings;
+  if (!command.method.empty() && command.method != settings.learner.method) learn_by(command.method, run);
+  const Learner& learner = *run.learner;
+  const TrainState& state = run.state;
 
   DatasetOptions data = settings.data;
   if (!command.dataset.empty() && command.dataset != data.name) {
@@ -100,16 +128,17 @@ int run_eval(const EvalCommand& command) {
   if (command.ways > 0) options.spec.ways = command.ways;
   if (command.shots > 0) options.spec.shots = command.shots;
   if (command.queries > 0) options.spec.queries = command.queries;
+  if (!command.method.empty()) options.inner_steps = {learner.options().inner_steps};
   if (!command.steps.empty()) options.inner_steps = parse_steps("--eval-inner-steps", command.steps);
   Evaluation evaluation;
   with_threads(command.threads, [&] { evaluation = evaluate(learner, state.parameters, *source, options); });
 
   if (!command.json_file.empty())
-    write_file_atomically(command.json_file, result_json(settings, learner, *source, options, evaluation,
-                                                         best ? "best" : "last", state).dump(2) + "\n");
+    write_file_atomically(command.json_file, result_json(settings, learner, *source, options, evaluation, run.checkpoint, state).dump(2) + "\n");
   for (const std::string& notice : source->info().notices) std::cerr << "note: " << notice << std::endl;
+  const std::string as = command.method.empty() ? "" : " by " + command.method;
   std::printf("%s (%s, iteration %lld) on %s %s: %d-way %d-shot, %d queries, %d episodes, norm %s%s\n", command.run.c_str(),
-              best ? "best" : "last", static_cast<long long>(state.iteration), source->info().dataset.c_str(),
+              (run.checkpoint + as).c_str(), static_cast<long long>(state.iteration), source->info().dataset.c_str(),
               source->info().split.c_str(), options.spec.ways, options.spec.shots, options.spec.queries, options.episodes,
               settings.learner.norm.c_str(), learner.transductive() ? " (transductive)" : "");
   std::printf("  inner steps   accuracy %%\n");
@@ -138,6 +167,11 @@ Command setup_eval(CLI::App& program) {
   app->add_option("--eval-seed", c.eval_seed, "of the episodes")->check(not_negative)->capture_default_str();
   app->add_option("--checkpoint", c.checkpoint, "best or last; left out: best if there is one")->check(CLI::IsMember({"best", "last"}));
   app->add_option("--threads", c.threads, "0: all cores; results do not depend on it")->check(CLI::Range(0, 1024));
+  app->add_option("--method", c.method, "learn new tasks by this method on the run's body, as simpleshot; left out: the run's own")
+      ->check([](const std::string& given) {
+        const auto names = method_names();
+        return std::find(names.begin(), names.end(), given) != names.end() ? std::string() : unknown_name("method", given, names);
+      });
   app->add_option("--json", c.json_file, "file to write the result to");
   for (CLI::Option* option : app->get_options()) option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   return [command] { return run_eval(*command); };

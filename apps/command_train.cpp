@@ -7,10 +7,12 @@
 #include "apps/command_line.h"
 #include "apps/config_file.h"
 #include "apps/progress.h"
+#include "apps/run_folder.h"
 #include "backbones/safetensors.h"
 #include "episodes/errors.h"
 #include "meta/checkpoint.h"
 #include "meta/memory.h"
+#include "meta/transfer.h"
 
 namespace fewatoms {
 namespace {
@@ -69,7 +71,7 @@ struct TrainCommand {
 
 std::string describe(const Learner& learner, const ParameterSet& parameters) {
   std::string text = "convolution weights " + std::to_string(convolution_weights(parameters)) + ", adapted";
-  const auto adapted = parameters.count(learner.adapted());
+  const auto adapted = learner.adapted_count(parameters);
   if (adapted.empty()) return text + " none";
   int64_t sum = 0;
   std::string parts;
@@ -98,9 +100,19 @@ int run_train(const CLI::App& app, const TrainCommand& command) {
     if (!changes.empty()) throw UsageError("--resume cannot change the run in '" + command.out + "': " + changes);
   }
 
+  TrainingSources sources;
+  if (settings.learner.train_on == "classes" && settings.learner.classes == 0) {  // the data say how many
+    settings.learner.classes = 2;
+    ParameterSet any;
+    Learner(settings.learner, any);  // what else is wrong is refused before they are loaded
+    sources = open_training_sources(settings);
+    settings.learner.classes = sources.train->classes();
+  }
   TrainState state;
   const Learner learner(settings.learner, state.parameters);
   if (command.resume && std::filesystem::exists(paths.last())) state = load_checkpoint(paths.last(), state.parameters);
+  else if (!settings.init.empty())
+    state.parameters = with_body(state.parameters, read_run(settings.init).state.parameters, "--init: run '" + settings.init.string() + "'");
   const auto say = [&](const std::string& line) {
     if (!command.quiet) std::cerr << line << std::endl;
   };
@@ -109,7 +121,7 @@ int run_train(const CLI::App& app, const TrainCommand& command) {
     return 0;
   }
 
-  const TrainingSources sources = open_training_sources(settings);
+  if (!sources.train) sources = open_training_sources(settings);
   require_trainable(learner, state.parameters, *sources.train, settings.trainer);
   require_memory(learner, state.parameters, settings.trainer.spec, settings.trainer.meta_batch, tasks_in_flight(settings));
   if (settings.val_every > 0) require_evaluable(learner, *sources.validation, evaluation_options(settings));

@@ -137,7 +137,7 @@ for method in "${methods[@]}"; do
   say "" "== $method: $iterations meta-iterations on $dataset"
   "$fewatoms" train "${data[@]}" "${images[@]}" --method "$method" --ways 5 --shots 1 --queries 15 \
     --iterations "$iterations" --val-every 0 "${machine[@]}" --out "$run" "${resume[@]}"
-  if [[ ! $result -nt $run/last.safetensors ]]; then
+  if [[ ! -f $result || $run/last.safetensors -nt $result ]]; then
     "$fewatoms" eval "$run" "${data[@]}" --split "$split" --episodes "$episodes" --eval-inner-steps "$steps" \
       "${machine[@]}" --json "$result.part"
     mv "$result.part" "$result"

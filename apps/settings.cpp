@@ -14,8 +14,8 @@ Settings default_settings(const std::string& method, const std::string& dataset)
   const Method& row = find_method(method);
   Settings settings;
   settings.learner = row.preset;
-  settings.trainer.outer_lr = row.outer_lr;
-  settings.trainer.meta_batch = row.meta_batch;
+  settings.trainer = row.outer;
+  if (row.preset.train_on == "classes") settings.eval_queries = 15;  // a training batch says nothing of episodes
   settings.data.name = dataset;
   settings.data = resolve(settings.data);
   return settings;
@@ -24,6 +24,7 @@ Settings default_settings(const std::string& method, const std::string& dataset)
 void complete(Settings& s) {
   s.data = resolve(s.data);
   if (!s.data.root.empty()) s.data.root = std::filesystem::absolute(s.data.root).lexically_normal();  // a run outlives the current folder
+  if (!s.init.empty()) s.init = std::filesystem::absolute(s.init).lexically_normal();
   s.learner.network.image_size = s.data.image_size;
   s.learner.network.channels = s.data.channels;
   s.learner.ways = s.trainer.spec.ways;
@@ -32,6 +33,7 @@ void complete(Settings& s) {
   s.trainer.pixel_norm = pixel_norm_from_string(s.pixel_norm);
   if (s.eval_inner_steps.empty()) s.eval_inner_steps = std::to_string(s.learner.inner_steps);
   require_consistent(s.learner);
+  require_phases(s.learner, s.trainer);
   require_valid(s.trainer);
   parse_steps("eval-inner-steps", s.eval_inner_steps);
 }
@@ -59,9 +61,9 @@ int tasks_in_flight(const Settings& s) { return std::min(s.trainer.meta_batch, t
 
 EvaluationOptions evaluation_options(const Settings& s) {
   const EpisodeSpec& train = s.trainer.spec;
-  const bool linear = s.learner.head == "linear";
+  const bool fixed = has_class_weights(head_from_string(s.learner.head)) && s.learner.head_start == "learned";
   EvaluationOptions options;
-  options.spec.ways = s.eval_ways > 0 ? s.eval_ways : linear ? train.ways : std::min(5, train.ways);
+  options.spec.ways = s.eval_ways > 0 ? s.eval_ways : fixed ? train.ways : std::min(5, train.ways);
   options.spec.shots = s.eval_shots > 0 ? s.eval_shots : train.shots;
   options.spec.queries = s.eval_queries > 0 ? s.eval_queries : train.queries;
   options.episodes = s.val_episodes;

@@ -20,8 +20,9 @@ struct Settings {
   int val_every = 500;
   int val_episodes = 600;
   int val_from_train = 0;
-  int eval_ways = 0, eval_shots = 0, eval_queries = 0;  // 0: as in training (ways at most 5 for a prototype head)
+  int eval_ways = 0, eval_shots = 0, eval_queries = 0;  // 0: as in training (ways at most 5 where the head has no weights to keep)
   std::string eval_inner_steps;                         // empty: as in training
+  std::filesystem::path init;                           // a run whose body training starts from; empty: none
   int checkpoint_every = 250;
   int threads = 0;  // 0: all cores
 };
@@ -65,10 +66,17 @@ void for_each_option(Settings& s, F&& f) {
   f(OptionText{"decompose-stem", network, "acdc, separable: the first convolution too"}, s.learner.network.conv.decompose_stem);
   f(OptionText{"decompose-pointwise", network, "acdc: 1x1 convolutions too"}, s.learner.network.conv.decompose_pointwise);
   f(OptionText{"compute", network, "acdc: build the kernel, or convolve in two stages", {"composed", "two-stage"}}, s.learner.network.conv.compute);
-  f(OptionText{"norm", network, "batch: by each pass's own images (transductive); running: running statistics in evaluation; group, layer: by image", {"batch", "running", "group", "layer", "none"}}, s.learner.norm);
+  f(OptionText{"norm", network, "batch: by each pass's own images (transductive); running: running statistics in evaluation; per-step: as batch, with scales of its own for each inner step; group, layer: by image", {"batch", "running", "per-step", "group", "layer", "none"}}, s.learner.norm);
   f(OptionText{"drop-rate", network, "share of a map that DropBlock drops in training (resnet12)", {}, 0, 0.9}, s.learner.network.drop_rate);
   f(OptionText{"pool", network, "last map to features", {"flatten", "mean"}}, s.learner.network.pool);
-  f(OptionText{"head", network, "features to class scores", {"linear", "prototype"}}, s.learner.head);
+  f(OptionText{"head", network, "features to class scores", head_names()}, s.learner.head);
+  f(OptionText{"head-start", network, "weights of a linear or cosine head before the inner loop: learned, from the support set's prototypes, or fresh for each task", {"learned", "prototype", "fresh"}}, s.learner.head_start);
+  f(OptionText{"head-init", network, "deviation of such weights where they start at random", {}, 0, 10}, s.learner.head_init);
+  f(OptionText{"temperature", network, "a head's scores are divided by it", {}, 1e-9, kMany}, s.learner.temperature);
+  f(OptionText{"regulariser", network, "ridge head: of the squared weights", {}, 1e-9, kMany}, s.learner.regulariser);
+  f(OptionText{"head-learned", network, "whether the outer loop learns temperature and regulariser, from these values on", {"no", "yes"}}, s.learner.head_learned);
+  f(OptionText{"feature-norm", network, "before the head: l2: features of length 1; centred: minus the mean feature of training first", {"none", "l2", "centred"}}, s.learner.feature_norm);
+  f(OptionText{.name = "init", .group = network, .help = "run folder whose body training starts from"}, s.init);
 
   const char* episodes = "Episodes";
   f(OptionText{"ways", episodes, "classes per training episode", {}, 2, 1000}, s.trainer.spec.ways);
@@ -82,15 +90,28 @@ void for_each_option(Settings& s, F&& f) {
   f(OptionText{"scope", inner, "roles it may change: atom head norm coefficient kernel joined by '+', or all, body, none"}, s.learner.scope);
   f(OptionText{"inner-steps", inner, "gradient steps per task", {}, 0, 1000}, s.learner.inner_steps);
   f(OptionText{"inner-lr", inner, "step size on the mean loss, > 0; by role: 0.05 or atom=0.5,head=0.05 or 0.05,atom=0.5"}, s.learner.inner_lr);
+  f(OptionText{"inner-lr-learned", inner, "step sizes that the outer loop learns: one for all, by role, by tensor or by element", {"none", "scalar", "role", "tensor", "element"}}, s.learner.inner_lr_learned);
+  f(OptionText{"inner-lr-per-step", inner, "whether learned step sizes are those of one inner step each", {"no", "yes"}}, s.learner.inner_lr_per_step);
+  f(OptionText{"inner-optimizer", inner, "direction of a step: the gradient, or by momentum 0.9, or Adam's", {"sgd", "momentum", "adam"}}, s.learner.inner_optimizer);
+  f(OptionText{"inner-weight-decay", inner, "L2, added to the inner gradient", {}, 0, kMany}, s.learner.inner_weight_decay);
+  f(OptionText{"inner-batch", inner, "support images of an inner step, drawn for each; 0: all", {}, 0, kMany}, s.learner.inner_batch);
   f(OptionText{"order", inner, "of the outer gradient", {"first", "second"}}, s.learner.order);
   f(OptionText{"eval-inner-steps", inner, "steps to evaluate at, as 0,1,5; the last one counts; empty: inner-steps"}, s.eval_inner_steps);
 
-  const char* outer = "Outer loop (Adam)";
+  const char* outer = "Outer loop";
+  f(OptionText{"train-on", outer, "episodes; or batches of images among all training classes, with few-shot episodes in evaluation alone", {"episodes", "classes"}}, s.learner.train_on);
+  f(OptionText{"classes", outer, "train-on classes: how many there are; 0: those of the training split", {}, 0, kMany}, s.learner.classes);
+  f(OptionText{"outer-gradient", outer, "of the query loss, or the inner loop's displacement over all images of an episode (Reptile)", {"query", "displacement"}}, s.learner.outer_gradient);
+  f(OptionText{"first-order-share", outer, "of the iterations, from the start, with order first", {}, 0, 1}, s.trainer.first_order_share);
+  f(OptionText{"multi-step-share", outer, "of the iterations, from the start, in which the query loss counts after every inner step, ever less before the last", {}, 0, 1}, s.trainer.multi_step_share);
+  f(OptionText{"label-smoothing", outer, "of the outer loss's targets", {}, 0, 0.999}, s.trainer.label_smoothing);
+  f(OptionText{"outer-optimizer", outer, "of the outer steps", outer_optimizer_names()}, s.trainer.outer_optimizer);
+  f(OptionText{"outer-momentum", outer, "of sgd", {}, 0, 0.9999}, s.trainer.outer_momentum);
   f(OptionText{"outer-lr", outer, "step size, > 0; by role as inner-lr"}, s.trainer.outer_lr);
-  f(OptionText{"lr-schedule", outer, "of the step size", {"constant", "step", "cosine"}}, s.trainer.lr_schedule);
+  f(OptionText{"lr-schedule", outer, "of the step size", {"constant", "step", "linear", "cosine"}}, s.trainer.lr_schedule);
   f(OptionText{"lr-step", outer, "schedule step: iterations between changes", {}, 1, kMany}, s.trainer.lr_step);
   f(OptionText{"lr-gamma", outer, "schedule step: factor at each change, at most 1", {}, 1e-9, 1}, s.trainer.lr_gamma);
-  f(OptionText{"weight-decay", outer, "L2, added to the gradient", {}, 0, kMany}, s.trainer.weight_decay);
+  f(OptionText{"weight-decay", outer, "L2; step sizes and temperatures are left out", {}, 0, kMany}, s.trainer.weight_decay);
   f(OptionText{"clip-norm", outer, "largest norm of the whole gradient; 0: no limit", {}, 0, kMany}, s.trainer.clip_norm);
   f(OptionText{"clip-value", outer, "largest magnitude of a gradient's element; 0: no limit", {}, 0, kMany}, s.trainer.clip_value);
 

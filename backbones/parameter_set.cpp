@@ -7,14 +7,14 @@
 namespace fewatoms {
 namespace {
 
-const std::vector<std::string> kRoleNames = {"atom", "coefficient", "kernel", "norm", "head", "statistic"};
+const std::vector<std::string> kRoleNames = {"atom", "coefficient", "kernel", "norm", "head", "meta", "statistic"};
 
 }  // namespace
 
 const std::string& to_string(Role role) { return kRoleNames.at(static_cast<size_t>(role)); }
 
 const std::vector<Role>& trainable_roles() {
-  static const std::vector<Role> roles = {Role::kAtom, Role::kCoefficient, Role::kKernel, Role::kNorm, Role::kHead};
+  static const std::vector<Role> roles = {Role::kAtom, Role::kCoefficient, Role::kKernel, Role::kNorm, Role::kHead, Role::kMeta};
   return roles;
 }
 

@@ -18,6 +18,7 @@ enum class Role {
   kKernel,       // plain convolution kernel: [out, in, k, k]
   kNorm,         // scale and shift: [channels]
   kHead,         // weight [ways, features] and bias [ways]
+  kMeta,         // what the outer loop alone changes: learned step sizes, temperatures, regularisers
   kStatistic,    // running norm statistics: never adapted, no gradient
 };
 

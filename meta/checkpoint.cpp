@@ -41,12 +41,14 @@ void save_checkpoint(const std::filesystem::path& path, const TrainState& state)
   SafeTensors file;
   const std::vector<size_t> trainable = state.parameters.trainable();
   for (const Parameter& p : state.parameters) file.tensors[p.name] = p.tensor;
+  const std::string optimizer = !state.second_moment.empty() ? "adam" : !state.first_moment.empty() ? "sgd" : "none";
   for (size_t i = 0; i < state.first_moment.size(); ++i) {
     const std::string& name = state.parameters[trainable[i]].name;
-    file.tensors["adam.m." + name] = state.first_moment[i];
-    file.tensors["adam.v." + name] = state.second_moment[i];
+    file.tensors[optimizer + ".m." + name] = state.first_moment[i];
+    if (optimizer == "adam") file.tensors["adam.v." + name] = state.second_moment[i];
   }
   file.metadata = {{"format", kFormat},
+                   {"moments", optimizer},
                    {"iteration", std::to_string(state.iteration)},
                    {"best_accuracy", exact(state.best_accuracy)},
                    {"best_iteration", std::to_string(state.best_iteration)},
@@ -78,10 +80,12 @@ TrainState load_checkpoint(const std::filesystem::path& path, const ParameterSet
   state.last_validation = metadata_number<int64_t>(file, path, "last_validation");
   state.seconds = metadata_number<double>(file, path, "seconds");
   for (const Parameter& p : expected) state.parameters.add(p.name, take(p.name, p.tensor), p.role);
-  if (state.iteration > 0)
+  const auto moments = file.metadata.find("moments");  // older files do not say and are Adam's
+  const std::string optimizer = moments == file.metadata.end() ? "adam" : moments->second;
+  if (state.iteration > 0 && optimizer != "none")
     for (const size_t i : expected.trainable()) {
-      state.first_moment.push_back(take("adam.m." + expected[i].name, expected.tensor(i)));
-      state.second_moment.push_back(take("adam.v." + expected[i].name, expected.tensor(i)));
+      state.first_moment.push_back(take(optimizer + ".m." + expected[i].name, expected.tensor(i)));
+      if (optimizer == "adam") state.second_moment.push_back(take("adam.v." + expected[i].name, expected.tensor(i)));
     }
   if (!file.tensors.empty())
     throw UsageError("'" + path.string() + "' is of another architecture: tensor '" + file.tensors.begin()->first +

@@ -18,9 +18,9 @@ bool kernel_adapts(const Learner& learner, const ParameterSet& parameters, int b
 int64_t convolution_multiply_adds(const Learner& learner, const ParameterSet& parameters, const EpisodeSpec& spec) {
   const std::vector<ConvLayer>& layers = learner.backbone().layers();
   const int first = learner.first_adapted_block();
-  const int64_t steps = learner.options().inner_steps;
-  const bool second = learner.order() == Order::kSecond && steps > 0, prototypes = learner.head() == HeadKind::kPrototype;
-  const int64_t support = int64_t{spec.ways} * spec.shots, query = int64_t{spec.ways} * spec.queries;
+  const int64_t steps = learner.trains_on_classes() ? 0 : learner.options().inner_steps;
+  const bool second = learner.order() == Order::kSecond && steps > 0, prototypes = !has_class_weights(learner.head());
+  const int64_t support = learner.trains_on_classes() ? 0 : int64_t{spec.ways} * spec.shots, query = int64_t{spec.ways} * spec.queries;
   const int64_t views = prototypes && !learner.adapted().empty() && spec.shots == 1 ? 2 * spec.ways : 0;
   const int64_t inner = views > 0 ? views : support;  // images of an inner step
 

@@ -133,8 +133,9 @@ EmbeddedEpisodes::EmbeddedEpisodes(const Learner& learner, const ParameterSet& p
 PreparedTask EmbeddedEpisodes::task(int episode) const {
   const int64_t e = episode - first_;
   PreparedTask task;
+  task.index = episode;
   task.ways = spec_.ways;
-  task.norm = NormMode::kRunning;
+  task.pass = NormMode::kRunning;
   task.next_block = blocks_;
   task.support = features_.index_select(0, support_[e]);
   task.query = features_.index_select(0, query_[e]);

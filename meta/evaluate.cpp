@@ -31,8 +31,8 @@ void require_evaluable(const Learner& learner, const ImageSource& source, const 
     if (steps > 0 && learner.adapted().empty())
       throw UsageError("scope '" + learner.options().scope + "' adapts nothing: 0 is the only number of inner steps to evaluate at");
   }
-  if (learner.head() == HeadKind::kLinear && options.spec.ways != learner.options().ways)
-    throw UsageError("a linear head trained for " + std::to_string(learner.options().ways) + " ways cannot be evaluated with " +
+  if (learner.fixed_ways() && options.spec.ways != learner.options().ways)
+    throw UsageError("a " + learner.options().head + " head trained for " + std::to_string(learner.options().ways) + " ways cannot be evaluated with " +
                      std::to_string(options.spec.ways));
   require_servable(source, options.spec);
 }
@@ -55,12 +55,10 @@ Evaluation evaluate(const Learner& learner, const ParameterSet& parameters, cons
     use_one_thread_per_operation();
     at::NoGradGuard no_graph;
     const PreparedTask task = make_task();
-    ParameterSet adapted = start;
-    int done = 0;
+    InnerState state(start);
     for (size_t mark = 0; mark < marks; ++mark) {
-      adapted = adapt(learner, adapted, task, options.inner_steps[mark] - done, Order::kFirst);
-      done = options.inner_steps[mark];
-      const Tensor logits = query_logits(learner, adapted, task);
+      state = adapt_further(learner, std::move(state), task, options.inner_steps[mark] - state.step, Order::kFirst);
+      const Tensor logits = query_logits(learner, state.parameters, task);
       result.accuracies[e][mark] = accuracy(logits, task.query_labels);
       losses[e][mark] = at::cross_entropy_loss(logits, task.query_labels).item<double>();
     }
@@ -69,7 +67,7 @@ Evaluation evaluate(const Learner& learner, const ParameterSet& parameters, cons
     for (int first = 0; first < options.episodes;) {
       const EmbeddedEpisodes episodes(learner, start, source, options, first);
       tbb::parallel_for(first, episodes.end(), [&](int e) {
-        if (learner.head() != HeadKind::kPrototype) return run(e, [&] { return episodes.task(e); });
+        if (!learner.plain_prototypes()) return run(e, [&] { return episodes.task(e); });
         obey_stop();
         const auto [accuracy, loss] = episodes.prototype_score(e);  // without parameters there is but one mark, 0
         result.accuracies[e][0] = accuracy;

@@ -8,8 +8,9 @@ namespace fewatoms {
 
 /// A task as the inner loop sees it: everything that adaptation cannot change has been computed, once.
 struct PreparedTask {
+  uint64_t index = 0;     // of the episode
   int ways = 0;
-  NormMode norm = NormMode::kBatch;
+  Pass pass = NormMode::kBatch;
   int next_block = 0;     // the blocks before it have run
   BlockInput support;     // of the first adapted block, or features
   Tensor support_labels;  // [ways*shots]
@@ -20,15 +21,27 @@ struct PreparedTask {
 };
 
 /// Runs the fixed blocks. In the graph of `parameters` where gradient mode is on.
-PreparedTask prepare(const Learner& learner, const ParameterSet& parameters, const Task& task, NormMode norm);
+PreparedTask prepare(const Learner& learner, const ParameterSet& parameters, const Task& task, const Pass& pass);
 
-/// Mean loss of the support set. Linear head: cross-entropy of its scores. Prototype head: cross-entropy of each image
-/// against prototypes that leave it out; with one shot, of a shifted view of it against prototypes of other views.
+/// Mean loss of the support set. Class weights: cross-entropy of their scores. Heads that compare: cross-entropy of each
+/// image against a support set that leaves it out; with one shot, of a shifted view of it against other views.
 Tensor inner_loss(const Learner& learner, const ParameterSet& parameters, const PreparedTask& task);
 
-/// `steps` gradient steps on the inner loss. The result shares every tensor that the scope leaves out.
+/// Where the inner loop of a task stands.
+struct InnerState {
+  ParameterSet parameters;  // with the task's own head, if the learner makes one, and the norms of the last step's pass
+  int step = 0;             // steps done
+  std::vector<Tensor> first_moment, second_moment;  // of the inner optimizer, one per adapted tensor; empty if it has none
+
+  InnerState(ParameterSet start) : parameters(std::move(start)) {}
+};
+
+/// `steps` more steps on the inner loss. The result shares every tensor that the scope leaves out.
 /// Order::kSecond keeps the graph through the steps, kFirst treats each step's gradient as a constant; with gradient mode
 /// off the result is cut from any graph and nothing of the steps is kept.
+InnerState adapt_further(const Learner& learner, InnerState state, const PreparedTask& task, int steps, Order order);
+
+/// The parameters after `steps` steps from the start.
 ParameterSet adapt(const Learner& learner, const ParameterSet& parameters, const PreparedTask& task, int steps, Order order);
 
 /// Scores [ways*queries, ways] of the query images under adapted parameters. What the pass found for the running
@@ -47,7 +60,17 @@ struct TaskGradient {
   std::vector<StatisticUpdate> updates;
 };
 
-/// Adapts with the learner's steps and order, and differentiates the query loss by the parameters before adaptation.
-TaskGradient task_gradient(const Learner& learner, const ParameterSet& parameters, const Task& task);
+/// What the outer loop changes from iteration to iteration.
+struct OuterPhase {
+  Order order = Order::kSecond;      // the learner's own order may be lower
+  double label_smoothing = 0;        // of the outer loss, 0..1
+  /// Share of the query loss that each inner step gives, the first step first; empty: all of it after the last.
+  std::vector<double> step_weights;
+};
+
+/// Adapts with the learner's steps and order, and differentiates the query loss by the parameters before adaptation. A learner
+/// that trains on classes takes the query images as a batch whose labels are training classes. Outer gradient
+/// `displacement` is start minus end of an inner loop over support and query images (Nichol et al. 2018).
+TaskGradient task_gradient(const Learner& learner, const ParameterSet& parameters, const Task& task, const OuterPhase& phase = {});
 
 }  // namespace fewatoms

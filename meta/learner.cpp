@@ -1,59 +1,284 @@
 #include "meta/learner.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "episodes/errors.h"
 
 namespace fewatoms {
 namespace {
 
-Order order_from_string(const std::string& name) {
-  if (name == "first") return Order::kFirst;
-  if (name == "second") return Order::kSecond;
-  throw UsageError(unknown_name("order", name, {"first", "second"}));
+constexpr int64_t kRelationUnits = 64;
+
+void require_choice(const char* what, const std::string& given, const std::vector<std::string>& valid) {
+  if (std::find(valid.begin(), valid.end(), given) == valid.end()) throw UsageError(unknown_name(what, given, valid));
+}
+
+std::string number_text(double x) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%g", x);
+  return text;
+}
+
+void require_range(const char* what, double value, bool good, const char* expected) {
+  if (!good || !std::isfinite(value)) throw UsageError(std::string(what) + " is " + number_text(value) + ", " + expected + " was expected");
 }
 
 NetworkOptions network_of(const LearnerOptions& options) {
-  const std::vector<std::string> norms = {"batch", "running", "group", "layer", "none"};
-  if (std::find(norms.begin(), norms.end(), options.norm) == norms.end()) throw UsageError(unknown_name("norm", options.norm, norms));
+  require_choice("norm", options.norm, {"batch", "running", "per-step", "group", "layer", "none"});
   NetworkOptions network = options.network;
   network.running_statistics = options.norm == "running";
-  network.norm = options.norm == "running" ? "batch" : options.norm;
+  network.norm = options.norm == "running" || options.norm == "per-step" ? "batch" : options.norm;
   return network;
+}
+
+/// Refuses every value out of range.
+void require_values(const LearnerOptions& o) {
+  require_choice("head", o.head, head_names());
+  require_choice("head start", o.head_start, {"learned", "prototype", "fresh"});
+  require_choice("head-learned", o.head_learned, {"no", "yes"});
+  require_choice("feature norm", o.feature_norm, {"none", "l2", "centred"});
+  require_choice("order", o.order, {"first", "second"});
+  require_choice("inner-lr-learned", o.inner_lr_learned, {"none", "scalar", "role", "tensor", "element"});
+  require_choice("inner-lr-per-step", o.inner_lr_per_step, {"no", "yes"});
+  require_choice("inner optimizer", o.inner_optimizer, {"sgd", "momentum", "adam"});
+  require_choice("train-on", o.train_on, {"episodes", "classes"});
+  require_choice("outer gradient", o.outer_gradient, {"query", "displacement"});
+  require_range("head-init", o.head_init, o.head_init >= 0 && o.head_init <= 10, "0 to 10");
+  require_range("temperature", o.temperature, o.temperature > 0, "more than 0");
+  require_range("regulariser", o.regulariser, o.regulariser > 0, "more than 0");
+  require_range("inner weight decay", o.inner_weight_decay, o.inner_weight_decay >= 0, "0 or more");
+  require_range("inner batch", o.inner_batch, o.inner_batch >= 0, "0 or more");
+  if (o.inner_steps < 0 || o.inner_steps > 1000)
+    throw UsageError("inner steps is " + std::to_string(o.inner_steps) + ", 0 to 1000 is possible");
+}
+
+/// Refuses combinations in which something would have no effect or no gradient, with the reason.
+void require_sense(const LearnerOptions& o) {
+  const HeadKind head = head_from_string(o.head);
+  const bool weights = has_class_weights(head), classes = o.train_on == "classes";
+  const auto refuse = [](bool wrong, const std::string& why) {
+    if (wrong) throw UsageError(why);
+  };
+  refuse(!weights && o.head_start != "learned", "head-start '" + o.head_start + "' is for heads of class weights, a head '" + o.head + "' has none");
+  refuse(o.head_learned == "yes" && head == HeadKind::kLinear && o.head_start != "prototype",
+         "head-learned: a linear head of its own weights has no temperature to learn");
+  refuse(head == HeadKind::kCosine && o.head_start != "prototype" && o.head_init == 0,
+         "head-init is 0: a cosine has no direction to start from");
+  const bool head_adapts = Scope(o.scope).has(Role::kHead);
+  refuse(head == HeadKind::kLinear && o.head_start != "prototype" && o.head_init == 0 && !head_adapts && o.inner_steps > 0,
+         "head-init is 0 and scope '" + o.scope + "' leaves the head alone: no gradient would reach the body in the inner loop");
+  refuse(o.inner_batch > 0 && !weights, "inner-batch: a head '" + o.head + "' compares with the whole support set");
+  refuse(o.inner_lr_per_step == "yes" && o.inner_lr_learned == "none", "inner-lr-per-step goes with learned step sizes, inner-lr-learned is 'none'");
+  if (o.inner_lr_learned != "none") {
+    refuse(o.inner_steps == 0, "inner-lr-learned '" + o.inner_lr_learned + "', but inner steps is 0: there are no steps to learn");
+    refuse(classes, "inner-lr-learned: training on classes takes no inner steps to learn from");
+    refuse(o.outer_gradient == "displacement", "inner-lr-learned: outer gradient 'displacement' does not reach step sizes");
+  }
+  if (o.norm == "per-step") {
+    refuse(o.inner_steps == 0, "norm 'per-step', but inner steps is 0: there are no steps to keep scales for");
+    refuse(classes || o.outer_gradient == "displacement", "norm 'per-step' is learned through the inner steps, which this training does not differentiate");
+    refuse(o.order == "first" && o.inner_steps > 1,
+           "norm 'per-step' learns the norms of earlier steps by second derivatives, order is 'first'; second was expected");
+    refuse(("+" + o.scope + "+").find("+norm+") != std::string::npos,
+           "scope '" + o.scope + "' adapts norm, but with norm 'per-step' each step has its own; leave norm out of the scope");
+  }
+  if (o.outer_gradient == "displacement") {
+    refuse(classes, "outer gradient 'displacement' needs episodes, train-on is 'classes'");
+    refuse(o.inner_steps == 0, "outer gradient 'displacement', but inner steps is 0: nothing would move");
+    refuse(!weights, "outer gradient 'displacement' learns from the inner loss alone, a head '" + o.head + "' is not trained so");
+    refuse(o.head_learned == "yes", "head-learned: outer gradient 'displacement' does not reach the temperature");
+  }
+  if (classes) {
+    refuse(o.classes < 2, "classes is " + std::to_string(o.classes) + ", training on classes needs at least 2");
+    refuse(weights && o.head_start == "learned", "train-on 'classes' learns no start of the head: head-start fresh or prototype was expected");
+    refuse(head == HeadKind::kRelation, "train-on 'classes' does not train a relation head");
+    refuse(o.head_learned == "yes" && head != HeadKind::kCosine, "train-on 'classes' does not train temperature and regulariser of a head '" + o.head + "'");
+  } else {
+    refuse(o.feature_norm == "centred", "feature-norm 'centred' subtracts the mean feature of training on classes: train-on 'classes' was expected");
+  }
 }
 
 }  // namespace
 
 Learner::Learner(const LearnerOptions& options, ParameterSet& parameters)
-    : options_(options), head_(head_from_string(options.head)), order_(order_from_string(options.order)) {
+    : options_(options), head_(head_from_string(options.head)) {
   TORCH_CHECK(parameters.size() == 0, "the parameter set must be empty");
+  require_values(options);
+  require_sense(options);
+  order_ = options.order == "first" ? Order::kFirst : Order::kSecond;
   options_.network = network_of(options);
   backbone_ = make_backbone(options_.network, options.seed, parameters);
   if (backbone_->features() < 1) throw UsageError("images of " + std::to_string(options.network.image_size) + " pixels are too small");
-  if (head_ == HeadKind::kLinear) {
-    if (options.ways < 2) throw UsageError("ways is " + std::to_string(options.ways) + ", at least 2 are needed");
-    constexpr double kDeviation = 0.01;  // small scores at the start; not zero, or nothing would reach the body
-    head_weight_ = parameters.add(
-        "head.weight", normal_tensor({options.ways, backbone_->features()}, kDeviation, options.seed, "head.weight"), Role::kHead);
-    head_bias_ = parameters.add("head.bias", at::zeros({options.ways}), Role::kHead);
-  }
-
-  if (options.inner_steps < 0 || options.inner_steps > 1000)
-    throw UsageError("inner steps is " + std::to_string(options.inner_steps) + ", 0 to 1000 is possible");
-  adapted_ = Scope(options.scope).select(parameters);
-  if (adapted_.empty() && options.inner_steps > 0)
-    throw UsageError("scope '" + options.scope + "' adapts nothing, but inner steps is " + std::to_string(options.inner_steps) +
-                     "; 0 was expected");
-  if (!adapted_.empty()) {
-    const RoleRates rates("inner rate", options.inner_lr);
-    rates.require(roles_of(parameters, adapted_));
-    for (const size_t i : adapted_) inner_rates_.push_back(rates[parameters[i].role]);
-  }
-  first_adapted_block_ = backbone_->first_block_with(adapted_);
+  add_head(parameters);
 }
 
-Tensor Learner::linear_logits(const Tensor& features, const ParameterSet& parameters) const {
-  return at::linear(features, parameters.tensor(head_weight_), parameters.tensor(head_bias_));
+void Learner::add_head(ParameterSet& parameters) {
+  const int64_t d = backbone_->features();
+  const auto random = [&](at::IntArrayRef shape, double deviation, const char* name) { return normal_tensor(shape, deviation, options_.seed, name); };
+  if (has_class_weights(head_) && options_.ways < 2) throw UsageError("ways is " + std::to_string(options_.ways) + ", at least 2 are needed");
+  if (fixed_ways()) {
+    head_weight_ = parameters.add("head.weight", random({options_.ways, d}, options_.head_init, "head.weight"), Role::kHead);
+    if (head_ == HeadKind::kLinear) head_bias_ = parameters.add("head.bias", at::zeros({options_.ways}), Role::kHead);
+  }
+  if (head_ == HeadKind::kRelation) {
+    relation_hidden_ = parameters.add("head.hidden", random({kRelationUnits, 2 * d}, std::sqrt(2.0 / (2.0 * d)), "head.hidden"), Role::kHead);
+    relation_bias_ = parameters.add("head.bias", at::zeros({kRelationUnits}), Role::kHead);
+    relation_out_ = parameters.add("head.out", random({kRelationUnits}, std::sqrt(1.0 / kRelationUnits), "head.out"), Role::kHead);
+  }
+
+  ParameterSet task_parameters = parameters;  // what the scope selects from
+  if (makes_head()) {
+    head_weight_ = parameters.size();
+    task_parameters = with_task_head(parameters, at::zeros({options_.ways, d}), at::arange(options_.ways, at::kLong), options_.ways);
+  }
+  std::vector<size_t> selected = Scope(options_.scope).select(task_parameters);
+  const bool per_step = options_.norm == "per-step";
+  if (per_step) std::erase_if(selected, [&](size_t i) { return task_parameters[i].role == Role::kNorm; });
+  if (selected.empty() && options_.inner_steps > 0)
+    throw UsageError("scope '" + options_.scope + "' adapts nothing, but inner steps is " + std::to_string(options_.inner_steps) +
+                     "; 0 was expected");
+  adapted_ = selected;
+
+  if (options_.head_learned == "yes") {
+    log_temperature_ = parameters.add("head.log_temperature", at::full({1}, std::log(options_.temperature)), Role::kMeta);
+    if (head_ == HeadKind::kRidge)
+      log_regulariser_ = parameters.add("head.log_regulariser", at::full({1}, std::log(options_.regulariser)), Role::kMeta);
+  }
+  if (trains_on_classes()) {
+    // As for a task's head, but for the deviation: what is small for five classes is a start at zero for hundreds.
+    class_weight_ = parameters.add("classes.weight", random({options_.classes, d}, 0.01, "classes.weight"), Role::kHead);
+    if (head_ != HeadKind::kCosine) class_bias_ = parameters.add("classes.bias", at::zeros({options_.classes}), Role::kHead);
+  }
+  if (options_.feature_norm == "centred") feature_mean_ = parameters.add("features.mean", at::zeros({d}), Role::kStatistic);
+  if (per_step) {
+    for (size_t i = 0; i < task_parameters.size(); ++i)
+      if (task_parameters[i].role == Role::kNorm) norms_.push_back(i);
+    for (const size_t i : norms_)
+      if (options_.inner_steps > 1)
+        later_norms_.push_back(parameters.add(parameters[i].name + ".later", parameters.tensor(i).repeat({options_.inner_steps - 1, 1}), Role::kNorm));
+  }
+  choose_adapted(parameters, task_parameters);
+}
+
+void Learner::choose_adapted(ParameterSet& parameters, const ParameterSet& task_parameters) {
+  if (!adapted_.empty()) {
+    const RoleRates rates("inner rate", options_.inner_lr);
+    rates.require(roles_of(task_parameters, adapted_));
+    for (const size_t i : adapted_) inner_rates_.push_back(rates[task_parameters[i].role]);
+  }
+  if (options_.outer_gradient == "displacement")
+    for (const size_t i : parameters.trainable())
+      if (std::find(adapted_.begin(), adapted_.end(), i) == adapted_.end())
+        throw UsageError("outer gradient 'displacement' trains what the inner loop moves, and scope '" + options_.scope + "' would leave '" +
+                         parameters[i].name + "' as it starts; scope all was expected");
+
+  const std::string& learned = options_.inner_lr_learned;
+  if (learned == "scalar" && std::set<double>(inner_rates_.begin(), inner_rates_.end()).size() > 1)
+    throw UsageError("inner-lr-learned 'scalar' is one step size for all, but inner-lr '" + options_.inner_lr + "' gives several to start from");
+  std::map<std::string, size_t> made;
+  for (size_t k = 0; k < adapted_.size() && learned != "none"; ++k) {
+    const Parameter& p = task_parameters[adapted_[k]];
+    const std::string name = learned == "scalar" ? "inner_lr" : "inner_lr." + (learned == "role" ? to_string(p.role) : p.name);
+    if (made.count(name) == 0) {
+      // A head made for each task may have any number of classes: its step sizes are by tensor at the finest.
+      const bool by_element = learned == "element" && !(makes_head() && p.role == Role::kHead);
+      std::vector<int64_t> shape = by_element ? p.tensor.sizes().vec() : std::vector<int64_t>{1};
+      if (options_.inner_lr_per_step == "yes") shape.insert(shape.begin(), options_.inner_steps);
+      made[name] = parameters.add(name, at::full(shape, inner_rates_[k]), Role::kMeta);
+    }
+    rate_indices_.push_back(made[name]);
+  }
+
+  size_ = parameters.size();
+  if (makes_head()) {  // its tensors come behind everything else
+    const size_t first = head_weight_;
+    for (size_t& i : adapted_)
+      if (task_parameters[i].role == Role::kHead) i = size_ + (i - first);
+    head_weight_ = size_;
+    head_bias_ = size_ + 1;
+  }
+  first_adapted_block_ = norms_.empty() ? backbone_->first_block_with(adapted_) : 0;
+}
+
+bool Learner::plain_prototypes() const {
+  return head_ == HeadKind::kPrototype && options_.feature_norm == "none" && options_.temperature == 1 && !log_temperature_;
+}
+
+std::map<Role, int64_t> Learner::adapted_count(const ParameterSet& parameters) const {
+  std::vector<size_t> own;
+  std::copy_if(adapted_.begin(), adapted_.end(), std::back_inserter(own), [&](size_t i) { return i < size_; });
+  std::map<Role, int64_t> numbers = parameters.count(own);
+  if (own.size() < adapted_.size()) numbers[Role::kHead] += options_.ways * (backbone_->features() + (head_ == HeadKind::kLinear ? 1 : 0));
+  return numbers;
+}
+
+Tensor Learner::learned_rate(size_t k, int step, const ParameterSet& parameters) const {
+  if (rate_indices_.empty()) return {};
+  const Tensor& rate = parameters.tensor(rate_indices_[k]);
+  return options_.inner_lr_per_step == "yes" ? rate.select(0, std::min(step, options_.inner_steps - 1)) : rate;
+}
+
+ParameterSet Learner::with_task_head(const ParameterSet& parameters, const Tensor& support, const Tensor& labels, int64_t ways) const {
+  ParameterSet made = parameters;
+  const auto options = support.options();
+  if (options_.head_start == "fresh") {
+    const Tensor weight = normal_tensor({ways, support.size(1)}, options_.head_init, options_.seed, "head.weight").to(options);
+    made.add("head.weight", weight.requires_grad_(at::GradMode::is_enabled()), Role::kHead);
+    if (head_ == HeadKind::kLinear) made.add("head.bias", at::zeros({ways}, options).requires_grad_(at::GradMode::is_enabled()), Role::kHead);
+    return made;
+  }
+  // Minus the squared distance |f - c|^2 is 2 c.f - |c|^2 up to what is the same for all classes (Snell et al. 2017, eq. 8).
+  const Tensor centres = prototypes(support, labels, ways);
+  made.add("head.weight", head_ == HeadKind::kLinear ? 2 * centres : centres, Role::kHead);
+  if (head_ == HeadKind::kLinear) made.add("head.bias", -(centres * centres).sum(1), Role::kHead);
+  return made;
+}
+
+ParameterSet Learner::at_step(const ParameterSet& parameters, int step) const {
+  if (later_norms_.empty() || step == 0) return parameters;
+  std::vector<Tensor> values;
+  for (const size_t i : later_norms_) values.push_back(parameters.tensor(i).select(0, std::min(step, options_.inner_steps - 1) - 1));
+  return parameters.with(norms_, values);
+}
+
+Tensor Learner::head_features(const Tensor& features, const ParameterSet& parameters) const {
+  if (options_.feature_norm == "none") return features;
+  return unit_rows(feature_mean_ ? features - parameters.tensor(*feature_mean_) : features);
+}
+
+Tensor Learner::temperature(const ParameterSet& parameters) const {
+  if (log_temperature_) return parameters.tensor(*log_temperature_).exp();
+  if (options_.temperature == 1) return {};
+  return at::full({1}, options_.temperature, parameters.tensor(0).options());
+}
+
+Tensor Learner::class_scores(const Tensor& features, const Tensor& weight, const Tensor& bias, const ParameterSet& parameters) const {
+  const Tensor scores = head_ == HeadKind::kCosine ? cosine_logits(features, weight) : at::linear(features, weight, bias);
+  const Tensor t = temperature(parameters);
+  return t.defined() ? scores / t : scores;
+}
+
+Tensor Learner::class_logits(const Tensor& features, const ParameterSet& parameters) const {
+  return class_scores(features, parameters.tensor(head_weight_), head_ == HeadKind::kLinear ? parameters.tensor(head_bias_) : Tensor(), parameters);
+}
+
+Tensor Learner::training_class_logits(const Tensor& features, const ParameterSet& parameters) const {
+  if (head_ == HeadKind::kCosine) return class_scores(features, parameters.tensor(class_weight_), {}, parameters);
+  return at::linear(features, parameters.tensor(class_weight_), parameters.tensor(class_bias_));
+}
+
+Comparison Learner::comparison(const ParameterSet& parameters) const {
+  Comparison c{.kind = head_, .temperature = temperature(parameters), .regulariser = {}, .hidden = {}, .bias = {}, .out = {}};
+  if (head_ == HeadKind::kRidge)
+    c.regulariser = log_regulariser_ ? parameters.tensor(*log_regulariser_).exp()
+                                     : at::full({1}, options_.regulariser, parameters.tensor(0).options());
+  if (head_ == HeadKind::kRelation) {
+    c.hidden = parameters.tensor(relation_hidden_);
+    c.bias = parameters.tensor(relation_bias_);
+    c.out = parameters.tensor(relation_out_);
+  }
+  return c;
 }
 
 int64_t convolution_weights(const ParameterSet& parameters) {

@@ -57,8 +57,8 @@ std::string gibibytes(int64_t bytes) {
 int64_t estimated_bytes(const Learner& learner, const ParameterSet& parameters, const EpisodeSpec& spec, int meta_batch,
                         int tasks_in_flight) {
   const NetworkOptions& network = learner.options().network;
-  const double support = static_cast<double>(spec.ways) * spec.shots, query = static_cast<double>(spec.ways) * spec.queries;
-  const int steps = learner.options().inner_steps;
+  const double support = learner.trains_on_classes() ? 0 : static_cast<double>(spec.ways) * spec.shots, query = static_cast<double>(spec.ways) * spec.queries;
+  const int steps = learner.trains_on_classes() ? 0 : learner.options().inner_steps;
   const bool second = learner.order() == Order::kSecond;
   double fixed = 0, adapting = 0, largest = 0;  // numbers per image: maps of the blocks before and from the first adapted one
   for (const ConvLayer& layer : learner.backbone().layers()) {
@@ -67,7 +67,7 @@ int64_t estimated_bytes(const Learner& learner, const ParameterSet& parameters, 
     largest = std::max(largest, map);
   }
   const double kept_steps = second ? steps * (kForward + kStepBackward) : std::min(steps, 1) * kForward;
-  const double support_pass = learner.head() == HeadKind::kPrototype ? kForward * adapting : 0;  // for the prototypes
+  const double support_pass = !has_class_weights(learner.head()) ? kForward * adapting : 0;  // for the prototypes
   const double task = query * (kForward * (fixed + adapting) + kTemporary * largest) +
                       support * (kForward * fixed + support_pass + kept_steps * adapting);
   const double images = (support + query) * network.channels * network.image_size * network.image_size;

@@ -1,10 +1,10 @@
 #pragma once
 
-#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "meta/learner.h"
+#include "meta/trainer.h"
 
 namespace fewatoms {
 
@@ -14,12 +14,12 @@ struct Method {
   std::string citation;
   std::string algorithm;  // in two sentences
   LearnerOptions preset;  // ways, seed, and what belongs to the data are filled in by the caller
-  std::string outer_lr = "0.001";
-  int meta_batch = 4;     // tasks per outer step; fixed per method, never taken from the machine
-  std::optional<std::string> only_order;  // what the name promises
-  std::optional<std::string> only_scope;
-  std::optional<std::string> only_head;
-  std::optional<std::string> only_conv;
+  TrainerOptions outer;   // the meta-batch is fixed per method, never taken from the machine
+  /// Options by which the name is kept, {"scope", "head"}: another value is refused. A value "!none" allows all but none.
+  std::vector<std::pair<std::string, std::string>> promises;
+
+  /// The value that the name promises for an option; empty: any.
+  std::string only(const std::string& option) const;
 };
 
 /// The registry: adding a method is one row here.

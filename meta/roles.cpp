@@ -23,17 +23,21 @@ Scope::Scope(const std::string& text) : text_(text) {
   if (text == "none") return;
   if (text == "all" || text == "body") {
     roles_ = {trainable_roles().begin(), trainable_roles().end()};
+    roles_.erase(Role::kMeta);
     if (text == "body") roles_.erase(Role::kHead);
     return;
   }
   named_ = true;
   for (const std::string& name : cut(text, '+')) {
-    Role role;
+    Role role = Role::kMeta;
     try {
       role = role_from_string(name);
     } catch (const UsageError&) {
+    }
+    if (role == Role::kMeta) {
       std::vector<std::string> valid = {"all", "body", "none"};
-      for (const Role r : trainable_roles()) valid.push_back(to_string(r));
+      for (const Role r : trainable_roles())
+        if (r != Role::kMeta) valid.push_back(to_string(r));
       throw UsageError(unknown_name("scope", name, valid) + ", roles may be joined by '+'");
     }
     if (!roles_.insert(role).second) throw UsageError("scope '" + text + "' names '" + name + "' twice");

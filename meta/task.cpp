@@ -71,11 +71,13 @@ Task load_task(const ImageSource& source, const Episode& episode, uint64_t index
 }
 
 std::vector<Task> load_tasks(const ImageSource& source, const EpisodeSpec& spec, uint64_t seed, uint64_t first, int count,
-                             bool augment, PixelNorm norm) {
+                             bool augment, PixelNorm norm, TaskLabels label) {
+  EpisodeSpec drawn = spec;
+  if (label == TaskLabels::kClasses) drawn.shots = 0;
   std::vector<Episode> episodes;
   std::vector<ImageRef> wanted;
   for (int i = 0; i < count; ++i) {
-    episodes.push_back(draw_episode(source, spec, seed, first + i, augment));
+    episodes.push_back(draw_episode(source, drawn, seed, first + i, augment));
     for (const auto* images : {&episodes.back().support, &episodes.back().query})
       for (const EpisodeImage& image : *images) wanted.push_back(image.ref);
   }
@@ -84,6 +86,9 @@ std::vector<Task> load_tasks(const ImageSource& source, const EpisodeSpec& spec,
   tbb::parallel_for(0, count, [&](int i) {
     use_one_thread_per_operation();
     tasks[i] = load_task(source, episodes[i], first + i, norm);
+    if (label != TaskLabels::kClasses) return;
+    const std::vector<int64_t> classes(episodes[i].classes.begin(), episodes[i].classes.end());
+    tasks[i].query_labels = at::tensor(classes, at::kLong).index_select(0, tasks[i].query_labels);
   });
   return tasks;
 }

@@ -34,9 +34,15 @@ Tensor load_images(const ImageSource& source, std::span<const ImageRef> images, 
 /// Reads an episode's images. Throws what the source throws.
 Task load_task(const ImageSource& source, const Episode& episode, uint64_t index, PixelNorm norm);
 
+/// What the labels of tasks count.
+enum class TaskLabels {
+  kWithinEpisode,  // 0 .. ways-1
+  kClasses,        // classes of the source; such tasks are batches of ways*queries images without a support set
+};
+
 /// Episodes first .. first+count-1 of a source, images fetched in parallel.
 std::vector<Task> load_tasks(const ImageSource& source, const EpisodeSpec& spec, uint64_t seed, uint64_t first, int count,
-                             bool augment, PixelNorm norm);
+                             bool augment, PixelNorm norm, TaskLabels label = TaskLabels::kWithinEpisode);
 
 /// Tasks run side by side, one operation thread each: an operation's result must not depend on the number of threads.
 /// Call before the first tensor operation of a thread.

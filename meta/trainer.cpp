@@ -1,8 +1,8 @@
 #include "meta/trainer.h"
 
 #include <tbb/parallel_for.h>
-#include <torch/optim/adam.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <numbers>
@@ -16,12 +16,6 @@ void require(bool good, const std::string& what, const std::string& given, const
   if (!good) throw UsageError(what + " is " + given + ", " + expected + " was expected");
 }
 
-torch::optim::AdamParamState& adam_state(torch::optim::Adam& adam, const Tensor& value) {
-  auto& slot = adam.state()[c10::guts::to_string(value.unsafeGetTensorImpl())];
-  if (!slot) slot = std::make_unique<torch::optim::AdamParamState>();
-  return static_cast<torch::optim::AdamParamState&>(*slot);
-}
-
 }  // namespace
 
 void require_valid(const TrainerOptions& o) {
@@ -33,16 +27,43 @@ void require_valid(const TrainerOptions& o) {
   require(o.weight_decay >= 0 && std::isfinite(o.weight_decay), "weight decay", number(o.weight_decay), "0 or more");
   require(o.clip_norm >= 0 && std::isfinite(o.clip_norm), "clip-norm", number(o.clip_norm), "0 or more");
   require(o.clip_value >= 0 && std::isfinite(o.clip_value), "clip-value", number(o.clip_value), "0 or more");
-  if (o.lr_schedule != "constant" && o.lr_schedule != "step" && o.lr_schedule != "cosine")
-    throw UsageError(unknown_name("lr schedule", o.lr_schedule, {"constant", "step", "cosine"}));
+  const std::vector<std::string> schedules = {"constant", "step", "linear", "cosine"}, optimizers = outer_optimizer_names();
+  if (std::find(schedules.begin(), schedules.end(), o.lr_schedule) == schedules.end())
+    throw UsageError(unknown_name("lr schedule", o.lr_schedule, schedules));
+  if (std::find(optimizers.begin(), optimizers.end(), o.outer_optimizer) == optimizers.end())
+    throw UsageError(unknown_name("outer optimizer", o.outer_optimizer, optimizers));
+  require(o.outer_momentum >= 0 && o.outer_momentum < 1, "outer-momentum", number(o.outer_momentum), "0 to less than 1");
+  require(o.outer_momentum == 0 || o.outer_optimizer == "sgd", "outer-momentum", number(o.outer_momentum), "0, as " + o.outer_optimizer + " has its own,");
+  require(o.label_smoothing >= 0 && o.label_smoothing < 1, "label-smoothing", number(o.label_smoothing), "0 to less than 1");
+  require(o.first_order_share >= 0 && o.first_order_share <= 1, "first-order-share", number(o.first_order_share), "0 to 1");
+  require(o.multi_step_share >= 0 && o.multi_step_share <= 1, "multi-step-share", number(o.multi_step_share), "0 to 1");
+}
+
+void require_phases(const LearnerOptions& learner, const TrainerOptions& options) {
+  const bool steps_are_differentiated = learner.inner_steps > 0 && learner.train_on == "episodes" && learner.outer_gradient == "query";
+  require(options.multi_step_share == 0 || steps_are_differentiated, "multi-step-share", std::to_string(options.multi_step_share),
+          "0, as this training does not differentiate inner steps,");
+  require(options.first_order_share == 0 || (steps_are_differentiated && learner.order == "second"), "first-order-share",
+          std::to_string(options.first_order_share), "0, as this training is never of second order,");
+  require(options.label_smoothing == 0 || learner.outer_gradient == "query", "label-smoothing", std::to_string(options.label_smoothing),
+          "0, as outer gradient 'displacement' has no outer loss,");
 }
 
 void require_trainable(const Learner& learner, const ParameterSet& parameters, const ImageSource& source,
                        const TrainerOptions& options) {
   require_valid(options);
-  require_servable(source, options.spec);
-  if (learner.head() == HeadKind::kLinear && options.spec.ways != learner.options().ways)
-    throw UsageError("a linear head for " + std::to_string(learner.options().ways) + " ways cannot train on episodes of " +
+  EpisodeSpec spec = options.spec;
+  if (learner.trains_on_classes()) {  // query images alone
+    spec.shots = 1;
+    spec.queries = std::max(1, spec.queries - 1);
+    if (learner.options().classes != source.classes())
+      throw UsageError("a network for " + std::to_string(learner.options().classes) + " training classes cannot train on " +
+                       std::to_string(source.classes()) + " classes");
+  }
+  require_servable(source, spec);
+  require_phases(learner.options(), options);
+  if (learner.fixed_ways() && options.spec.ways != learner.options().ways)
+    throw UsageError("a " + learner.options().head + " head for " + std::to_string(learner.options().ways) + " ways cannot train on episodes of " +
                      std::to_string(options.spec.ways));
   RoleRates("outer rate", options.outer_lr).require(roles_of(parameters, parameters.trainable()));
 }
@@ -52,21 +73,16 @@ Trainer::Trainer(const Learner& learner, const ImageSource& source, TrainerOptio
   require_trainable(learner_, state_.parameters, source_, options_);
   trainable_ = state_.parameters.trainable();
   const RoleRates rates("outer rate", options_.outer_lr);
-  std::vector<torch::optim::OptimizerParamGroup> groups;
+  std::vector<double> weight_decay;
   for (const size_t i : trainable_) {
     values_.push_back(state_.parameters.tensor(i).detach().clone());
     rates_.push_back(rates[state_.parameters[i].role]);
-    groups.emplace_back(std::vector<Tensor>{values_.back()}, std::make_unique<torch::optim::AdamOptions>(
-        torch::optim::AdamOptions(rates_.back()).weight_decay(options_.weight_decay)));
+    // A step size or a temperature's logarithm has no reason to shrink.
+    weight_decay.push_back(state_.parameters[i].role == Role::kMeta ? 0 : options_.weight_decay);
   }
   state_.parameters = state_.parameters.leaves(false).with(trainable_, values_);
-  adam_ = std::make_unique<torch::optim::Adam>(std::move(groups), torch::optim::AdamOptions(1e-3));
-  for (size_t i = 0; i < state_.first_moment.size(); ++i) {
-    auto& slot = adam_state(*adam_, values_[i]);
-    slot.step(state_.iteration);
-    slot.exp_avg(state_.first_moment[i].clone());
-    slot.exp_avg_sq(state_.second_moment[i].clone());
-  }
+  optimizer_ = std::make_unique<OuterOptimizer>(options_.outer_optimizer, values_, weight_decay, options_.outer_momentum);
+  optimizer_->put_state(state_.first_moment, state_.second_moment, state_.iteration);
   state_.first_moment.clear();
   state_.second_moment.clear();
 }
@@ -77,15 +93,29 @@ void Trainer::start_loading(int64_t iteration) {
   next_iteration_ = iteration;
   next_ = std::async(std::launch::async, [this, iteration] {
     return load_tasks(source_, options_.spec, options_.seed, static_cast<uint64_t>(iteration) * options_.meta_batch,
-                      options_.meta_batch, options_.augment, options_.pixel_norm);
+                      options_.meta_batch, options_.augment, options_.pixel_norm,
+                      learner_.trains_on_classes() ? TaskLabels::kClasses : TaskLabels::kWithinEpisode);
   });
 }
 
 double Trainer::schedule(int64_t iteration) const {
   if (options_.lr_schedule == "step") return std::pow(options_.lr_gamma, static_cast<double>(iteration / options_.lr_step));
+  if (options_.lr_schedule == "linear") return 1 - static_cast<double>(iteration) / options_.iterations;
   if (options_.lr_schedule == "cosine")
     return 0.5 * (1 + std::cos(std::numbers::pi * static_cast<double>(iteration) / options_.iterations));
   return 1;
+}
+
+OuterPhase Trainer::phase(int64_t iteration) const {
+  const double done = static_cast<double>(iteration) / options_.iterations;
+  OuterPhase phase{.order = done < options_.first_order_share ? Order::kFirst : Order::kSecond, .label_smoothing = options_.label_smoothing, .step_weights = {}};
+  if (done < options_.multi_step_share) {
+    const int steps = learner_.options().inner_steps;
+    const double each = (1 - done / options_.multi_step_share) / steps;  // Antoniou et al. 2019, section 3
+    phase.step_weights.assign(steps, each);
+    phase.step_weights.back() = 1 - (steps - 1) * each;
+  }
+  return phase;
 }
 
 IterationReport Trainer::step() {
@@ -105,12 +135,13 @@ IterationReport Trainer::step(const std::vector<Task>& tasks) {
   const auto begin = std::chrono::steady_clock::now();
   use_one_thread_per_operation();
   const int64_t iteration = state_.iteration;
+  const OuterPhase phase_now = phase(iteration);
   std::vector<TaskGradient> results(tasks.size());
   tbb::parallel_for(
       size_t{0}, tasks.size(),
       [&](size_t t) {
         use_one_thread_per_operation();
-        results[t] = task_gradient(learner_, state_.parameters, tasks[t]);
+        results[t] = task_gradient(learner_, state_.parameters, tasks[t], phase_now);
       },
       tbb::simple_partitioner());
 
@@ -143,9 +174,10 @@ IterationReport Trainer::step(const std::vector<Task>& tasks) {
     if (options_.clip_value > 0) sums[i].clamp_(-options_.clip_value, options_.clip_value);
     if (options_.clip_norm > 0 && report.gradient_norm > options_.clip_norm) sums[i].mul_(options_.clip_norm / report.gradient_norm);
     values_[i].mutable_grad() = sums[i];
-    static_cast<torch::optim::AdamOptions&>(adam_->param_groups()[i].options()).lr(rates_[i] * report.outer_lr);
   }
-  adam_->step();
+  std::vector<double> rates;
+  for (const double rate : rates_) rates.push_back(rate * report.outer_lr);
+  optimizer_->step(rates);
   for (const TaskGradient& result : results) state_.parameters = merge_statistics(state_.parameters, result.updates);
   ++state_.iteration;
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
@@ -155,13 +187,8 @@ IterationReport Trainer::step(const std::vector<Task>& tasks) {
 TrainState Trainer::state() const {
   TrainState copy = state_;
   std::vector<Tensor> values;
-  for (const Tensor& value : values_) {
-    values.push_back(value.detach().clone());
-    if (state_.iteration == 0) continue;
-    const auto& slot = adam_state(*adam_, value);
-    copy.first_moment.push_back(slot.exp_avg().clone());
-    copy.second_moment.push_back(slot.exp_avg_sq().clone());
-  }
+  for (const Tensor& value : values_) values.push_back(value.detach().clone());
+  if (state_.iteration > 0) optimizer_->take_state(copy.first_moment, copy.second_moment);
   copy.parameters = copy.parameters.with(trainable_, values);
   return copy;
 }

@@ -4,10 +4,7 @@
 #include <memory>
 
 #include "meta/inner_loop.h"
-
-namespace torch::optim {
-class Adam;
-}
+#include "meta/outer_optimizer.h"
 
 namespace fewatoms {
 
@@ -16,13 +13,19 @@ struct TrainerOptions {
   EpisodeSpec spec;
   int iterations = 60000;             // outer steps in all; the cosine schedule ends there
   int meta_batch = 4;                 // tasks per outer step, >= 1
-  std::string outer_lr = "0.001";     // Adam's step size, by role: see RoleRates
-  std::string lr_schedule = "constant";  // constant, step (times lr_gamma every lr_step), cosine (to zero)
+  std::string outer_optimizer = "adam";  // adam, adamw or sgd
+  double outer_momentum = 0;          // of sgd, 0 to less than 1
+  std::string outer_lr = "0.001";     // step size, by role: see RoleRates
+  std::string lr_schedule = "constant";  // constant, step (times lr_gamma every lr_step), linear or cosine (to zero)
   int lr_step = 10000;                // iterations
   double lr_gamma = 0.5;              // (0, 1]
-  double weight_decay = 0;            // L2, added to the gradient; >= 0
+  double weight_decay = 0;            // L2, of all but role meta; >= 0
   double clip_norm = 0;               // largest norm of the whole gradient; 0: no limit
   double clip_value = 0;              // largest magnitude of an element; 0: no limit
+  double label_smoothing = 0;         // of the outer loss: targets are 1 - it at the label, the rest spread; 0 to less than 1
+  double first_order_share = 0;       // of the iterations, from the start: order first (MAML++'s order annealing); 0..1
+  double multi_step_share = 0;        // of the iterations, from the start: the query loss after every inner step counts, all alike
+                                      // at first and the last alone at its end (MAML++'s multi-step loss); 0..1
   bool augment = false;               // give training images augmentation keys
   PixelNorm pixel_norm = PixelNorm::kUnit;
   uint64_t seed = 0;                  // of the episodes
@@ -31,7 +34,7 @@ struct TrainerOptions {
 /// All that changes in training: enough to go on exactly where it stopped.
 struct TrainState {
   ParameterSet parameters;
-  std::vector<Tensor> first_moment, second_moment;  // Adam's, one per trainable tensor; empty before the first step
+  std::vector<Tensor> first_moment, second_moment;  // of the optimizer, one per trainable tensor; empty before the first step
   int64_t iteration = 0;                            // outer steps done
   double best_accuracy = -1;                        // of the validations so far; -1: none yet
   int64_t best_iteration = 0;
@@ -54,7 +57,7 @@ class NonFiniteLoss : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// The outer loop: draws episodes, runs their inner loops in parallel, sums gradients in task order, takes Adam steps.
+/// The outer loop: draws episodes, runs their inner loops in parallel, sums gradients in task order, takes steps of an optimizer.
 /// While one meta-batch trains, the next is prepared. Weights do not depend on the number of threads.
 class Trainer {
  public:
@@ -80,6 +83,7 @@ class Trainer {
  private:
   void start_loading(int64_t iteration);
   double schedule(int64_t iteration) const;
+  OuterPhase phase(int64_t iteration) const;
 
   const Learner& learner_;
   const ImageSource& source_;
@@ -87,7 +91,7 @@ class Trainer {
   TrainState state_;
   std::vector<size_t> trainable_;
   std::vector<Tensor> values_;  // the optimizer's view of the trainable tensors
-  std::unique_ptr<torch::optim::Adam> adam_;
+  std::unique_ptr<OuterOptimizer> optimizer_;
   std::vector<double> rates_;
   std::future<std::vector<Task>> next_;
   int64_t next_iteration_ = -1;
@@ -95,6 +99,9 @@ class Trainer {
 
 /// Throws UsageError unless the options are in range.
 void require_valid(const TrainerOptions& options);
+
+/// Throws UsageError if the phases of the outer loop make no sense for such a learner.
+void require_phases(const LearnerOptions& learner, const TrainerOptions& options);
 
 /// Throws UsageError unless a Trainer can be made of these: options in range, an outer rate for the role of every trainable
 /// parameter and for no other role, the ways of a linear head, and what require_servable throws.

@@ -23,7 +23,7 @@ std::vector<Row> rows() {
   std::vector<Row> all;
   for (const Method& method : method_registry())
     for (const std::string& conv : convolution_kinds())
-      if (!method.only_conv || *method.only_conv == conv) all.push_back({method.name, conv});
+      if (method.only("conv").empty() || method.only("conv") == conv) all.push_back({method.name, conv});
   return all;
 }
 
@@ -35,6 +35,7 @@ LearnerOptions options_of(const Row& row) {
   options.network.conv.kind = row.conv;
   options.ways = test::kWays;
   options.inner_steps = std::min(options.inner_steps, 2);
+  options.classes = 6;
   return options;
 }
 
@@ -42,8 +43,8 @@ TrainerOptions training_of(const Row& row, int shots) {
   TrainerOptions options;
   options.spec = {.ways = test::kWays, .shots = shots, .queries = 3};
   options.iterations = 3;
-  options.outer_lr = find_method(row.method).outer_lr;
-  options.meta_batch = find_method(row.method).meta_batch;
+  options.outer_lr = find_method(row.method).outer.outer_lr;
+  options.meta_batch = find_method(row.method).outer.meta_batch;
   return options;
 }
 
@@ -61,10 +62,10 @@ TEST_P(EveryMethod, PresetIsConsistentAndDescribed) {
   EXPECT_EQ(method.preset.method, method.name);
   EXPECT_FALSE(method.citation.empty());
   EXPECT_FALSE(method.algorithm.empty());
-  EXPECT_GE(method.meta_batch, 1);
+  EXPECT_GE(method.outer.meta_batch, 1);
   ParameterSet parameters;
   const Learner learner(options_of(GetParam()), parameters);
-  EXPECT_EQ(learner.transductive(), method.preset.norm == "batch");
+  EXPECT_EQ(learner.transductive(), method.preset.norm != "running");
 }
 
 TEST_P(EveryMethod, TrainsAtOneAndSeveralShots) {
@@ -170,7 +171,7 @@ TEST(Methods, UnknownNamesOfferTheNearest) {
 TEST(Methods, TheMissionAdaptsAtomsAndHeadAlone) {
   ParameterSet parameters;
   const Learner learner(options_of({"acdc-maml", "acdc"}), parameters);
-  const auto adapted = parameters.count(learner.adapted());
+  const auto adapted = learner.adapted_count(parameters);
   EXPECT_EQ(adapted, (std::map<Role, int64_t>{{Role::kAtom, 3 * 6 * 9}, {Role::kHead, 3 * 4 + 3}}));
   EXPECT_EQ(learner.first_adapted_block(), 1);
 }

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "apps/config_file.h"
+
+namespace fewatoms {
+
+/// A trained run: its settings, its learner and one of its checkpoints.
+struct Run {
+  Settings settings;
+  std::shared_ptr<const Learner> learner;
+  TrainState state;
+  std::string checkpoint;  // best or last
+};
+
+/// Reads a run folder. `checkpoint` is best, last, or empty: best if there is one. Throws as read_run_settings and load_checkpoint do.
+Run read_run(const std::filesystem::path& folder, const std::string& checkpoint = {});
+
+}  // namespace fewatoms
