@@ -7,6 +7,7 @@ packages=(
   g++ cmake ninja-build ccache pkg-config
   libtorch-dev libopenblas0-openmp  # without this one LibTorch falls back to the reference BLAS, 20 times slower
   libopencv-dev libtbb-dev libboost-dev
+  libarchive-dev
   libcli11-dev nlohmann-json3-dev libtomlplusplus-dev
   libgoogle-perftools-dev
 )

@@ -37,11 +37,6 @@ std::vector<TextLine> read_lines(const fs::path& file) {
   return lines;
 }
 
-std::string in_quotes(const fs::path& path) {
-  std::string text(1, '\'');
-  return text += path.string() + "'";
-}
-
 std::string place(const fs::path& file, const TextLine& line) {
   return in_quotes(file) + " line " + std::to_string(line.number);
 }
@@ -66,11 +61,6 @@ bool has_image_extension(const std::string& name) {
   std::string extension = fs::path(name).extension().string();
   for (char& c : extension) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   return std::find(kExtensions.begin(), kExtensions.end(), extension) != kExtensions.end();
-}
-
-bool stays_below(const std::string& relative) {
-  const fs::path path(relative);
-  return !path.empty() && !path.is_absolute() && std::find(path.begin(), path.end(), "..") == path.end();
 }
 
 void require_folder(const fs::path& root, const std::string& dataset) {

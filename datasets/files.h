@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "datasets/file_tree.h"
+
 namespace fewatoms {
 
 /// One line of a text file that is not blank, without its line end (LF or CRLF).
@@ -15,27 +17,17 @@ struct TextLine {
 /// Throws DataError if the file cannot be read.
 std::vector<TextLine> read_lines(const std::filesystem::path& file);
 
-/// The path in single quotes, for messages.
-std::string in_quotes(const std::filesystem::path& path);
-
 /// "'FILE' line 3", for messages.
 std::string place(const std::filesystem::path& file, const TextLine& line);
 
 /// Throws DataError.
 std::string read_bytes(const std::filesystem::path& file);
 
-/// Names of the folders, and of the other entries, directly under `folder`, sorted. Hidden ones (".name") are left out.
-struct FolderListing {
-  std::vector<std::string> folders;
-  std::vector<std::string> files;
-};
+/// As FileTree::list, of a folder on disk.
 FolderListing list_folder(const std::filesystem::path& folder);
 
 /// By extension, in any case.
 bool has_image_extension(const std::string& name);
-
-/// Whether a name found inside a file stays below the folder it is relative to: not empty, not absolute, no "..".
-bool stays_below(const std::string& relative);
 
 /// Throws UsageError unless `root` is a folder. `dataset` names what wants it.
 void require_folder(const std::filesystem::path& root, const std::string& dataset);
