@@ -7,7 +7,6 @@
 #include <atomic>
 #include <cctype>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <set>
 
@@ -59,17 +58,7 @@ class ArchiveTree final : public FileTree {
     return {from.owner, from.view.substr(span.start, span.size)};
   }
 
-  fs::path file_for_library(const std::string& path) const override {
-    const FileBytes bytes = map(path);
-    const std::lock_guard lock(mutex_);
-    auto& copy = copies_[cleaned(path)];
-    if (!copy) {
-      auto made = std::make_unique<SpillFile>();
-      made->append(bytes.view);
-      copy = std::move(made);
-    }
-    return copy->path();
-  }
+  std::shared_ptr<const fs::path> file_for_library(const std::string& path) const override { return named_copy(map(path).view); }
 
   std::string version(const std::string& path) const override { return name_ + "|" + cleaned(path) + "|" + std::to_string(number_); }
   std::string name(const std::string& path) const override { return in_quotes(path.empty() ? name_ : name_ + ":" + path); }
@@ -208,8 +197,6 @@ class ArchiveTree final : public FileTree {
   std::map<std::string, Span> files_;
   std::optional<SpillFile> spill_;
   FileBytes spilled_;
-  mutable std::mutex mutex_;
-  mutable std::map<std::string, std::unique_ptr<SpillFile>> copies_;  // for libraries that want a file
 };
 
 }  // namespace

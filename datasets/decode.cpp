@@ -107,7 +107,7 @@ cv::Mat decode_image(std::string_view bytes, const std::string& name, int channe
   if (bytes.starts_with("\x89PNG\r\n\x1A\n")) require_sane(outline_of_png(bytes), name, "a PNG image with valid chunks up to IEND");
   if (bytes.size() > static_cast<size_t>(kMostPixels) * 4) throw DataError(name + " has " + std::to_string(bytes.size()) + " bytes, expected an image");
 
-  int flags = cv::IMREAD_ANYCOLOR;  // grey as grey and all else as colour, of 8 bits
+  int flags = cv::IMREAD_ANYCOLOR | cv::IMREAD_ANYDEPTH;  // grey as grey and all else as colour
   if (!exif) flags |= cv::IMREAD_IGNORE_ORIENTATION;
   cv::Mat picture;
   try {
@@ -116,6 +116,11 @@ cv::Mat decode_image(std::string_view bytes, const std::string& name, int channe
     picture.release();  // too large, or a decoder's complaint over several lines
   }
   if (picture.empty()) throw DataError(name + " cannot be decoded as an image");
+  if (picture.depth() == CV_16U) {  // OpenCV's own conversions round in one format and cut in another
+    cv::bitwise_and(picture, cv::Scalar::all(0xFF00), picture);
+    picture.convertTo(picture, CV_8U, 1.0 / 256);
+  }
+  if (picture.depth() != CV_8U) throw DataError(name + " has values that are not of 8 or 16 bits, expected such an image");
   if (picture.channels() == 3) cv::cvtColor(picture, picture, cv::COLOR_BGR2RGB);
   return with_channels(picture, channels);
 }

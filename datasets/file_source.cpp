@@ -27,9 +27,11 @@ ImageSet file_images(FileTreePtr tree, std::vector<FileClass> classes, const Dat
   ImageSet set;
   for (const FileClass& c : classes) set.classes.push_back({c.name, static_cast<int>(c.images.size()), c.group});
 
-  set.load = [tree = std::move(tree), classes = std::move(classes), channels = options.channels, exif = options.exif,
+  // Shared, since loaders are copied.
+  auto shared = std::make_shared<const std::vector<FileClass>>(std::move(classes));
+  set.load = [tree = std::move(tree), shared = std::move(shared), channels = options.channels, exif = options.exif,
               margin = options.crop_margin, inverted](int class_index, int image_index) {
-    const FileClass& from = classes[class_index];
+    const FileClass& from = (*shared)[class_index];
     const FileImage& image = from.images[image_index];
     // Boxes were measured on stored pixels.
     cv::Mat picture = decode_image(tree->read(image.path).view, tree->name(image.path), channels, exif && !image.crop);

@@ -55,9 +55,9 @@ class DirectoryTree final : public FileTree {
 
   FileBytes read(const std::string& path) const override { return read_file(located(path), kLargestRead); }
   FileBytes map(const std::string& path) const override { return map_file(located(path)); }
-  fs::path file_for_library(const std::string& path) const override {
+  std::shared_ptr<const fs::path> file_for_library(const std::string& path) const override {
     if (!is_file(path)) throw DataError(name(path) + " cannot be opened, expected a readable file");
-    return located(path);
+    return std::make_shared<const fs::path>(located(path));
   }
   std::string version(const std::string& path) const override {
     const fs::path real = fs::canonical(located(path));
@@ -112,7 +112,7 @@ class Subtree final : public FileTree {
   FolderListing list(const std::string& folder) const override { return tree_->list(below(folder)); }
   FileBytes read(const std::string& path) const override { return tree_->read(below(path)); }
   FileBytes map(const std::string& path) const override { return tree_->map(below(path)); }
-  fs::path file_for_library(const std::string& path) const override { return tree_->file_for_library(below(path)); }
+  std::shared_ptr<const fs::path> file_for_library(const std::string& path) const override { return tree_->file_for_library(below(path)); }
   std::string version(const std::string& path) const override { return tree_->version(below(path)); }
   std::string name(const std::string& path) const override { return tree_->name(below(path)); }
 

@@ -38,8 +38,9 @@ class FileTree {
   virtual FileBytes read(const std::string& path) const = 0;
   /// A large file's bytes, mapped: takes no memory of its own. Throws as `read`.
   virtual FileBytes map(const std::string& path) const = 0;
-  /// A name under which libraries that want a file can open it, while the tree lives. Throws as `read`.
-  virtual std::filesystem::path file_for_library(const std::string& path) const = 0;
+  /// A name under which a library that wants a file can open it, while the result lives; what is open by then stays
+  /// readable. Throws as `read`.
+  virtual std::shared_ptr<const std::filesystem::path> file_for_library(const std::string& path) const = 0;
   /// Differs between files, and between a file before and after a change: a key for what is kept of it in memory.
   virtual std::string version(const std::string& path) const = 0;
   /// The path in single quotes, for messages: '/data/mini/train.csv', '/data/mini.tar:train.csv'.

@@ -64,7 +64,7 @@ class File {
     quiet_hdf5();
     const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
     H5Pset_file_locking(access, false, true);  // only read, perhaps from a read-only disk
-    id_ = H5Fopen(tree->file_for_library(path).c_str(), H5F_ACC_RDONLY, access);
+    id_ = H5Fopen(tree->file_for_library(path)->c_str(), H5F_ACC_RDONLY, access);
     if (id_ < 0) throw DataError(name_ + " cannot be opened as HDF5: " + reason());
   }
   ~File() {

@@ -26,12 +26,13 @@ class SpillFile {
   uint64_t size() const { return size_; }
   /// All that has been written so far.
   FileBytes map() const;
-  /// A name for libraries; valid while the object lives.
-  std::filesystem::path path() const;
 
  private:
   int descriptor_ = -1;
   uint64_t size_ = 0;
 };
+
+/// A file with these bytes where SpillFile puts its own, with a name until the result is released.
+std::shared_ptr<const std::filesystem::path> named_copy(std::string_view bytes);
 
 }  // namespace fewatoms

@@ -186,9 +186,10 @@ ImageSet array_images(NdArray images, std::vector<RowClass> classes, int channel
         throw DataError(images.name + " has " + std::to_string(images.shape[0]) + " images, but class '" + c.name + "' refers to number " +
                         std::to_string(row));
   }
-  set.load = [images = std::move(images), classes = std::move(classes), channels, order](int class_index, int image_index) {
+  auto shared = std::make_shared<const std::vector<RowClass>>(std::move(classes));  // loaders are copied
+  set.load = [images = std::move(images), shared = std::move(shared), channels, order](int class_index, int image_index) {
     // Copied, so that what is kept outlives the file.
-    return with_channels(picture_of(element(images, classes[class_index].rows[image_index]), order), channels).clone();
+    return with_channels(picture_of(element(images, (*shared)[class_index].rows[image_index]), order), channels).clone();
   };
   return set;
 }

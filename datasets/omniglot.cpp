@@ -118,7 +118,8 @@ std::shared_ptr<const ImageSource> open_omniglot(const DatasetOptions& options, 
 
   // Images of both parts may come from two archives, so each class remembers its tree: one set per part, joined below.
   ImageSet set;
-  std::vector<std::pair<PictureLoader, int>> loaders;  // of each class: its part's loader and its index there
+  std::vector<PictureLoader> loaders;        // of each part
+  std::vector<std::pair<size_t, int>> where;  // of each class: its part and its index there
   int characters = 0;
   for (const Alphabets& part : found.parts) {
     std::vector<FileClass> classes;
@@ -134,7 +135,8 @@ std::shared_ptr<const ImageSource> open_omniglot(const DatasetOptions& options, 
       }
     }
     ImageSet of_part = file_images(part.tree, std::move(classes), options, /*inverted=*/true);
-    for (size_t c = 0; c < of_part.classes.size(); ++c) loaders.emplace_back(of_part.load, static_cast<int>(c));
+    for (size_t c = 0; c < of_part.classes.size(); ++c) where.emplace_back(loaders.size(), static_cast<int>(c));
+    loaders.push_back(std::move(of_part.load));
     std::move(of_part.classes.begin(), of_part.classes.end(), std::back_inserter(set.classes));
   }
   if (set.classes.empty())
@@ -143,10 +145,11 @@ std::shared_ptr<const ImageSource> open_omniglot(const DatasetOptions& options, 
     set.notices.push_back("split '" + split + "' has " + std::to_string(characters) + " of " +
                           std::to_string(official_characters(options.split_rule, split)) + " characters");
   info.notices = std::move(set.notices);
-  return cached_source(std::move(info), set.classes, options, [loaders = std::move(loaders)](int class_index, int image_index) {
-    const auto& [load, index] = loaders[class_index];
-    return load(index, image_index);
-  });
+  return cached_source(std::move(info), set.classes, options,
+                       [loaders = std::move(loaders), where = std::move(where)](int class_index, int image_index) {
+                         const auto& [part, index] = where[class_index];
+                         return loaders[part](index, image_index);
+                       });
 }
 
 }  // namespace

@@ -22,7 +22,8 @@ void require_one_of(const std::string& what, const std::string& given, const std
 
 const std::vector<DatasetEntry>& dataset_registry() {
   static const std::vector<DatasetEntry> registry{
-      strokes_entry(), mini_imagenet_entry(), cub_entry(), omniglot_entry(), folders_entry(),
+      strokes_entry(), mini_imagenet_entry(), cub_entry(), omniglot_entry(), cifar_fs_entry(), fc100_entry(),
+      tiered_imagenet_entry(), fashion_mnist_entry(), folders_entry(),
   };
   return registry;
 }

@@ -81,6 +81,18 @@ TEST(FileSource, CropsToTheBox) {
               HasSubstr("quadrants.png': its box lies outside the picture of 16x16 pixels"));
 }
 
+TEST(FileSource, MarginGrowsTheBox) {
+  const TemporaryFolder folder;
+  const auto file = quadrants(folder);
+  DatasetOptions with = options(8, 1);
+  with.crop_margin = 0.5;  // 4 pixels on each side of a box of 8: half of it is of each neighbour
+  const auto source = file_source({}, open_anywhere(), {{"c", {{file, Box{8, 0, 8, 8}}}, 0}}, with);
+  const auto p = pixels(*source, 0, 0);
+  EXPECT_EQ(p[0], 10);
+  EXPECT_EQ(p[7], 20);
+  EXPECT_EQ(p[63], 40);
+}
+
 TEST(FileSource, TurnsCounterClockwise) {
   const TemporaryFolder folder;
   const auto file = quadrants(folder);
