@@ -3,6 +3,7 @@
 #include <unordered_set>
 
 #include "datasets/entries.h"
+#include "datasets/file_lists.h"
 #include "datasets/files.h"
 #include "datasets/forms.h"
 #include "datasets/known_splits.h"
@@ -208,6 +209,7 @@ const std::vector<Form>& forms() {
        .open = open_gidaris,
        .class_names = pickle_names<gidaris_classes>},
       torchmeta_form(),
+      filelist_form(),
   };
   return all;
 }

@@ -285,6 +285,7 @@ def write_filelists(root, prefix, offset, dataset="folders", group="images", nam
 
 
 write_filelists("folders/filelist", "", offset=False)
+write_filelists("mini/filelist", "", offset=False, dataset="mini-imagenet")
 write_filelists("folders/filelist-elsewhere", "/home/somebody/filelists/birds/", offset=True)
 for name, content in (("plain", lambda s: json.dumps(names(s))),
                       ("roots", lambda s: json.dumps({"class_names": names(s), "class_roots": [f"./data/x/images/{n}" for n in names(s)]}))):

@@ -175,6 +175,19 @@ TEST(Samples, CubFilelistsOfThePublishersArePaired) {
               HasSubstr("expected --split-rule closerlook"));
 }
 
+TEST(Samples, FashionMnistAsDebianInstallsIt) {
+  const std::filesystem::path folder = "/usr/share/datasets/fashion-mnist";
+  if (!std::filesystem::is_directory(folder)) GTEST_SKIP() << "Debian's package dataset-fashion-mnist is not installed";
+  const DatasetOptions options{.name = "fashion-mnist", .root = folder};
+  for (const auto& [split, images] : {std::pair{"train", 6000}, {"test", 1000}}) {
+    const auto source = open_dataset(options, split);
+    EXPECT_EQ(source->classes(), 10);
+    EXPECT_EQ(source->class_name(9), "Ankle boot");
+    for (int c = 0; c < 10; ++c) EXPECT_EQ(source->class_size(c), images);
+    read_an_episode(*source);
+  }
+}
+
 TEST(Samples, Omniglot) {
   FEWATOMS_SAMPLE_OR_SKIP(folder, "omniglot");
   const DatasetOptions options{.name = "omniglot", .root = folder};
