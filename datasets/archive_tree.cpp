@@ -45,7 +45,8 @@ class ArchiveTree final : public FileTree {
 
   FolderListing list(const std::string& folder) const override {
     const auto found = folders_.find(cleaned(folder));
-    if (found == folders_.end()) throw DataError("folder " + this->name(folder) + " cannot be listed: it is not in the archive");
+    if (found == folders_.end())
+      throw DataError("folder " + this->name(folder) + " cannot be listed: it is not in the archive");
     return found->second;
   }
 
@@ -58,9 +59,13 @@ class ArchiveTree final : public FileTree {
     return {from.owner, from.view.substr(span.start, span.size)};
   }
 
-  std::shared_ptr<const fs::path> file_for_library(const std::string& path) const override { return named_copy(map(path).view); }
+  std::shared_ptr<const fs::path> file_for_library(const std::string& path) const override {
+    return named_copy(map(path).view);
+  }
 
-  std::string version(const std::string& path) const override { return name_ + "|" + cleaned(path) + "|" + std::to_string(number_); }
+  std::string version(const std::string& path) const override {
+    return name_ + "|" + cleaned(path) + "|" + std::to_string(number_);
+  }
   std::string name(const std::string& path) const override { return in_quotes(path.empty() ? name_ : name_ + ":" + path); }
 
  private:
@@ -70,7 +75,8 @@ class ArchiveTree final : public FileTree {
   std::string cleaned(const std::string& path) const {
     if (path.empty()) return path;
     if (!stays_below(path))
-      throw DataError(in_quotes(name_) + " has '" + path + "', which leaves the archive: expected names without '..' and not absolute");
+      throw DataError(in_quotes(name_) + " has '" + path +
+                      "', which leaves the archive: expected names without '..' and not absolute");
     std::string result = fs::path(path).lexically_normal().generic_string();
     while (!result.empty() && result.back() == '/') result.pop_back();
     return result == "." ? "" : result;
@@ -132,7 +138,8 @@ class ArchiveTree final : public FileTree {
     } else if (archive_entry_filetype(entry) == AE_IFLNK) {
       const fs::path target = archive_entry_symlink(entry) == nullptr ? "" : archive_entry_symlink(entry);
       const std::string joined = (fs::path(path).parent_path() / target).lexically_normal().generic_string();
-      if (target.is_absolute() || !stays_below(joined)) fail("has a link '" + path + "' out of the archive, to '" + target.string() + "'");
+      if (target.is_absolute() || !stays_below(joined))
+        fail("has a link '" + path + "' out of the archive, to '" + target.string() + "'");
       links[path] = cleaned(joined);
     } else if (archive_entry_filetype(entry) == AE_IFDIR) {
       if (!path.empty()) add_folder(path);
@@ -173,8 +180,8 @@ class ArchiveTree final : public FileTree {
 
   void spill(std::string_view bytes) {
     if (spill_->size() + bytes.size() > kAlwaysAllowed + kLargestRatio * archive_.view.size())
-      fail("unpacks to more than " + std::to_string(kLargestRatio) + " times its size of " + std::to_string(archive_.view.size()) +
-           " bytes, which no data set does");
+      fail("unpacks to more than " + std::to_string(kLargestRatio) + " times its size of " +
+           std::to_string(archive_.view.size()) + " bytes, which no data set does");
     spill_->append(bytes);
   }
 

@@ -47,7 +47,8 @@ DatasetEntry entry(const std::string& name, const std::string& summary) {
 }  // namespace
 
 DatasetEntry cifar_fs_entry() {
-  return entry("cifar-fs", "CIFAR-FS: split folders, class folders with class lists, or torchmeta's HDF5 (64/16/20 classes)");
+  return entry("cifar-fs",
+               "CIFAR-FS: split folders, class folders with class lists, or torchmeta's HDF5 (64/16/20 classes)");
 }
 DatasetEntry fc100_entry() {
   return entry("fc100", "FC100: split folders, class folders with class lists, or torchmeta's HDF5 (60/20/20 classes)");

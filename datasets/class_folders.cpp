@@ -23,11 +23,13 @@ ClassFolders find_class_folders(const FileTree& tree, const std::string& folder)
     const std::string path = joined_path(folder, name);
     FileClass images{name, images_in(tree, path, ignored)};
     if (images.images.empty())
-      throw DataError("class '" + name + "' is empty: " + tree.name(path) + " has no images, expected some (.jpg, .png, .npy, ...) or no such folder");
+      throw DataError("class '" + name + "' is empty: " + tree.name(path) +
+                      " has no images, expected some (.jpg, .png, .npy, ...) or no such folder");
     found.classes.push_back(std::move(images));
   }
   if (ignored > 0)
-    found.notices.push_back("ignored " + counted(ignored, "file") + " under " + tree.name(folder) + " without an image extension");
+    found.notices.push_back("ignored " + counted(ignored, "file") + " under " + tree.name(folder) +
+                            " without an image extension");
   return found;
 }
 

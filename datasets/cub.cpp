@@ -24,18 +24,16 @@ namespace {
 constexpr int kClasses = 200;
 
 // Class numbers of the published lists that are not in train: Meta-Dataset (Triantafillou et al. 2020), FEAT (Ye et al. 2020).
-constexpr int kMetaDatasetVal[] = {
-    44, 51, 52, 55, 57, 61, 64, 66, 68, 72, 76, 80, 84, 96, 113, 121, 127, 136, 140, 145, 150, 155, 159, 162, 172, 176, 178,
-    198, 199, 200};
-constexpr int kMetaDatasetTest[] = {
-    8, 9, 15, 20, 28, 30, 35, 39, 45, 46, 82, 85, 94, 101, 103, 112, 118, 122, 128, 133, 134, 137, 147, 148, 163, 168, 169,
-    170, 193, 194};
-constexpr int kFeatVal[] = {
-    1, 2, 4, 7, 12, 14, 16, 21, 24, 36, 42, 43, 49, 50, 51, 53, 58, 65, 66, 69, 70, 77, 79, 85, 86, 92, 95, 96, 101, 103, 105,
-    106, 111, 117, 120, 121, 122, 136, 156, 157, 159, 162, 163, 165, 168, 172, 187, 192, 199, 200};
-constexpr int kFeatTest[] = {
-    10, 18, 22, 26, 29, 30, 32, 33, 35, 37, 39, 40, 48, 54, 59, 68, 71, 73, 78, 80, 82, 83, 88, 89, 100, 104, 115, 116, 118,
-    128, 129, 133, 134, 141, 143, 148, 149, 152, 158, 166, 167, 170, 173, 174, 175, 177, 189, 191, 193, 194};
+constexpr int kMetaDatasetVal[] = {44,  51,  52,  55,  57,  61,  64,  66,  68,  72,  76,  80,  84,  96,  113,
+                                   121, 127, 136, 140, 145, 150, 155, 159, 162, 172, 176, 178, 198, 199, 200};
+constexpr int kMetaDatasetTest[] = {8,   9,   15,  20,  28,  30,  35,  39,  45,  46,  82,  85,  94,  101, 103,
+                                    112, 118, 122, 128, 133, 134, 137, 147, 148, 163, 168, 169, 170, 193, 194};
+constexpr int kFeatVal[] = {1,   2,   4,   7,   12,  14,  16,  21,  24,  36,  42,  43,  49,  50,  51,  53,  58,
+                            65,  66,  69,  70,  77,  79,  85,  86,  92,  95,  96,  101, 103, 105, 106, 111, 117,
+                            120, 121, 122, 136, 156, 157, 159, 162, 163, 165, 168, 172, 187, 192, 199, 200};
+constexpr int kFeatTest[] = {10,  18,  22,  26,  29,  30,  32,  33,  35,  37,  39,  40,  48,  54,  59,  68,  71,
+                             73,  78,  80,  82,  83,  88,  89,  100, 104, 115, 116, 118, 128, 129, 133, 134, 141,
+                             143, 148, 149, 152, 158, 166, 167, 170, 173, 174, 175, 177, 189, 191, 193, 194};
 
 template <size_t N>
 bool contains(const int (&numbers)[N], int number) {
@@ -44,7 +42,8 @@ bool contains(const int (&numbers)[N], int number) {
 
 /// Of a class number, 1..200. Rule closerlook is that of Chen et al., "A closer look at few-shot classification" (ICLR 2019).
 std::string split_of(const std::string& rule, int number) {
-  if (rule == "metadataset") return contains(kMetaDatasetVal, number) ? "val" : contains(kMetaDatasetTest, number) ? "test" : "train";
+  if (rule == "metadataset")
+    return contains(kMetaDatasetVal, number) ? "val" : contains(kMetaDatasetTest, number) ? "test" : "train";
   if (rule == "feat") return contains(kFeatVal, number) ? "val" : contains(kFeatTest, number) ? "test" : "train";
   const int index = number - 1;
   return index % 2 == 0 ? "train" : index % 4 == 1 ? "val" : "test";
@@ -97,7 +96,8 @@ class Metadata {
   };
 
   /// `form` describes a line: "id path".
-  Metadata(FileTreePtr tree, std::string file, std::string form) : tree_(std::move(tree)), file_(std::move(file)), form_(std::move(form)) {
+  Metadata(FileTreePtr tree, std::string file, std::string form)
+      : tree_(std::move(tree)), file_(std::move(file)), form_(std::move(form)) {
     for (TextLine& line : read_lines(*tree_, file_)) {
       auto fields = fields_of(where(line), line, form_);
       const int id = number_of<int>(fields[0], where(line), line, form_);
@@ -157,12 +157,14 @@ int number_at(const Metadata& labels, const Metadata::Row& row) {
 std::vector<FoundSplit> splits_of(const std::string& rule, const std::set<int>& numbers, const std::string& path) {
   std::vector<FoundSplit> found;
   for (const char* split : {"train", "val", "test"})
-    if (std::any_of(numbers.begin(), numbers.end(), [&](int number) { return split_of(rule, number) == split; })) found.push_back({split, path});
+    if (std::any_of(numbers.begin(), numbers.end(), [&](int number) { return split_of(rule, number) == split; }))
+      found.push_back({split, path});
   return found;
 }
 
 std::vector<FoundSplit> find_official(const FileTree& tree, const DatasetOptions& options) {
-  const std::string home = home_of(tree), images = joined_path(home, "images.txt"), labels = joined_path(home, "image_class_labels.txt");
+  const std::string home = home_of(tree), images = joined_path(home, "images.txt"),
+                    labels = joined_path(home, "image_class_labels.txt");
   if (!tree.is_file(images) && !tree.is_file(labels)) return {};
   const FileTreePtr borrowed(&tree, [](const FileTree*) {});
   const Metadata rows(borrowed, labels, "id class");
@@ -185,7 +187,8 @@ ImageSet open_official(const FileTreePtr& tree, const DatasetOptions& options, c
     const int number = number_at(labels, labels.row(id));
     if (!seen.insert(row.fields[1]).second) throw paths.error(row, "each path once");
     if (split_of(options.split_rule, number) != found.split) continue;
-    if (!options.allow_outside && !stays_below(row.fields[1])) throw paths.error(row, "a path without '..' and not absolute");
+    if (!options.allow_outside && !stays_below(row.fields[1]))
+      throw paths.error(row, "a path without '..' and not absolute");
     const std::string file = joined_path(joined_path(home, "images"), row.fields[1]);
     if (!tree->is_file(file)) throw paths.error(row, "an image at " + tree->name(file));
     FileImage image{file};
@@ -212,7 +215,8 @@ std::map<int, std::string> numbered_folders(const FileTree& tree, const std::str
     if (number == 0) continue;
     const auto [first, is_new] = found.emplace(number, name);
     if (!is_new)
-      throw DataError(tree.name(folder) + " has two folders of one class number: '" + first->second + "' and '" + name + "'");
+      throw DataError(tree.name(folder) + " has two folders of one class number: '" + first->second + "' and '" + name +
+                      "'");
   }
   return found;
 }
@@ -245,13 +249,18 @@ ImageSet open_class_folders_of_cub(const FileTreePtr& tree, const DatasetOptions
   ImageSet set = file_images(tree, std::move(classes), options);
   const auto others = static_cast<int64_t>(tree->list(found.path).folders.size() - folders.size());
   if (others > 0)
-    set.notices.push_back("ignored " + counted(others, "folder") + " under " + tree->name(found.path) + " not named like 001.Black_footed_Albatross");
-  if (ignored > 0) set.notices.push_back("ignored " + counted(ignored, "file") + " under " + tree->name(found.path) + " without an image extension");
+    set.notices.push_back("ignored " + counted(others, "folder") + " under " + tree->name(found.path) +
+                          " not named like 001.Black_footed_Albatross");
+  if (ignored > 0)
+    set.notices.push_back("ignored " + counted(ignored, "file") + " under " + tree->name(found.path) +
+                          " without an image extension");
   return set;
 }
 
 const std::vector<Form>& forms() {
-  static const auto none = [](const FileTreePtr&, const DatasetOptions&, const FoundSplit&) { return std::vector<std::string>(); };
+  static const auto none = [](const FileTreePtr&, const DatasetOptions&, const FoundSplit&) {
+    return std::vector<std::string>();
+  };
   static const std::vector<Form> all{
       // The rule tells the splits of these two apart: no class can be in two.
       {.name = "official",
@@ -284,26 +293,28 @@ void require_rule(const ImageSet& set, const DatasetOptions& options, const std:
   if (obeys(options.split_rule)) return;
   for (const Official& official : kOfficial)
     if (obeys(official.rule))
-      throw UsageError(in_quotes(options.root) + " holds the classes of split rule '" + official.rule + "', not of '" + options.split_rule +
-                       "': expected --split-rule " + official.rule);
-  throw UsageError(in_quotes(options.root) + " holds classes in split '" + split + "' that no published rule has there, expected those of '" +
-                   options.split_rule + "'");
+      throw UsageError(in_quotes(options.root) + " holds the classes of split rule '" + official.rule + "', not of '" +
+                       options.split_rule + "': expected --split-rule " + official.rule);
+  throw UsageError(in_quotes(options.root) + " holds classes in split '" + split +
+                   "' that no published rule has there, expected those of '" + options.split_rule + "'");
 }
 
 std::shared_ptr<const ImageSource> open_cub(const DatasetOptions& options, const std::string& split) {
   OpenedForm opened = open_by_form(options, forms(), split);
   if (options.crop == "bbox" && opened.info.form != "official")
-    throw UsageError("crop 'bbox' needs the official layout of cub, with bounding_boxes.txt: " + in_quotes(options.root) + " has the form " +
-                     opened.info.form);
+    throw UsageError("crop 'bbox' needs the official layout of cub, with bounding_boxes.txt: " + in_quotes(options.root) +
+                     " has the form " + opened.info.form);
   require_rule(opened.set, options, split);
   int images = 0;
   for (const ClassSize& c : opened.set.classes) images += c.images;
   const auto classes = static_cast<int>(opened.set.classes.size());
-  const auto& official = *std::find_if(std::begin(kOfficial), std::end(kOfficial), [&](const auto& o) { return o.rule == options.split_rule; });
+  const auto& official =
+      *std::find_if(std::begin(kOfficial), std::end(kOfficial), [&](const auto& o) { return o.rule == options.split_rule; });
   const int which = split == "train" ? 0 : split == "val" ? 1 : 2;
   if (classes != official.classes[which] || images != official.images[which])
-    opened.info.notices.push_back("split '" + split + "' has " + std::to_string(classes) + " of " + std::to_string(official.classes[which]) +
-                                  " classes, " + std::to_string(images) + " of " + std::to_string(official.images[which]) + " images");
+    opened.info.notices.push_back("split '" + split + "' has " + std::to_string(classes) + " of " +
+                                  std::to_string(official.classes[which]) + " classes, " + std::to_string(images) + " of " +
+                                  std::to_string(official.images[which]) + " images");
   return cached_source(std::move(opened.info), opened.set.classes, options, std::move(opened.set.load));
 }
 

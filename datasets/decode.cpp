@@ -80,10 +80,11 @@ Outline outline_of_png(std::string_view bytes) {
 void require_sane(const Outline& outline, const std::string& name, const std::string& expected) {
   if (outline.width && outline.height) {
     const std::string size = std::to_string(*outline.width) + "x" + std::to_string(*outline.height);
-    if (*outline.width == 0 || *outline.height == 0) throw DataError(name + " is an image of " + size + " pixels, expected at least 1x1");
+    if (*outline.width == 0 || *outline.height == 0)
+      throw DataError(name + " is an image of " + size + " pixels, expected at least 1x1");
     if (*outline.width > kLargestSide || *outline.height > kLargestSide || *outline.width * *outline.height > kMostPixels)
-      throw DataError(name + " is an image of " + size + " pixels, expected at most " + std::to_string(kLargestSide) + " on a side and " +
-                      std::to_string(kMostPixels) + " in all");
+      throw DataError(name + " is an image of " + size + " pixels, expected at most " + std::to_string(kLargestSide) +
+                      " on a side and " + std::to_string(kMostPixels) + " in all");
   }
   if (!outline.whole) throw DataError(name + " is truncated or damaged: expected " + expected);
 }
@@ -93,7 +94,8 @@ NdArray array_of_npz(std::string_view bytes, const std::string& name) {
   const std::string plain = name.size() > 2 && name.front() == '\'' ? name.substr(1, name.size() - 2) : name;
   const FileTreePtr archive = open_archive({nullptr, bytes}, plain);
   const auto files = archive->list("").files;
-  if (files.size() != 1) throw DataError(name + " holds " + std::to_string(files.size()) + " arrays, expected one: an image");
+  if (files.size() != 1)
+    throw DataError(name + " holds " + std::to_string(files.size()) + " arrays, expected one: an image");
   return parse_npy(archive->map(files.front()), archive->name(files.front()));
 }
 
@@ -104,8 +106,10 @@ cv::Mat decode_image(std::string_view bytes, const std::string& name, int channe
   if (bytes.starts_with("\x93NUMPY")) return with_channels(picture_of(parse_npy({nullptr, bytes}, name)), channels).clone();
   if (bytes.starts_with("PK\x03\x04")) return with_channels(picture_of(array_of_npz(bytes, name)), channels).clone();
   if (bytes.starts_with("\xFF\xD8")) require_sane(outline_of_jpeg(bytes), name, "a JPEG image up to its end marker");
-  if (bytes.starts_with("\x89PNG\r\n\x1A\n")) require_sane(outline_of_png(bytes), name, "a PNG image with valid chunks up to IEND");
-  if (bytes.size() > static_cast<size_t>(kMostPixels) * 4) throw DataError(name + " has " + std::to_string(bytes.size()) + " bytes, expected an image");
+  if (bytes.starts_with("\x89PNG\r\n\x1A\n"))
+    require_sane(outline_of_png(bytes), name, "a PNG image with valid chunks up to IEND");
+  if (bytes.size() > static_cast<size_t>(kMostPixels) * 4)
+    throw DataError(name + " has " + std::to_string(bytes.size()) + " bytes, expected an image");
 
   int flags = cv::IMREAD_ANYCOLOR | cv::IMREAD_ANYDEPTH;  // grey as grey and all else as colour
   if (!exif) flags |= cv::IMREAD_IGNORE_ORIENTATION;

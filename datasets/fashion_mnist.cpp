@@ -28,7 +28,8 @@ FileBytes unzipped(const FileTree& tree, const std::string& path) {
   int status = Z_OK;
   while (status == Z_OK) {
     const size_t before = result->size();
-    if (before >= kMostBytes) throw DataError(tree.name(path) + " unpacks to more than 1 GiB, expected an IDX file of Fashion-MNIST");
+    if (before >= kMostBytes)
+      throw DataError(tree.name(path) + " unpacks to more than 1 GiB, expected an IDX file of Fashion-MNIST");
     result->resize(std::max<size_t>(1 << 16, 2 * before));
     stream.next_out = reinterpret_cast<Bytef*>(result->data() + before);
     stream.avail_out = static_cast<uInt>(result->size() - before);
@@ -54,8 +55,8 @@ NdArray read_idx(const FileTree& tree, const std::string& path, size_t dimension
   return nd_array({all.owner, all.view.substr(header)}, "u1", std::move(shape), false, tree.name(path));
 }
 
-const std::vector<std::string> kNames{"T-shirt/top", "Trouser", "Pullover", "Dress",   "Coat",
-                                      "Sandal",      "Shirt",   "Sneaker",  "Bag",     "Ankle boot"};
+const std::vector<std::string> kNames{"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
+                                      "Sandal",      "Shirt",   "Sneaker",  "Bag",   "Ankle boot"};
 
 ImageSet open_idx(const FileTreePtr& tree, const DatasetOptions& options, const FoundSplit& found) {
   std::string labels_path = found.path;
@@ -63,8 +64,8 @@ ImageSet open_idx(const FileTreePtr& tree, const DatasetOptions& options, const 
   NdArray images = read_idx(*tree, found.path, 3);
   const NdArray labels = read_idx(*tree, labels_path, 1);
   if (images.shape[0] != labels.shape[0])
-    throw DataError(tree->name(found.path) + " has " + std::to_string(images.shape[0]) + " images for " + std::to_string(labels.shape[0]) +
-                    " labels in " + tree->name(labels_path) + ", expected as many");
+    throw DataError(tree->name(found.path) + " has " + std::to_string(images.shape[0]) + " images for " +
+                    std::to_string(labels.shape[0]) + " labels in " + tree->name(labels_path) + ", expected as many");
   ImageSet set = array_images(std::move(images), classes_by_label(labels, kNames), options.channels);
   set.notices.push_back("train and test have the same ten classes, with other images");
   return set;

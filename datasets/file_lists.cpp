@@ -27,7 +27,8 @@ class PathFinder {
     const std::filesystem::path path = std::filesystem::path(given).lexically_normal();
     if (allow_outside_ && exists(given)) return given;
     if (std::find(path.begin(), path.end(), "..") != path.end())
-      throw DataError(where + " has the path '" + given + "', which leaves the data root: expected one without '..' (--allow-outside permits it)");
+      throw DataError(where + " has the path '" + given +
+                      "', which leaves the data root: expected one without '..' (--allow-outside permits it)");
     std::vector<std::string> parts;
     for (const auto& part : path.relative_path())
       if (part != ".") parts.push_back(part.string());
@@ -62,7 +63,8 @@ std::vector<std::string> texts(const FileTree& tree, const std::string& path, co
   if (found == object.end() || !found->is_array()) throw DataError(tree.name(path) + " has no list '" + key + "'");
   std::vector<std::string> result;
   for (const auto& item : *found) {
-    if (!item.is_string()) throw DataError(tree.name(path) + " has " + item.dump().substr(0, 60) + " in '" + key + "', expected text");
+    if (!item.is_string())
+      throw DataError(tree.name(path) + " has " + item.dump().substr(0, 60) + " in '" + key + "', expected text");
     result.push_back(item);
   }
   return result;
@@ -70,17 +72,19 @@ std::vector<std::string> texts(const FileTree& tree, const std::string& path, co
 
 std::vector<FileClass> read_filelist(const FileTree& tree, const DatasetOptions& options, const std::string& path) {
   const json list = read_json(tree, path);
-  if (!list.is_object()) throw DataError(tree.name(path) + " is no filelist, expected an object with label_names, image_names and image_labels");
+  if (!list.is_object())
+    throw DataError(tree.name(path) + " is no filelist, expected an object with label_names, image_names and image_labels");
   const auto names = texts(tree, path, list, "label_names"), images = texts(tree, path, list, "image_names");
   const auto labels = list.find("image_labels");
   if (labels == list.end() || !labels->is_array()) throw DataError(tree.name(path) + " has no list 'image_labels'");
   if (labels->size() != images.size())
-    throw DataError(tree.name(path) + " has " + std::to_string(images.size()) + " image_names and " + std::to_string(labels->size()) +
-                    " image_labels, expected as many");
+    throw DataError(tree.name(path) + " has " + std::to_string(images.size()) + " image_names and " +
+                    std::to_string(labels->size()) + " image_labels, expected as many");
 
   std::vector<int64_t> numbers;
   for (size_t i = 0; i < images.size(); ++i) {
-    if (!(*labels)[i].is_number_integer()) throw DataError(tree.name(path) + " gives image " + std::to_string(i) + " a label that is no integer");
+    if (!(*labels)[i].is_number_integer())
+      throw DataError(tree.name(path) + " gives image " + std::to_string(i) + " a label that is no integer");
     numbers.push_back((*labels)[i]);
   }
   // Labels count all names, or start at an offset: there are no more labels than names then.
@@ -96,8 +100,8 @@ std::vector<FileClass> read_filelist(const FileTree& tree, const DatasetOptions&
     const std::string where = tree.name(path) + " image " + std::to_string(i);
     const int64_t label = numbers[i] - offset;
     if (label < 0 || label >= count)
-      throw DataError(where + " has the label " + std::to_string(numbers[i]) + ", expected 0 to " + std::to_string(count - 1) + ": there are " +
-                      std::to_string(count) + " label_names");
+      throw DataError(where + " has the label " + std::to_string(numbers[i]) + ", expected 0 to " +
+                      std::to_string(count - 1) + ": there are " + std::to_string(count) + " label_names");
     if (!seen.insert(images[i]).second) throw DataError(where + " repeats '" + images[i] + "'");
     const auto file = finder.find(images[i], where);
     if (!file) throw DataError(where + " is '" + images[i] + "', which is not below " + tree.name(""));
@@ -109,7 +113,8 @@ std::vector<FileClass> read_filelist(const FileTree& tree, const DatasetOptions&
   for (auto& [label, c] : classes) result.push_back(std::move(c));
   std::sort(result.begin(), result.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
   for (size_t i = 1; i < result.size(); ++i)
-    if (result[i].name == result[i - 1].name) throw DataError(tree.name(path) + " has two labels for class '" + result[i].name + "'");
+    if (result[i].name == result[i - 1].name)
+      throw DataError(tree.name(path) + " has two labels for class '" + result[i].name + "'");
   return result;
 }
 
@@ -154,10 +159,13 @@ ImageSet open_class_list(const FileTreePtr& tree, const DatasetOptions& options,
     const std::string& name = list.names[i];
     const std::string where = tree->name(found.path) + " class '" + name + "'";
     if (!options.allow_outside && !stays_below(name))
-      throw DataError(where + " leaves the data root: expected a name without '..' and not absolute (--allow-outside permits it)");
+      throw DataError(where +
+                      " leaves the data root: expected a name without '..' and not absolute (--allow-outside permits it)");
     std::optional<std::string> folder;
-    if (tree->is_folder(joined_path(home, name))) folder = joined_path(home, name);
-    else if (!list.folders.empty()) folder = finder.find(list.folders[i], where);
+    if (tree->is_folder(joined_path(home, name)))
+      folder = joined_path(home, name);
+    else if (!list.folders.empty())
+      folder = finder.find(list.folders[i], where);
     if (!folder) throw DataError(where + " has no folder '" + name + "' in " + tree->name("") + ", data/ or images/");
     FileClass c{name, images_in(*tree, *folder, ignored)};
     if (c.images.empty()) throw DataError("class '" + name + "' is empty: " + tree->name(*folder) + " has no images");
@@ -188,8 +196,8 @@ ClassList read_class_list(const FileTree& tree, const std::string& path) {
   }
   if (list.names.empty()) throw DataError(tree.name(path) + " lists no classes");
   if (!list.folders.empty() && list.folders.size() != list.names.size())
-    throw DataError(tree.name(path) + " has " + std::to_string(list.names.size()) + " class_names and " + std::to_string(list.folders.size()) +
-                    " class_roots, expected as many");
+    throw DataError(tree.name(path) + " has " + std::to_string(list.names.size()) + " class_names and " +
+                    std::to_string(list.folders.size()) + " class_roots, expected as many");
   std::set<std::string> seen;
   for (const auto& name : list.names)
     if (name.empty() || !seen.insert(name).second)
@@ -198,13 +206,12 @@ ClassList read_class_list(const FileTree& tree, const std::string& path) {
 }
 
 Form filelist_form() {
-  return {.name = "filelist-json",
-          .expected = "filelists base.json, val.json and novel.json",
-          .find = [](const FileTree& tree, const DatasetOptions&) { return find_lists(tree, true); },
-          .open =
-              [](const FileTreePtr& tree, const DatasetOptions& options, const FoundSplit& found) {
-                return file_images(tree, read_filelist(*tree, options, found.path), options);
-              }};
+  return {
+      .name = "filelist-json",
+      .expected = "filelists base.json, val.json and novel.json",
+      .find = [](const FileTree& tree, const DatasetOptions&) { return find_lists(tree, true); },
+      .open = [](const FileTreePtr& tree, const DatasetOptions& options,
+                 const FoundSplit& found) { return file_images(tree, read_filelist(*tree, options, found.path), options); }};
 }
 
 Form class_list_form() {

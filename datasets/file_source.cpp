@@ -38,8 +38,8 @@ ImageSet file_images(FileTreePtr tree, std::vector<FileClass> classes, const Dat
     if (image.crop) {
       const cv::Rect part = pixels_of(*image.crop, margin, picture);
       if (part.empty())
-        throw DataError(tree->name(image.path) + ": its box lies outside the picture of " + std::to_string(picture.cols) + "x" +
-                        std::to_string(picture.rows) + " pixels");
+        throw DataError(tree->name(image.path) + ": its box lies outside the picture of " + std::to_string(picture.cols) +
+                        "x" + std::to_string(picture.rows) + " pixels");
       picture = picture(part);
     }
     if (inverted) picture = 255 - picture;

@@ -17,14 +17,14 @@ struct Box {
 };
 
 struct FileImage {
-  std::string path;         // of the file in its tree
+  std::string path;              // of the file in its tree
   std::optional<Box> crop = {};  // the part to use; clipped to the picture
 };
 
 struct FileClass {
   std::string name;
   std::vector<FileImage> images = {};
-  int quarter_turns = 0;  // rotation of every image, counter-clockwise, 0..3
+  int quarter_turns = 0;   // rotation of every image, counter-clockwise, 0..3
   std::string group = {};  // what the class belongs to: a superclass, an alphabet; empty without
 };
 

@@ -36,7 +36,8 @@ class DirectoryTree final : public FileTree {
     FolderListing listing;
     std::error_code error;
     const fs::path at = located(folder);
-    for (auto entry = fs::directory_iterator(at, error); !error && entry != fs::directory_iterator(); entry.increment(error)) {
+    for (auto entry = fs::directory_iterator(at, error); !error && entry != fs::directory_iterator();
+         entry.increment(error)) {
       const std::string name = entry->path().filename().string();
       std::error_code broken_link;
       if (name.front() == '.' || name == "__MACOSX") continue;
@@ -112,12 +113,16 @@ class Subtree final : public FileTree {
   FolderListing list(const std::string& folder) const override { return tree_->list(below(folder)); }
   FileBytes read(const std::string& path) const override { return tree_->read(below(path)); }
   FileBytes map(const std::string& path) const override { return tree_->map(below(path)); }
-  std::shared_ptr<const fs::path> file_for_library(const std::string& path) const override { return tree_->file_for_library(below(path)); }
+  std::shared_ptr<const fs::path> file_for_library(const std::string& path) const override {
+    return tree_->file_for_library(below(path));
+  }
   std::string version(const std::string& path) const override { return tree_->version(below(path)); }
   std::string name(const std::string& path) const override { return tree_->name(below(path)); }
 
  private:
-  std::string below(const std::string& path) const { return fs::path(path).is_absolute() ? path : joined_path(folder_, path); }
+  std::string below(const std::string& path) const {
+    return fs::path(path).is_absolute() ? path : joined_path(folder_, path);
+  }
 
   const FileTreePtr tree_;
   const std::string folder_;
@@ -128,7 +133,8 @@ std::string wrapping_folder(const FileTree& tree) {
   static const std::unordered_set<std::string> kMeaningful{
       "train", "val", "validation", "test", "base", "novel", "images", "data", "images_background", "images_evaluation"};
   const FolderListing top = tree.list("");
-  return top.files.empty() && top.folders.size() == 1 && !kMeaningful.contains(top.folders.front()) ? top.folders.front() : "";
+  return top.files.empty() && top.folders.size() == 1 && !kMeaningful.contains(top.folders.front()) ? top.folders.front()
+                                                                                                    : "";
 }
 
 FileTreePtr looked_through(FileTreePtr tree) {

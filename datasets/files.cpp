@@ -40,14 +40,16 @@ std::string place(const FileTree& tree, const std::string& path, const TextLine&
 }
 
 bool has_image_extension(const std::string& name) {
-  static constexpr std::array kExtensions{".jpg", ".jpeg", ".png", ".bmp",  ".webp", ".tif", ".tiff",
-                                          ".ppm", ".pgm",  ".jp2", ".npy", ".npz"};
+  static constexpr std::array kExtensions{".jpg",  ".jpeg", ".png", ".bmp", ".webp", ".tif",
+                                          ".tiff", ".ppm",  ".pgm", ".jp2", ".npy",  ".npz"};
   std::string extension = std::filesystem::path(name).extension().string();
   for (char& c : extension) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   return std::find(kExtensions.begin(), kExtensions.end(), extension) != kExtensions.end();
 }
 
-std::string counted(int64_t number, const std::string& what) { return std::to_string(number) + " " + what + (number == 1 ? "" : "s"); }
+std::string counted(int64_t number, const std::string& what) {
+  return std::to_string(number) + " " + what + (number == 1 ? "" : "s");
+}
 
 std::string joined(const std::vector<std::string>& names) {
   std::string text;

@@ -51,7 +51,8 @@ const std::vector<Form>& split_forms() {
 
 /// Whether there are no splits: the root is a folder of class folders.
 bool is_plain(const FileTree& tree, const DatasetOptions& options) {
-  return std::all_of(split_forms().begin(), split_forms().end(), [&](const Form& form) { return form.find(tree, options).empty(); });
+  return std::all_of(split_forms().begin(), split_forms().end(),
+                     [&](const Form& form) { return form.find(tree, options).empty(); });
 }
 
 std::vector<std::string> folders_splits(const DatasetOptions& options) {
@@ -64,9 +65,11 @@ std::shared_ptr<const ImageSource> open_folders(const DatasetOptions& options, c
   if (!is_plain(*tree, options)) {
     OpenedForm opened = open_by_form(options, split_forms(), split);
     if (opened.info.form == "split-folders") {
-      const auto others = static_cast<int64_t>(tree->list("").folders.size() - split_forms().front().find(*tree, options).size());
+      const auto others =
+          static_cast<int64_t>(tree->list("").folders.size() - split_forms().front().find(*tree, options).size());
       if (others > 0)
-        opened.info.notices.push_back("ignored " + counted(others, "folder") + " beside the split folders of " + tree->name(""));
+        opened.info.notices.push_back("ignored " + counted(others, "folder") + " beside the split folders of " +
+                                      tree->name(""));
     }
     return cached_source(std::move(opened.info), opened.set.classes, options, std::move(opened.set.load));
   }

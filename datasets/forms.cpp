@@ -10,7 +10,8 @@
 namespace fewatoms {
 namespace {
 
-std::vector<std::string> names_of(const Form& form, const FileTreePtr& tree, const DatasetOptions& options, const FoundSplit& found) {
+std::vector<std::string> names_of(const Form& form, const FileTreePtr& tree, const DatasetOptions& options,
+                                  const FoundSplit& found) {
   if (form.class_names) return form.class_names(tree, options, found);
   std::vector<std::string> names;
   for (const ClassSize& c : form.open(tree, options, found).classes) names.push_back(c.name);
@@ -18,16 +19,16 @@ std::vector<std::string> names_of(const Form& form, const FileTreePtr& tree, con
 }
 
 /// A class that training sees and testing asks for again would make every result too good.
-void require_apart(const Form& form, const FileTreePtr& tree, const DatasetOptions& options, const std::vector<FoundSplit>& found,
-                   const FoundSplit& opened, const ImageSet& set) {
+void require_apart(const Form& form, const FileTreePtr& tree, const DatasetOptions& options,
+                   const std::vector<FoundSplit>& found, const FoundSplit& opened, const ImageSet& set) {
   for (const FoundSplit& other : found) {
     if (other.split == opened.split) continue;
     std::vector<std::string> names = names_of(form, tree, options, other);
     std::sort(names.begin(), names.end());
     for (const ClassSize& c : set.classes)
       if (std::binary_search(names.begin(), names.end(), c.name))
-        throw DataError("class '" + c.name + "' is in two splits: " + opened.split + " (" + tree->name(opened.path) + ") and " + other.split +
-                        " (" + tree->name(other.path) + "), expected each class in one");
+        throw DataError("class '" + c.name + "' is in two splits: " + opened.split + " (" + tree->name(opened.path) +
+                        ") and " + other.split + " (" + tree->name(other.path) + "), expected each class in one");
   }
 }
 
@@ -42,12 +43,14 @@ const Form& find_form(const FileTree& tree, const std::vector<Form>& forms, cons
     const auto found = form.find(tree, options);
     if (found.empty()) continue;
     if (only != nullptr)
-      throw UsageError(tree.name("") + " holds two forms of " + options.name + ": " + only->name + " (" + tree.name(evidence.path) + ") and " +
-                       form.name + " (" + tree.name(found.front().path) + "), expected one of them");
+      throw UsageError(tree.name("") + " holds two forms of " + options.name + ": " + only->name + " (" +
+                       tree.name(evidence.path) + ") and " + form.name + " (" + tree.name(found.front().path) +
+                       "), expected one of them");
     only = &form;
     evidence = found.front();
   }
-  if (only == nullptr) throw UsageError(tree.name("") + " holds no " + options.name + ": expected " + alternatives(expected));
+  if (only == nullptr)
+    throw UsageError(tree.name("") + " holds no " + options.name + ": expected " + alternatives(expected));
   return *only;
 }
 
@@ -66,14 +69,16 @@ OpenedForm open_by_form(const DatasetOptions& options, const std::vector<Form>& 
   if (wanted == found.end()) {
     std::vector<std::string> present;
     for (const FoundSplit& f : found) present.push_back(f.split);
-    throw UsageError(options.name + " has no split '" + split + "' in " + tree->name("") + " (form " + form.name + "): expected " +
-                     form.expected + "; there is " + joined(present));
+    throw UsageError(options.name + " has no split '" + split + "' in " + tree->name("") + " (form " + form.name +
+                     "): expected " + form.expected + "; there is " + joined(present));
   }
   OpenedForm opened;
   opened.set = form.open(tree, options, *wanted);
-  if (opened.set.classes.empty()) throw DataError(tree->name(wanted->path) + " has no classes, expected some of split '" + split + "'");
+  if (opened.set.classes.empty())
+    throw DataError(tree->name(wanted->path) + " has no classes, expected some of split '" + split + "'");
   for (const ClassSize& c : opened.set.classes)
-    if (c.images == 0) throw DataError("class '" + c.name + "' of " + tree->name(wanted->path) + " is empty, expected images");
+    if (c.images == 0)
+      throw DataError("class '" + c.name + "' of " + tree->name(wanted->path) + " is empty, expected images");
   if (!form.shares_classes) require_apart(form, tree, options, found, *wanted, opened.set);
   opened.info = {.dataset = options.name,
                  .split = split,
@@ -84,7 +89,8 @@ OpenedForm open_by_form(const DatasetOptions& options, const std::vector<Form>& 
   return opened;
 }
 
-std::function<std::vector<FoundSplit>(const FileTree&, const DatasetOptions&)> find_by_name(std::vector<FoundSplit> candidates) {
+std::function<std::vector<FoundSplit>(const FileTree&, const DatasetOptions&)> find_by_name(
+    std::vector<FoundSplit> candidates) {
   return [candidates = std::move(candidates)](const FileTree& tree, const DatasetOptions&) {
     std::vector<FoundSplit> found;
     for (const char* split : {"train", "val", "test"})
@@ -98,25 +104,29 @@ std::function<std::vector<FoundSplit>(const FileTree&, const DatasetOptions&)> f
 }
 
 Form split_folders_form() {
-  return {.name = "split-folders",
-          .expected = "folders train/, val/ and test/ of class folders",
-          .find =
-              [](const FileTree& tree, const DatasetOptions&) {
-                std::vector<FoundSplit> found;
-                for (const auto& [split, folder] : {std::pair{"train", "train"}, {"val", "val"}, {"val", "validation"}, {"test", "test"}})
-                  if (tree.is_folder(folder) && !(found.size() > 0 && found.back().split == split)) found.push_back({split, folder});
-                return found;
-              },
-          .open =
-              [](const FileTreePtr& tree, const DatasetOptions& options, const FoundSplit& found) {
-                ClassFolders folders = find_class_folders(*tree, found.path);
-                if (folders.classes.empty())
-                  throw UsageError(tree->name(found.path) + " has no class folders with images, expected one folder per class");
-                ImageSet set = file_images(tree, std::move(folders.classes), options);
-                set.notices = std::move(folders.notices);
-                return set;
-              },
-          .class_names = [](const FileTreePtr& tree, const DatasetOptions&, const FoundSplit& found) { return tree->list(found.path).folders; }};
+  return {
+      .name = "split-folders",
+      .expected = "folders train/, val/ and test/ of class folders",
+      .find =
+          [](const FileTree& tree, const DatasetOptions&) {
+            std::vector<FoundSplit> found;
+            for (const auto& [split, folder] :
+                 {std::pair{"train", "train"}, {"val", "val"}, {"val", "validation"}, {"test", "test"}})
+              if (tree.is_folder(folder) && !(found.size() > 0 && found.back().split == split))
+                found.push_back({split, folder});
+            return found;
+          },
+      .open =
+          [](const FileTreePtr& tree, const DatasetOptions& options, const FoundSplit& found) {
+            ClassFolders folders = find_class_folders(*tree, found.path);
+            if (folders.classes.empty())
+              throw UsageError(tree->name(found.path) + " has no class folders with images, expected one folder per class");
+            ImageSet set = file_images(tree, std::move(folders.classes), options);
+            set.notices = std::move(folders.notices);
+            return set;
+          },
+      .class_names = [](const FileTreePtr& tree, const DatasetOptions&,
+                        const FoundSplit& found) { return tree->list(found.path).folders; }};
 }
 
 std::string shortfall(const std::string& split, const ImageSet& set, int classes, int images) {
@@ -127,8 +137,8 @@ std::string shortfall(const std::string& split, const ImageSet& set, int classes
   if (found == classes && (images == 0 || (least == images && greatest == images))) return "";
   std::string text = "split '" + split + "' has " + std::to_string(found) + " of " + std::to_string(classes) + " classes";
   if (images != 0)
-    text += ", " + std::to_string(least) + (least == greatest ? "" : " to " + std::to_string(greatest)) + " of " + std::to_string(images) +
-            " images each";
+    text += ", " + std::to_string(least) + (least == greatest ? "" : " to " + std::to_string(greatest)) + " of " +
+            std::to_string(images) + " images each";
   return text;
 }
 

@@ -19,8 +19,8 @@ struct FoundSplit {
 
 /// A way in which a data set may lie on disk.
 struct Form {
-  std::string name;       // as results report it: "images+csv"
-  std::string expected;   // "train.csv, val.csv and test.csv beside images/"
+  std::string name;      // as results report it: "images+csv"
+  std::string expected;  // "train.csv, val.csv and test.csv beside images/"
   /// The splits of this form that are there; empty: the root is not of this form. Reads no large file.
   std::function<std::vector<FoundSplit>(const FileTree&, const DatasetOptions&)> find;
   /// One of them. Throws DataError.
@@ -47,7 +47,8 @@ struct OpenedForm {
 OpenedForm open_by_form(const DatasetOptions& options, const std::vector<Form>& forms, const std::string& split);
 
 /// A form whose splits are files (or folders): the first of each split's candidates that is there.
-std::function<std::vector<FoundSplit>(const FileTree&, const DatasetOptions&)> find_by_name(std::vector<FoundSplit> candidates);
+std::function<std::vector<FoundSplit>(const FileTree&, const DatasetOptions&)> find_by_name(
+    std::vector<FoundSplit> candidates);
 
 /// Folders train, val (or validation) and test of class folders.
 Form split_folders_form();

@@ -90,12 +90,13 @@ std::string place(const File& file, const std::string& dataset) { return file.na
 
 /// Every link on the way must lie in this file. With the library locked.
 void require_inside(const File& file, const std::string& path) {
-  for (size_t end = path.find('/'); ; end = path.find('/', end + 1)) {
+  for (size_t end = path.find('/');; end = path.find('/', end + 1)) {
     const std::string part = path.substr(0, end);
     H5L_info_t info;
     if (H5Lget_info(file.id(), part.c_str(), &info, H5P_DEFAULT) < 0)
       throw DataError(file.name() + " has no '" + part + "', expected dataset '" + path + "'");
-    if (info.type != H5L_TYPE_HARD) throw DataError(file.name() + " has a link '" + part + "', expected the data in the file itself");
+    if (info.type != H5L_TYPE_HARD)
+      throw DataError(file.name() + " has a link '" + part + "', expected the data in the file itself");
     if (end == std::string::npos) return;
   }
 }
@@ -157,7 +158,8 @@ class Dataset {
 
  private:
   void look() {
-    const Handle space(H5Dget_space(id_), H5Sclose), type(H5Dget_type(id_), H5Tclose), plan(H5Dget_create_plist(id_), H5Pclose);
+    const Handle space(H5Dget_space(id_), H5Sclose), type(H5Dget_type(id_), H5Tclose),
+        plan(H5Dget_create_plist(id_), H5Pclose);
     const int rank = H5Sget_simple_extent_ndims(space);
     const bool is_simple = rank >= 1 && rank <= 4;
     if (is_simple) {
@@ -171,7 +173,8 @@ class Dataset {
     }
     const bool is_pixels = kind == H5T_INTEGER && H5Tget_size(type) <= 2 && H5Tget_sign(type) == H5T_SGN_NONE && rank >= 3;
     if (!is_simple || (!encoded_ && !is_pixels) || sides_[0] > 100'000'000)
-      throw DataError(place(*file_, path_) + " holds no images, expected uint8 [n, height, width, channels], or [n] encoded images");
+      throw DataError(place(*file_, path_) +
+                      " holds no images, expected uint8 [n, height, width, channels], or [n] encoded images");
     if (H5Pget_external_count(plan) > 0 || H5Pget_layout(plan) == H5D_VIRTUAL)
       throw DataError(place(*file_, path_) + " keeps its data in another file, expected it in the file itself");
     group_ = attribute_of(id_, "label_general");
@@ -183,18 +186,21 @@ class Dataset {
     uint64_t total = item_bytes;
     for (size_t d = 1; d < sides_.size(); ++d) {
       if (sides_[d] < 1 || sides_[d] > static_cast<hsize_t>(kLargestSide))
-        throw DataError(place(*file_, path_) + " has a side of " + std::to_string(sides_[d]) + ", expected 1 to " + std::to_string(kLargestSide));
+        throw DataError(place(*file_, path_) + " has a side of " + std::to_string(sides_[d]) + ", expected 1 to " +
+                        std::to_string(kLargestSide));
       total *= sides_[d];
     }
-    if (total > uint64_t{1} << 31) throw DataError(place(*file_, path_) + " has images of " + std::to_string(total) + " bytes each, which is absurd");
+    if (total > uint64_t{1} << 31)
+      throw DataError(place(*file_, path_) + " has images of " + std::to_string(total) + " bytes each, which is absurd");
     row_bytes_ = total;
     const haddr_t offset = H5Dget_offset(id_);
     if (offset == HADDR_UNDEF || H5Pget_layout(plan) != H5D_CONTIGUOUS || sides_[0] == 0) return;
     const FileBytes all = file_->map();
     if (offset > all.view.size() || sides_[0] * row_bytes_ > all.view.size() - offset)
       throw DataError(place(*file_, path_) + " reaches beyond the file's end: the file is truncated");
-    mapped_ = nd_array({all.owner, all.view.substr(offset, sides_[0] * row_bytes_)}, std::string(big_endian ? ">" : "<") + type_.substr(1),
-                       {sides_.begin(), sides_.end()}, false, place(*file_, path_));
+    mapped_ = nd_array({all.owner, all.view.substr(offset, sides_[0] * row_bytes_)},
+                       std::string(big_endian ? ">" : "<") + type_.substr(1), {sides_.begin(), sides_.end()}, false,
+                       place(*file_, path_));
   }
 
   /// Selects one row; gives the file's and the memory's space. With the library locked.
@@ -204,7 +210,8 @@ class Dataset {
     start[0] = static_cast<hsize_t>(row);
     count[0] = 1;
     H5Sselect_hyperslab(file_space, H5S_SELECT_SET, start.data(), nullptr, count.data(), nullptr);
-    return {std::move(file_space), Handle(H5Screate_simple(static_cast<int>(count.size()), count.data(), nullptr), H5Sclose)};
+    return {std::move(file_space),
+            Handle(H5Screate_simple(static_cast<int>(count.size()), count.data(), nullptr), H5Sclose)};
   }
 
   std::string read_pixels(int row, const std::string& where) const {
@@ -248,25 +255,28 @@ std::vector<std::string> hdf5_names(const FileTreePtr& tree, const std::string& 
   require_inside(opened, group);
   std::vector<std::string> names;
   const Handle id(H5Gopen2(opened.id(), group.c_str(), H5P_DEFAULT), H5Gclose);
-  const herr_t status = !id.ok() ? -1 : H5Literate(
-      id, H5_INDEX_NAME, H5_ITER_INC, nullptr,
-      [](hid_t, const char* name, const H5L_info_t*, void* out) -> herr_t {
-        static_cast<std::vector<std::string>*>(out)->emplace_back(name);
-        return 0;
-      },
-      &names);
+  const herr_t status = !id.ok() ? -1
+                                 : H5Literate(
+                                       id, H5_INDEX_NAME, H5_ITER_INC, nullptr,
+                                       [](hid_t, const char* name, const H5L_info_t*, void* out) -> herr_t {
+                                         static_cast<std::vector<std::string>*>(out)->emplace_back(name);
+                                         return 0;
+                                       },
+                                       &names);
   if (status < 0) throw DataError(opened.name() + " has no group '" + group + "', expected one with a dataset per class");
   std::sort(names.begin(), names.end());
   return names;
 }
 
-ImageSet hdf5_images(const FileTreePtr& tree, const std::string& file, const std::vector<Hdf5Class>& classes, int channels, bool exif) {
+ImageSet hdf5_images(const FileTreePtr& tree, const std::string& file, const std::vector<Hdf5Class>& classes, int channels,
+                     bool exif) {
   const auto opened = std::make_shared<const File>(tree, file);
   std::vector<std::shared_ptr<const Dataset>> datasets;
   ImageSet set;
   for (const Hdf5Class& c : classes) {
     datasets.push_back(std::make_shared<const Dataset>(opened, c.dataset));
-    set.classes.push_back({c.name, static_cast<int>(datasets.back()->images()), c.group.empty() ? datasets.back()->group() : c.group});
+    set.classes.push_back(
+        {c.name, static_cast<int>(datasets.back()->images()), c.group.empty() ? datasets.back()->group() : c.group});
   }
   set.load = [datasets = std::move(datasets), channels, exif](int class_index, int image_index) {
     return datasets[class_index]->picture(image_index, channels, exif);

@@ -56,7 +56,8 @@ FileBytes read_file(const fs::path& file, uintmax_t largest) {
   const auto size = is_regular ? fs::file_size(file, error) : 0;
   if (!in || error || !is_regular) throw DataError(in_quotes(file) + " cannot be opened, expected a readable file");
   if (size > largest)
-    throw DataError(in_quotes(file) + " has " + std::to_string(size) + " bytes, expected at most " + std::to_string(largest));
+    throw DataError(in_quotes(file) + " has " + std::to_string(size) + " bytes, expected at most " +
+                    std::to_string(largest));
   auto bytes = std::make_shared<std::string>(size, '\0');
   in.read(bytes->data(), static_cast<std::streamsize>(size));
   if (static_cast<uintmax_t>(in.gcount()) != size) throw DataError(in_quotes(file) + " cannot be read to its end");
@@ -65,7 +66,7 @@ FileBytes read_file(const fs::path& file, uintmax_t largest) {
 
 FileBytes map_file(const fs::path& file) {
   const int descriptor = open(file.c_str(), O_RDONLY | O_CLOEXEC);
-  struct stat status{};
+  struct stat status {};
   if (descriptor < 0 || fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) {
     if (descriptor >= 0) close(descriptor);
     throw DataError(in_quotes(file) + " cannot be opened, expected a readable file");

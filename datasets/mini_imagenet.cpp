@@ -30,7 +30,8 @@ void require_header(const FileTree& tree, const std::string& csv, const std::vec
     throw UsageError(tree.name(csv) +
                      " is of the Vinyals split (header 'filename,class'), which is another split: "
                      "expected the Ravi & Larochelle split with header 'filename,label'");
-  throw DataError(tree.name(csv) + " has the first line '" + header.substr(0, 80) + "', expected the header 'filename,label'");
+  throw DataError(tree.name(csv) + " has the first line '" + header.substr(0, 80) +
+                  "', expected the header 'filename,label'");
 }
 
 /// The rows of a list, checked: (line, file name, label).
@@ -69,15 +70,16 @@ ImageSet open_csv(const FileTreePtr& tree, const DatasetOptions& options, const 
   std::map<std::string, FileClass> classes;  // sorted by name
   for (const Row& row : read_rows(*tree, found.path)) {
     if (!options.allow_outside && !stays_below(row.name))
-      throw DataError(place(*tree, found.path, row.line) + " has '" + row.line.text +
-                      "', which leaves the data root: expected names without '..' and not absolute (--allow-outside permits them)");
+      throw DataError(
+          place(*tree, found.path, row.line) + " has '" + row.line.text +
+          "', which leaves the data root: expected names without '..' and not absolute (--allow-outside permits them)");
     // Absolute names stand for themselves (only with allow_outside); others lie in images/ or in images/<label>/.
     std::string file = row.name.front() == '/' ? row.name : joined_path("images", row.name);
     if (!flat.contains(row.name) && !tree->is_file(file)) {
       file = joined_path(joined_path("images", row.label), row.name);
       if (!tree->is_file(file))
-        throw DataError(place(*tree, found.path, row.line) + " names image '" + row.name + "', which is neither in " + tree->name("images") +
-                        " nor in its folder '" + row.label + "'");
+        throw DataError(place(*tree, found.path, row.line) + " names image '" + row.name + "', which is neither in " +
+                        tree->name("images") + " nor in its folder '" + row.label + "'");
     }
     FileClass& of_label = classes[row.label];
     of_label.name = row.label;
@@ -88,9 +90,11 @@ ImageSet open_csv(const FileTreePtr& tree, const DatasetOptions& options, const 
   ImageSet set = file_images(tree, std::move(sorted), options);
   const KnownSplit known = known_list(tree->read(found.path).view);
   if (!known.dataset.empty() && known.split != found.split)
-    throw DataError(tree->name(found.path) + " is the official list of split '" + known.split + "', expected that of '" + found.split + "'");
+    throw DataError(tree->name(found.path) + " is the official list of split '" + known.split + "', expected that of '" +
+                    found.split + "'");
   if (known.dataset.empty())
-    set.notices.push_back("list " + tree->name(found.path) + " is not the official file of split '" + found.split + "' (by its MD5)");
+    set.notices.push_back("list " + tree->name(found.path) + " is not the official file of split '" + found.split +
+                          "' (by its MD5)");
   return set;
 }
 
@@ -112,8 +116,10 @@ std::vector<RowClass> ren_classes(const Pickle& pickle) {
   }
   std::sort(classes.begin(), classes.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
   for (size_t i = 0; i < classes.size(); ++i) {
-    if (classes[i].rows.empty()) throw DataError(pickle.name() + ": class '" + classes[i].name + "' is empty, expected rows");
-    if (i > 0 && classes[i].name == classes[i - 1].name) throw DataError(pickle.name() + " has class '" + classes[i].name + "' twice");
+    if (classes[i].rows.empty())
+      throw DataError(pickle.name() + ": class '" + classes[i].name + "' is empty, expected rows");
+    if (i > 0 && classes[i].name == classes[i - 1].name)
+      throw DataError(pickle.name() + " has class '" + classes[i].name + "' twice");
   }
   return classes;
 }
@@ -123,14 +129,16 @@ void require_rows_once(const std::vector<RowClass>& classes, const std::string& 
   std::unordered_set<int64_t> seen;
   for (const RowClass& c : classes)
     for (const int64_t row : c.rows)
-      if (!seen.insert(row).second) throw DataError(where + " has image " + std::to_string(row) + " twice, the second time in class '" + c.name + "'");
+      if (!seen.insert(row).second)
+        throw DataError(where + " has image " + std::to_string(row) + " twice, the second time in class '" + c.name + "'");
 }
 
 ImageSet open_ren(const FileTreePtr& tree, const DatasetOptions& options, const FoundSplit& found) {
   const Pickle pickle(*tree, found.path);
   auto classes = ren_classes(pickle);
   require_rows_once(classes, pickle.name());
-  return array_images(pickle.array(pickle.at(pickle.root(), "image_data"), "image_data"), std::move(classes), options.channels);
+  return array_images(pickle.array(pickle.at(pickle.root(), "image_data"), "image_data"), std::move(classes),
+                      options.channels);
 }
 
 // --- pickles of Gidaris & Komodakis (CVPR 2018): {"data": [N, 84, 84, 3], "labels": [...], "catname2label": {wnid: label}}
@@ -141,9 +149,11 @@ std::vector<RowClass> gidaris_classes(const Pickle& pickle) {
     const auto& entries = pickle.entries(*given, "catname2label");
     for (size_t i = 0; i + 1 < entries.size(); i += 2) {
       const std::string name(pickle.text(entries[i], "a key of catname2label"));
-      if (entries[i + 1].kind != PickleValue::Kind::kInt) throw DataError(pickle.name() + ": catname2label['" + name + "'] is no integer");
+      if (entries[i + 1].kind != PickleValue::Kind::kInt)
+        throw DataError(pickle.name() + ": catname2label['" + name + "'] is no integer");
       if (!names.emplace(entries[i + 1].integer, name).second)
-        throw DataError(pickle.name() + ": catname2label gives label " + std::to_string(entries[i + 1].integer) + " to two classes");
+        throw DataError(pickle.name() + ": catname2label gives label " + std::to_string(entries[i + 1].integer) +
+                        " to two classes");
     }
   }
   // Labels of val and test go on after those of train: they need not start at 0.
@@ -152,14 +162,18 @@ std::vector<RowClass> gidaris_classes(const Pickle& pickle) {
   for (size_t row = 0; row < labels.size(); ++row) {
     const auto name = names.find(labels[row]);
     if (labels[row] < 0 || (!names.empty() && name == names.end()))
-      throw DataError(pickle.name() + " gives image " + std::to_string(row) + " the label " + std::to_string(labels[row]) + ", expected one of " +
-                      (names.empty() ? "at least 0" : std::to_string(names.begin()->first) + " to " + std::to_string(names.rbegin()->first)));
+      throw DataError(pickle.name() + " gives image " + std::to_string(row) + " the label " + std::to_string(labels[row]) +
+                      ", expected one of " +
+                      (names.empty()
+                           ? "at least 0"
+                           : std::to_string(names.begin()->first) + " to " + std::to_string(names.rbegin()->first)));
     RowClass& c = classes[labels[row]];
     c.name = names.empty() ? std::to_string(labels[row]) : name->second;
     c.rows.push_back(static_cast<int64_t>(row));
   }
   for (const auto& [label, name] : names)
-    if (!classes.contains(label)) throw DataError(pickle.name() + ": class '" + name + "' is empty, expected images of label " + std::to_string(label));
+    if (!classes.contains(label))
+      throw DataError(pickle.name() + ": class '" + name + "' is empty, expected images of label " + std::to_string(label));
   std::vector<RowClass> result;
   for (auto& [label, c] : classes) result.push_back(std::move(c));
   std::sort(result.begin(), result.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
@@ -173,7 +187,8 @@ ImageSet open_gidaris(const FileTreePtr& tree, const DatasetOptions& options, co
   int64_t labels = 0;
   for (const RowClass& c : classes) labels += static_cast<int64_t>(c.rows.size());
   if (images.shape.empty() || labels != images.shape[0])
-    throw DataError(pickle.name() + " has " + std::to_string(labels) + " labels for data " + images.extent() + ", expected one per image");
+    throw DataError(pickle.name() + " has " + std::to_string(labels) + " labels for data " + images.extent() +
+                    ", expected one per image");
   return array_images(images, std::move(classes), options.channels);
 }
 

@@ -26,8 +26,7 @@ std::string_view header_value(std::string_view header, std::string_view key) {
 
 uint64_t unsigned_at(const char* bytes, int count, bool big_endian) {
   uint64_t value = 0;
-  for (int i = 0; i < count; ++i)
-    value = value << 8 | static_cast<unsigned char>(bytes[big_endian ? i : count - 1 - i]);
+  for (int i = 0; i < count; ++i) value = value << 8 | static_cast<unsigned char>(bytes[big_endian ? i : count - 1 - i]);
   return value;
 }
 
@@ -46,7 +45,8 @@ std::string NdArray::extent() const {
 
 NdArray nd_array(FileBytes bytes, const std::string& type, std::vector<int64_t> shape, bool fortran, std::string name) {
   NdArray array;
-  const std::string text = !type.empty() && (type[0] == '<' || type[0] == '>' || type[0] == '|' || type[0] == '=') ? type.substr(1) : type;
+  const std::string text =
+      !type.empty() && (type[0] == '<' || type[0] == '>' || type[0] == '|' || type[0] == '=') ? type.substr(1) : type;
   static constexpr const char* kTypes[] = {"u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8", "b1"};
   if (std::find(std::begin(kTypes), std::end(kTypes), text) == std::end(kTypes))
     throw DataError(name + " has elements of type '" + type + "', expected numbers");
@@ -55,13 +55,14 @@ NdArray nd_array(FileBytes bytes, const std::string& type, std::vector<int64_t> 
   array.big_endian = type[0] == '>';
   int64_t total = array.item_bytes;
   for (const int64_t n : shape) {
-    if (n < 0 || (n > 0 && total > kMost / n)) throw DataError(name + " has an absurd shape, with a side of " + std::to_string(n));
+    if (n < 0 || (n > 0 && total > kMost / n))
+      throw DataError(name + " has an absurd shape, with a side of " + std::to_string(n));
     total *= n;
   }
   array.shape = std::move(shape);
   if (static_cast<uint64_t>(total) != bytes.view.size())
-    throw DataError(name + " has " + std::to_string(bytes.view.size()) + " bytes, expected " + std::to_string(total) + " for " + array.extent() +
-                    " of " + array.type());
+    throw DataError(name + " has " + std::to_string(bytes.view.size()) + " bytes, expected " + std::to_string(total) +
+                    " for " + array.extent() + " of " + array.type());
   const size_t dimensions = array.shape.size();
   array.strides.assign(dimensions, array.item_bytes);
   if (fortran) {
@@ -133,11 +134,12 @@ cv::Mat picture_of(const NdArray& pixels, Channels order) {
     a.shape.push_back(1);
     a.strides.push_back(a.item_bytes);
   }
-  if (a.kind != 'u' || a.item_bytes > 2 || a.shape.size() != 3 || !is_channels(a.shape[2]) || a.shape[0] < 1 || a.shape[1] < 1 ||
-      a.shape[0] > kLargestSide || a.shape[1] > kLargestSide)
+  if (a.kind != 'u' || a.item_bytes > 2 || a.shape.size() != 3 || !is_channels(a.shape[2]) || a.shape[0] < 1 ||
+      a.shape[1] < 1 || a.shape[0] > kLargestSide || a.shape[1] > kLargestSide)
     throw DataError(a.name + " holds " + pixels.extent() + " of " + a.type() +
                     ", expected an image of uint8 or uint16: height x width, or height x width x 1, 3 or 4");
-  const int height = static_cast<int>(a.shape[0]), width = static_cast<int>(a.shape[1]), channels = static_cast<int>(a.shape[2]);
+  const int height = static_cast<int>(a.shape[0]), width = static_cast<int>(a.shape[1]),
+            channels = static_cast<int>(a.shape[2]);
   const bool dense = a.item_bytes == 1 && (channels == 1 || a.strides[2] == 1) && (width == 1 || a.strides[1] == channels) &&
                      (height == 1 || a.strides[0] >= static_cast<int64_t>(width) * channels);
   cv::Mat picture;
@@ -150,7 +152,8 @@ cv::Mat picture_of(const NdArray& pixels, Channels order) {
     for (int y = 0; y < height; ++y)
       for (int x = 0; x < width; ++x)
         for (int c = 0; c < channels; ++c)
-          picture.ptr(y)[x * channels + c] = static_cast<uint8_t>(a.data[y * a.strides[0] + x * a.strides[1] + c * a.strides[2] + upper]);
+          picture.ptr(y)[x * channels + c] =
+              static_cast<uint8_t>(a.data[y * a.strides[0] + x * a.strides[1] + c * a.strides[2] + upper]);
   }
   const bool bgr = order == Channels::kBgr;
   if (channels == 4) cv::cvtColor(picture, picture, bgr ? cv::COLOR_BGRA2RGB : cv::COLOR_RGBA2RGB);
@@ -183,8 +186,8 @@ ImageSet array_images(NdArray images, std::vector<RowClass> classes, int channel
     set.classes.push_back({c.name, static_cast<int>(c.rows.size()), c.group});
     for (const int64_t row : c.rows)
       if (row < 0 || row >= images.shape[0])
-        throw DataError(images.name + " has " + std::to_string(images.shape[0]) + " images, but class '" + c.name + "' refers to number " +
-                        std::to_string(row));
+        throw DataError(images.name + " has " + std::to_string(images.shape[0]) + " images, but class '" + c.name +
+                        "' refers to number " + std::to_string(row));
   }
   auto shared = std::make_shared<const std::vector<RowClass>>(std::move(classes));  // loaders are copied
   set.load = [images = std::move(images), shared = std::move(shared), channels, order](int class_index, int image_index) {
@@ -202,13 +205,14 @@ std::vector<RowClass> classes_by_label(const NdArray& labels, const std::vector<
   return classes_by_label(values, names, labels.name);
 }
 
-std::vector<RowClass> classes_by_label(const std::vector<int64_t>& labels, const std::vector<std::string>& names, const std::string& where) {
+std::vector<RowClass> classes_by_label(const std::vector<int64_t>& labels, const std::vector<std::string>& names,
+                                       const std::string& where) {
   std::map<int64_t, RowClass> classes;
   for (size_t i = 0; i < labels.size(); ++i) {
     const int64_t label = labels[i];
     if (label < 0 || (!names.empty() && label >= static_cast<int64_t>(names.size())) || label > 1'000'000)
-      throw DataError(where + " gives image " + std::to_string(i) + " the label " + std::to_string(label) + ", expected 0 to " +
-                      std::to_string(names.empty() ? 1'000'000 : names.size() - 1));
+      throw DataError(where + " gives image " + std::to_string(i) + " the label " + std::to_string(label) +
+                      ", expected 0 to " + std::to_string(names.empty() ? 1'000'000 : names.size() - 1));
     RowClass& c = classes[label];
     c.rows.push_back(static_cast<int64_t>(i));
   }

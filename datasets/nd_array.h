@@ -15,14 +15,14 @@ namespace fewatoms {
 struct NdArray {
   std::shared_ptr<const void> owner;
   const char* data = nullptr;
-  char kind = 'u';      // 'u' unsigned, 'i' signed, 'f' float, 'b' bool
-  int item_bytes = 1;   // 1, 2, 4 or 8
+  char kind = 'u';     // 'u' unsigned, 'i' signed, 'f' float, 'b' bool
+  int item_bytes = 1;  // 1, 2, 4 or 8
   bool big_endian = false;
   std::vector<int64_t> shape;
   std::vector<int64_t> strides;  // bytes between neighbours, by dimension
   std::string name;              // where it is from, for messages: "'train.npz:images.npy'"
 
-  std::string type() const;   // "uint8"
+  std::string type() const;    // "uint8"
   std::string extent() const;  // "[600, 84, 84, 3]"
 };
 
@@ -67,7 +67,8 @@ ImageSet array_images(NdArray images, std::vector<RowClass> classes, int channel
 
 /// One class per label that occurs, in the order of labels, called names[label] (its number if there are no names).
 /// `where` is for messages. Throws DataError on a label that is negative or has no name.
-std::vector<RowClass> classes_by_label(const std::vector<int64_t>& labels, const std::vector<std::string>& names, const std::string& where);
+std::vector<RowClass> classes_by_label(const std::vector<int64_t>& labels, const std::vector<std::string>& names,
+                                       const std::string& where);
 std::vector<RowClass> classes_by_label(const NdArray& labels, const std::vector<std::string>& names);
 
 }  // namespace fewatoms

@@ -104,11 +104,14 @@ std::shared_ptr<const ImageSource> open_omniglot(const DatasetOptions& options, 
   const Found found = find_parts(options);
   const auto present = omniglot_splits(options);
   if (std::find(present.begin(), present.end(), split) == present.end())
-    throw UsageError(options.name + " has no split '" + split + "' by rule '" + options.split_rule + "' in " + in_quotes(options.root) +
-                     ": expected " +
-                     (split == "val" ? "validation alphabets (Armenian, ...) in images_background, which rule 'background-evaluation' has not"
-                                     : "alphabets in " + in_quotes(options.root / folder_of(split == "test" ? Part::kEvaluation : Part::kBackground))) +
-                     "; there is " + joined(present));
+    throw UsageError(
+        options.name + " has no split '" + split + "' by rule '" + options.split_rule + "' in " + in_quotes(options.root) +
+        ": expected " +
+        (split == "val"
+             ? "validation alphabets (Armenian, ...) in images_background, which rule 'background-evaluation' has not"
+             : "alphabets in " +
+                   in_quotes(options.root / folder_of(split == "test" ? Part::kEvaluation : Part::kBackground))) +
+        "; there is " + joined(present));
   SourceInfo info{.dataset = options.name,
                   .split = split,
                   .form = found.form,
@@ -118,7 +121,7 @@ std::shared_ptr<const ImageSource> open_omniglot(const DatasetOptions& options, 
 
   // Images of both parts may come from two archives, so each class remembers its tree: one set per part, joined below.
   ImageSet set;
-  std::vector<PictureLoader> loaders;        // of each part
+  std::vector<PictureLoader> loaders;         // of each part
   std::vector<std::pair<size_t, int>> where;  // of each class: its part and its index there
   int characters = 0;
   for (const Alphabets& part : found.parts) {
@@ -140,7 +143,8 @@ std::shared_ptr<const ImageSource> open_omniglot(const DatasetOptions& options, 
     std::move(of_part.classes.begin(), of_part.classes.end(), std::back_inserter(set.classes));
   }
   if (set.classes.empty())
-    throw UsageError(in_quotes(options.root) + " has no images for split '" + split + "', expected <Alphabet>/<characterNN>/*.png");
+    throw UsageError(in_quotes(options.root) + " has no images for split '" + split +
+                     "', expected <Alphabet>/<characterNN>/*.png");
   if (characters != official_characters(options.split_rule, split))
     set.notices.push_back("split '" + split + "' has " + std::to_string(characters) + " of " +
                           std::to_string(official_characters(options.split_rule, split)) + " characters");

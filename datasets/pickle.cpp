@@ -20,7 +20,17 @@ constexpr size_t kMostObjects = 20'000'000;
 constexpr size_t kLargeText = size_t{1} << 20;  // re-encoded text beyond this goes into a temporary file
 
 /// The functions and classes that pickles of arrays name, under the names of Python 2 and 3 and of numpy 1 and 2.
-enum Global : int64_t { kReconstruct, kNdarray, kDtype, kScalar, kFromBuffer, kEncode, kBytesType, kBytearrayType, kDictType };
+enum Global : int64_t {
+  kReconstruct,
+  kNdarray,
+  kDtype,
+  kScalar,
+  kFromBuffer,
+  kEncode,
+  kBytesType,
+  kBytearrayType,
+  kDictType
+};
 struct KnownGlobal {
   const char* name;
   Global global;
@@ -68,8 +78,9 @@ std::string shown(std::string_view text) {
 }
 
 const char* kind_name(Kind kind) {
-  static constexpr const char* kNames[] = {"None", "a bool", "an int", "a float", "text", "bytes", "a list",
-                                           "a tuple", "a dict", "an array", "a mark", "a function", "an element type"};
+  static constexpr const char* kNames[] = {"None",   "a bool",     "an int",         "a float", "text",
+                                           "bytes",  "a list",     "a tuple",        "a dict",  "an array",
+                                           "a mark", "a function", "an element type"};
   return kNames[static_cast<size_t>(kind)];
 }
 
@@ -78,14 +89,14 @@ const char* kind_name(Kind kind) {
 /// What values and arrays point into.
 struct Pickle::Storage {
   FileBytes file;
-  std::deque<std::string> texts;    // what is not in the file as it is: escaped or re-encoded; names of element types
-  std::deque<FileBytes> spilled;    // the same when it is large
+  std::deque<std::string> texts;  // what is not in the file as it is: escaped or re-encoded; names of element types
+  std::deque<FileBytes> spilled;  // the same when it is large
 };
 
 /// An array, or what will be one when its state arrives.
 struct Pickle::Array {
-  PickleValue bytes;        // kBytes, or kList: an array of objects
-  uint32_t type = 0;        // index into the storage's texts
+  PickleValue bytes;  // kBytes, or kList: an array of objects
+  uint32_t type = 0;  // index into the storage's texts
   std::vector<int64_t> shape;
   bool fortran = false;
   bool complete = false;
@@ -113,7 +124,8 @@ class Pickle::Machine {
   // --- the file
 
   std::string_view take(uint64_t count) {
-    if (count > all_.size() - next_) throw DataError(p_.name_ + " is truncated: the pickle needs more than its " + std::to_string(all_.size()) + " bytes");
+    if (count > all_.size() - next_)
+      throw DataError(p_.name_ + " is truncated: the pickle needs more than its " + std::to_string(all_.size()) + " bytes");
     const auto result = all_.substr(next_, count);
     next_ += count;
     return result;
@@ -142,7 +154,8 @@ class Pickle::Machine {
   // --- stack, memo, containers
 
   void count() {
-    if (++objects_ > kMostObjects) fail("there are more than " + std::to_string(kMostObjects) + " objects, expected a data set's file");
+    if (++objects_ > kMostObjects)
+      fail("there are more than " + std::to_string(kMostObjects) + " objects, expected a data set's file");
   }
   void push(const PickleValue& value) {
     count();
@@ -189,7 +202,8 @@ class Pickle::Machine {
     memo_[key] = top();
   }
   void get(uint64_t key) {
-    if (key >= memo_.size() || memo_[key].kind == Kind::kMark) fail("memo entry " + std::to_string(key) + " is read before it is written");
+    if (key >= memo_.size() || memo_[key].kind == Kind::kMark)
+      fail("memo entry " + std::to_string(key) + " is read before it is written");
     push(memo_[key]);
   }
 
@@ -226,7 +240,8 @@ class Pickle::Machine {
   /// The number that `count` hexadecimal digits make.
   uint32_t hexadecimal(std::string_view text, size_t at, size_t count) const {
     uint32_t code = 0;
-    if (at > text.size() || count > text.size() - at || std::from_chars(text.data() + at, text.data() + at + count, code, 16).ptr != text.data() + at + count)
+    if (at > text.size() || count > text.size() - at ||
+        std::from_chars(text.data() + at, text.data() + at + count, code, 16).ptr != text.data() + at + count)
       fail("there is a damaged escape in a string");
     return code;
   }
@@ -256,7 +271,10 @@ class Pickle::Machine {
   PickleValue raw_unicode(std::string_view text) {
     Builder result;
     for (size_t i = 0; i < text.size(); ++i) {
-      const size_t digits = text[i] != '\\' || i + 1 == text.size() ? 0 : text[i + 1] == 'u' ? 4 : text[i + 1] == 'U' ? 8 : 0;
+      const size_t digits = text[i] != '\\' || i + 1 == text.size() ? 0
+                            : text[i + 1] == 'u'                    ? 4
+                            : text[i + 1] == 'U'                    ? 8
+                                                                    : 0;
       result.add_utf8(digits == 0 ? static_cast<unsigned char>(text[i]) : hexadecimal(text, i + 2, digits));
       if (digits > 0) i += 1 + digits;
     }
@@ -326,7 +344,8 @@ class Pickle::Machine {
     switch (function.integer) {
       case kReconstruct: {  // (ndarray, (0,), b'b'); the state follows
         const auto& a = arguments(given, 3);
-        if (a[0].kind != Kind::kGlobal || a[0].integer != kNdarray) fail("an array is to be of a class that is not numpy.ndarray");
+        if (a[0].kind != Kind::kGlobal || a[0].integer != kNdarray)
+          fail("an array is to be of a class that is not numpy.ndarray");
         return array({});
       }
       case kDtype: {
@@ -337,13 +356,15 @@ class Pickle::Machine {
       case kScalar: {
         const auto& a = arguments(given, 2);
         if (a[0].kind != Kind::kType || !is_string(a[1])) fail("numpy's scalar gets the wrong arguments");
-        const NdArray number = nd_array({nullptr, view_of(a[1])}, p_.storage_->texts[static_cast<size_t>(a[0].integer)], {1}, false, p_.name_ + ": a number in it");
+        const NdArray number = nd_array({nullptr, view_of(a[1])}, p_.storage_->texts[static_cast<size_t>(a[0].integer)], {1},
+                                        false, p_.name_ + ": a number in it");
         if (number.kind == 'f') return value_of(Kind::kNone);  // no form needs it
         return value_of(number.kind == 'b' ? Kind::kBool : Kind::kInt, integer_at(number, 0));
       }
       case kFromBuffer: {
         const auto& a = arguments(given, 4);
-        if (a[0].kind != Kind::kBytes || a[1].kind != Kind::kType || !is_string(a[3])) fail("numpy's _frombuffer gets the wrong arguments");
+        if (a[0].kind != Kind::kBytes || a[1].kind != Kind::kType || !is_string(a[3]))
+          fail("numpy's _frombuffer gets the wrong arguments");
         return array({a[0], static_cast<uint32_t>(a[1].integer), shape_of(a[2]), view_of(a[3]) == "F", true});
       }
       case kEncode: {
@@ -356,7 +377,8 @@ class Pickle::Machine {
       case kBytearrayType: {
         const auto& a = arguments(given, 0);
         if (a.empty()) return string_value(Kind::kBytes, {});
-        if (a.size() == 2 && a[0].kind == Kind::kText && is_string(a[1]) && view_of(a[1]).starts_with("latin")) return latin1(view_of(a[0]));
+        if (a.size() == 2 && a[0].kind == Kind::kText && is_string(a[1]) && view_of(a[1]).starts_with("latin"))
+          return latin1(view_of(a[0]));
         if (a.size() == 1 && a[0].kind == Kind::kBytes) return a[0];
         fail("bytes get the wrong arguments");
       }
@@ -381,7 +403,8 @@ class Pickle::Machine {
       if (text.empty() || !std::strchr("<>|=", text[0])) text.insert(0, view_of(s[1]));
     } else if (object.kind == Kind::kArray) {  // (version, shape, type, is Fortran order, bytes or list)
       const auto& s = arguments(state, 5);
-      if (s[2].kind != Kind::kType || s[3].kind > Kind::kInt || (!is_string(s[4]) && s[4].kind != Kind::kList)) fail("an array has a damaged state");
+      if (s[2].kind != Kind::kType || s[3].kind > Kind::kInt || (!is_string(s[4]) && s[4].kind != Kind::kList))
+        fail("an array has a damaged state");
       p_.arrays_[object.index] = {s[4], static_cast<uint32_t>(s[2].integer), shape_of(s[1]), s[3].integer != 0, true};
     } else {
       fail(std::string("there is a state for ") + kind_name(object.kind));
@@ -395,17 +418,26 @@ class Pickle::Machine {
       case '\x80':  // PROTO
         if (number(1) > 5) fail("there is a protocol above 5");
         return;
-      case '\x95': take(8); return;  // FRAME: a hint for reading ahead
-      case '(': return stack_.push_back(value_of(Kind::kMark)), count();
+      case '\x95':
+        take(8);
+        return;  // FRAME: a hint for reading ahead
+      case '(':
+        return stack_.push_back(value_of(Kind::kMark)), count();
       case '0':  // POP
         if (stack_.empty()) fail("the stack is empty");
         return stack_.pop_back();
-      case '1': pop_to_mark(); return;  // POP_MARK
-      case '2': return push(PickleValue(top()));  // DUP
+      case '1':
+        pop_to_mark();
+        return;  // POP_MARK
+      case '2':
+        return push(PickleValue(top()));  // DUP
 
-      case 'N': return push(value_of(Kind::kNone));
-      case '\x88': return push(value_of(Kind::kBool, 1));
-      case '\x89': return push(value_of(Kind::kBool, 0));
+      case 'N':
+        return push(value_of(Kind::kNone));
+      case '\x88':
+        return push(value_of(Kind::kBool, 1));
+      case '\x89':
+        return push(value_of(Kind::kBool, 0));
       case 'I': {  // INT; "00" and "01" are bools
         const auto text = line();
         if (text == "00" || text == "01") return push(value_of(Kind::kBool, text == "01"));
@@ -416,10 +448,13 @@ class Pickle::Machine {
         if (!text.empty() && text.back() == 'L') text.remove_suffix(1);
         return push(value_of(Kind::kInt, parsed<int64_t>(text)));
       }
-      case 'J': return push(value_of(Kind::kInt, static_cast<int32_t>(number(4))));
-      case 'K': return push(value_of(Kind::kInt, static_cast<int64_t>(number(1))));
-      case 'M': return push(value_of(Kind::kInt, static_cast<int64_t>(number(2))));
-      case '\x8a':  // LONG1
+      case 'J':
+        return push(value_of(Kind::kInt, static_cast<int32_t>(number(4))));
+      case 'K':
+        return push(value_of(Kind::kInt, static_cast<int64_t>(number(1))));
+      case 'M':
+        return push(value_of(Kind::kInt, static_cast<int64_t>(number(2))));
+      case '\x8a':    // LONG1
       case '\x8b': {  // LONG4
         const uint64_t bytes = number(opcode == '\x8a' ? 1 : 4);
         if (bytes > 8) fail("there is an integer of more than 64 bits");
@@ -440,23 +475,38 @@ class Pickle::Machine {
         return push(value);
       }
 
-      case 'S': return push(quoted(line()));
-      case 'T': return push(string_value(Kind::kBytes, take(number(4))));  // BINSTRING
-      case 'U': return push(string_value(Kind::kBytes, take(number(1))));
-      case 'B': return push(string_value(Kind::kBytes, take(number(4))));  // BINBYTES
-      case 'C': return push(string_value(Kind::kBytes, take(number(1))));
-      case '\x8e':                                                         // BINBYTES8
-      case '\x96': return push(string_value(Kind::kBytes, take(number(8))));  // BYTEARRAY8
-      case 'V': return push(raw_unicode(line()));
-      case 'X': return push(string_value(Kind::kText, take(number(4))));  // BINUNICODE
-      case '\x8c': return push(string_value(Kind::kText, take(number(1))));
-      case '\x8d': return push(string_value(Kind::kText, take(number(8))));
+      case 'S':
+        return push(quoted(line()));
+      case 'T':
+        return push(string_value(Kind::kBytes, take(number(4))));  // BINSTRING
+      case 'U':
+        return push(string_value(Kind::kBytes, take(number(1))));
+      case 'B':
+        return push(string_value(Kind::kBytes, take(number(4))));  // BINBYTES
+      case 'C':
+        return push(string_value(Kind::kBytes, take(number(1))));
+      case '\x8e':  // BINBYTES8
+      case '\x96':
+        return push(string_value(Kind::kBytes, take(number(8))));  // BYTEARRAY8
+      case 'V':
+        return push(raw_unicode(line()));
+      case 'X':
+        return push(string_value(Kind::kText, take(number(4))));  // BINUNICODE
+      case '\x8c':
+        return push(string_value(Kind::kText, take(number(1))));
+      case '\x8d':
+        return push(string_value(Kind::kText, take(number(8))));
 
-      case ']': return push(container(Kind::kList, {}));
-      case ')': return push(container(Kind::kTuple, {}));
-      case '}': return push(container(Kind::kDict, {}));
-      case 'l': return push(container(Kind::kList, pop_to_mark()));
-      case 't': return push(container(Kind::kTuple, pop_to_mark()));
+      case ']':
+        return push(container(Kind::kList, {}));
+      case ')':
+        return push(container(Kind::kTuple, {}));
+      case '}':
+        return push(container(Kind::kDict, {}));
+      case 'l':
+        return push(container(Kind::kList, pop_to_mark()));
+      case 't':
+        return push(container(Kind::kTuple, pop_to_mark()));
       case 'd': {
         const auto items = pop_to_mark();
         push(container(Kind::kDict, {}));
@@ -486,13 +536,20 @@ class Pickle::Machine {
         return set_items(top(), items);
       }
 
-      case 'p': return put(parsed<uint64_t>(line()));
-      case 'q': return put(number(1));
-      case 'r': return put(number(4));
-      case '\x94': return put(memo_.size());  // MEMOIZE
-      case 'g': return get(parsed<uint64_t>(line()));
-      case 'h': return get(number(1));
-      case 'j': return get(number(4));
+      case 'p':
+        return put(parsed<uint64_t>(line()));
+      case 'q':
+        return put(number(1));
+      case 'r':
+        return put(number(4));
+      case '\x94':
+        return put(memo_.size());  // MEMOIZE
+      case 'g':
+        return get(parsed<uint64_t>(line()));
+      case 'h':
+        return get(number(1));
+      case 'j':
+        return get(number(4));
 
       case 'c': {  // GLOBAL
         const auto module = line(), name = line();
@@ -511,8 +568,10 @@ class Pickle::Machine {
         const PickleValue state = pop();
         return build(top(), state);
       }
-      case '\x97': fail("there is an out-of-band buffer (protocol 5), expected the data in the file itself");
-      case '\x98': return;  // READONLY_BUFFER
+      case '\x97':
+        fail("there is an out-of-band buffer (protocol 5), expected the data in the file itself");
+      case '\x98':
+        return;  // READONLY_BUFFER
       default: {
         char text[8];
         std::snprintf(text, sizeof text, "0x%02x", static_cast<unsigned char>(opcode));
@@ -528,7 +587,8 @@ class Pickle::Machine {
   std::vector<PickleValue> stack_, memo_;
 };
 
-Pickle::Pickle(const FileTree& tree, const std::string& path) : name_(tree.name(path)), storage_(std::make_shared<Storage>()) {
+Pickle::Pickle(const FileTree& tree, const std::string& path)
+    : name_(tree.name(path)), storage_(std::make_shared<Storage>()) {
   storage_->file = tree.map(path);
   if (storage_->file.view.empty()) throw DataError(name_ + " is empty, expected a pickle");
   Machine(*this).run();
@@ -595,7 +655,8 @@ std::vector<int64_t> Pickle::integers(const PickleValue& value, const std::strin
   std::vector<int64_t> result;
   if (value.kind == Kind::kArray && is_string(arrays_[value.index].bytes)) {
     const NdArray numbers = array(value, what);
-    if (numbers.shape.size() != 1) throw DataError(name_ + ": " + what + " is " + numbers.extent() + ", expected a list of integers");
+    if (numbers.shape.size() != 1)
+      throw DataError(name_ + ": " + what + " is " + numbers.extent() + ", expected a list of integers");
     for (int64_t i = 0; i < numbers.shape[0]; ++i) result.push_back(integer_at(numbers, i));
     return result;
   }

@@ -14,7 +14,21 @@ namespace fewatoms {
 
 /// A value of a pickle. Text and bytes point into the file.
 struct PickleValue {
-  enum class Kind : uint8_t { kNone, kBool, kInt, kFloat, kText, kBytes, kList, kTuple, kDict, kArray, kMark, kGlobal, kType };
+  enum class Kind : uint8_t {
+    kNone,
+    kBool,
+    kInt,
+    kFloat,
+    kText,
+    kBytes,
+    kList,
+    kTuple,
+    kDict,
+    kArray,
+    kMark,
+    kGlobal,
+    kType
+  };
   Kind kind = Kind::kNone;
   union {
     int64_t integer = 0;  // kBool, kInt; the function of a kGlobal; the element type of a kType

@@ -28,7 +28,8 @@ std::string labels_path(const std::string& images) { return images.substr(0, ima
 std::vector<std::string> names_in(const Pickle& pickle, const char* key) {
   std::vector<std::string> names;
   if (const PickleValue* found = pickle.find(pickle.root(), key))
-    for (const PickleValue& item : pickle.items(*found, key)) names.emplace_back(pickle.text(item, "an element of " + std::string(key)));
+    for (const PickleValue& item : pickle.items(*found, key))
+      names.emplace_back(pickle.text(item, "an element of " + std::string(key)));
   return names;
 }
 
@@ -38,16 +39,18 @@ Labels read_labels(const FileTree& tree, const std::string& images) {
   const auto specific = pickle.integers(pickle.at(pickle.root(), "label_specific"), "label_specific");
   const auto general = pickle.integers(pickle.at(pickle.root(), "label_general"), "label_general");
   if (specific.size() != general.size())
-    throw DataError(pickle.name() + " has " + std::to_string(specific.size()) + " label_specific and " + std::to_string(general.size()) +
-                    " label_general, expected as many");
+    throw DataError(pickle.name() + " has " + std::to_string(specific.size()) + " label_specific and " +
+                    std::to_string(general.size()) + " label_general, expected as many");
   const auto names = names_in(pickle, "label_specific_str"), groups = names_in(pickle, "label_general_str");
   Labels labels{classes_by_label(specific, names, pickle.name()), specific.size()};
   for (RowClass& c : labels.classes) {
     const int64_t group = general[static_cast<size_t>(c.rows.front())];
     for (const int64_t row : c.rows)
-      if (general[static_cast<size_t>(row)] != group) throw DataError(pickle.name() + " has class '" + c.name + "' in two superclasses, at image " + std::to_string(row));
+      if (general[static_cast<size_t>(row)] != group)
+        throw DataError(pickle.name() + " has class '" + c.name + "' in two superclasses, at image " + std::to_string(row));
     // Some copies name fewer superclasses than they number.
-    c.group = group >= 0 && group < static_cast<int64_t>(groups.size()) ? groups[static_cast<size_t>(group)] : std::to_string(group);
+    c.group = group >= 0 && group < static_cast<int64_t>(groups.size()) ? groups[static_cast<size_t>(group)]
+                                                                        : std::to_string(group);
   }
   for (size_t i = 0; i < names.size(); ++i)
     if (std::none_of(labels.classes.begin(), labels.classes.end(), [&](const RowClass& c) { return c.name == names[i]; }))
@@ -67,7 +70,8 @@ std::vector<std::string> class_names(const FileTreePtr& tree, const DatasetOptio
 
 void require_as_many(const std::string& images, int64_t count, const Labels& labels) {
   if (count != static_cast<int64_t>(labels.images))
-    throw DataError(images + " has " + std::to_string(count) + " images for " + std::to_string(labels.images) + " labels, expected as many");
+    throw DataError(images + " has " + std::to_string(count) + " images for " + std::to_string(labels.images) +
+                    " labels, expected as many");
 }
 
 /// A list of PNG files in a pickle.
@@ -93,7 +97,8 @@ ImageSet open_png(const FileTreePtr& tree, const DatasetOptions& options, const 
     }
   }
   files->classes = labels.classes;
-  set.load = [files, name = pickle.name(), channels = options.channels, exif = options.exif](int class_index, int image_index) {
+  set.load = [files, name = pickle.name(), channels = options.channels, exif = options.exif](int class_index,
+                                                                                             int image_index) {
     const std::string where = name + " image " + std::to_string(files->classes[class_index].rows[image_index]);
     return decode_image(files->bytes[class_index][image_index], where, channels, exif);
   };
@@ -114,7 +119,8 @@ const std::vector<Form>& forms() {
   static const std::vector<Form> all{
       {.name = "pickle-png",
        .expected = "train_images_png.pkl with train_labels.pkl, and so on",
-       .find = find_by_name({{"train", "train_images_png.pkl"}, {"val", "val_images_png.pkl"}, {"test", "test_images_png.pkl"}}),
+       .find =
+           find_by_name({{"train", "train_images_png.pkl"}, {"val", "val_images_png.pkl"}, {"test", "test_images_png.pkl"}}),
        .open = open_png,
        .class_names = class_names},
       {.name = "npz",

@@ -33,7 +33,8 @@ std::vector<Hdf5Class> read_labels(const FileTree& tree, const std::string& path
       throw DataError(tree.name(path) + " has " + item.dump().substr(0, 60) + ", expected " + expected);
     }
     if (c.name.empty() || !seen.insert(c.name).second)
-      throw DataError(tree.name(path) + (c.name.empty() ? " has an empty class name" : " names class '" + c.name + "' twice"));
+      throw DataError(tree.name(path) +
+                      (c.name.empty() ? " has an empty class name" : " names class '" + c.name + "' twice"));
     classes.push_back(std::move(c));
   }
   std::sort(classes.begin(), classes.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
@@ -64,7 +65,8 @@ Form torchmeta_form() {
               [](const FileTreePtr& tree, const DatasetOptions& options, const FoundSplit& found) {
                 ImageSet set = hdf5_images(tree, found.path, classes_of(tree, found.path), options.channels, options.exif);
                 if (!tree->is_file(labels_of(found.path)))
-                  set.notices.push_back("no " + tree->name(labels_of(found.path)) + ": classes are all datasets of " + tree->name(found.path));
+                  set.notices.push_back("no " + tree->name(labels_of(found.path)) + ": classes are all datasets of " +
+                                        tree->name(found.path));
                 return set;
               },
           .class_names = [](const FileTreePtr& tree, const DatasetOptions&,
@@ -72,7 +74,9 @@ Form torchmeta_form() {
 }
 
 Form torchmeta_cifar_form(const std::string& folder) {
-  const auto read = [](const FileTreePtr& tree, const FoundSplit& found) { return read_labels(*tree, found.path, "", true); };
+  const auto read = [](const FileTreePtr& tree, const FoundSplit& found) {
+    return read_labels(*tree, found.path, "", true);
+  };
   std::vector<FoundSplit> candidates;
   for (const char* split : {"train", "val", "test"})
     for (const std::string& where : {folder, std::string()})
@@ -87,7 +91,8 @@ Form torchmeta_cifar_form(const std::string& folder) {
               [read](const FileTreePtr& tree, const DatasetOptions& options, const FoundSplit& found) {
                 return hdf5_images(tree, "data.hdf5", read(tree, found), options.channels, options.exif);
               },
-          .class_names = [read](const FileTreePtr& tree, const DatasetOptions&, const FoundSplit& found) { return names_of(read(tree, found)); }};
+          .class_names = [read](const FileTreePtr& tree, const DatasetOptions&,
+                                const FoundSplit& found) { return names_of(read(tree, found)); }};
 }
 
 }  // namespace fewatoms

@@ -59,7 +59,11 @@ std::string noise(size_t size) {
   return bytes;
 }
 
-const std::vector<Entry> kFiles{{"top/b.txt", "bee"}, {"top/a.txt", ""}, {"top/in/deep/c.txt", noise(300'000)}, {"top/.hidden", "x"}, {"__MACOSX/top/._b.txt", "x"}};
+const std::vector<Entry> kFiles{{"top/b.txt", "bee"},
+                                {"top/a.txt", ""},
+                                {"top/in/deep/c.txt", noise(300'000)},
+                                {"top/.hidden", "x"},
+                                {"__MACOSX/top/._b.txt", "x"}};
 
 class EveryTree : public testing::TestWithParam<std::string> {};
 
@@ -88,7 +92,8 @@ TEST_P(EveryTree, ReadsTheSame) {
   EXPECT_EQ(test::read_file(*tree->file_for_library("in/deep/c.txt")), kFiles[2].content);
   EXPECT_EQ(content(*subtree(tree, "in"), "deep/c.txt"), kFiles[2].content);
   EXPECT_THAT(tree->name("b.txt"), HasSubstr("b.txt'"));
-  for (const char* missing : {"gone.txt", "in"}) EXPECT_THAT(message_of<DataError>([&] { tree->read(missing); }), HasSubstr("cannot be opened"));
+  for (const char* missing : {"gone.txt", "in"})
+    EXPECT_THAT(message_of<DataError>([&] { tree->read(missing); }), HasSubstr("cannot be opened"));
   EXPECT_THAT(message_of<DataError>([&] { tree->list("gone"); }), HasSubstr("cannot be listed"));
   for (const char* outside : {"../x", "/etc/passwd", "in/../../x"}) {
     EXPECT_THAT(message_of<DataError>([&] { tree->read(outside); }), HasSubstr("leaves the"));
@@ -191,14 +196,17 @@ TEST(FileTree, RefusesAnArchiveThatUnpacksToAbsurdSize) {
   const TemporaryFolder folder;
   write_archive(folder / "bomb.zip", {{"a.txt", std::string(200 << 20, '\0')}});
   EXPECT_LT(std::filesystem::file_size(folder / "bomb.zip"), 1u << 20);
-  EXPECT_THAT(message_of<DataError>([&] { open_file_tree(folder / "bomb.zip"); }), HasSubstr("unpacks to more than 100 times its size"));
+  EXPECT_THAT(message_of<DataError>([&] { open_file_tree(folder / "bomb.zip"); }),
+              HasSubstr("unpacks to more than 100 times its size"));
 }
 
 TEST(FileTree, AGivenPathThatIsNothingIsTheCallersMistake) {
   const TemporaryFolder folder;
   write_file(folder / "notes.txt", "x");
-  EXPECT_THAT(message_of<UsageError>([&] { open_file_tree(folder / "absent.zip"); }), HasSubstr("absent.zip' does not exist"));
-  EXPECT_THAT(message_of<UsageError>([&] { open_file_tree(folder / "notes.txt"); }), HasSubstr("not a folder and not an archive"));
+  EXPECT_THAT(message_of<UsageError>([&] { open_file_tree(folder / "absent.zip"); }),
+              HasSubstr("absent.zip' does not exist"));
+  EXPECT_THAT(message_of<UsageError>([&] { open_file_tree(folder / "notes.txt"); }),
+              HasSubstr("not a folder and not an archive"));
 }
 
 TEST(SpillFile, GivesBackWhatItWasGiven) {

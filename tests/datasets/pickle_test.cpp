@@ -59,7 +59,8 @@ TEST_F(PickleFile, ReadsWhatPython2Wrote) {
   EXPECT_EQ(pickle.text(pickle.at(pickle.root(), "b"), "b"), "text");
   EXPECT_EQ(pickle.find(pickle.root(), "z"), nullptr);
   EXPECT_THAT(message_of<DataError>([&] { pickle.at(pickle.root(), "z"); }), HasSubstr("no key 'z', it has 'a', 'l', 'b'"));
-  EXPECT_THAT(message_of<DataError>([&] { pickle.integers(pickle.at(pickle.root(), "b"), "b"); }), HasSubstr("b is text, expected a list"));
+  EXPECT_THAT(message_of<DataError>([&] { pickle.integers(pickle.at(pickle.root(), "b"), "b"); }),
+              HasSubstr("b is text, expected a list"));
 }
 
 TEST_F(PickleFile, ArraysOutliveIt) {
@@ -99,7 +100,8 @@ TEST_F(PickleFile, AnyByteChangedIsReadOrRefused) {
 }
 
 TEST_F(PickleFile, UnknownGlobalsAreRefusedByName) {
-  EXPECT_THAT(error("cos\nsystem\n(S'echo owned'\ntR."), HasSubstr("asks for the Python global 'os.system', which is refused"));
+  EXPECT_THAT(error("cos\nsystem\n(S'echo owned'\ntR."),
+              HasSubstr("asks for the Python global 'os.system', which is refused"));
   EXPECT_THAT(error("\x80\x04\x8c\x08"s + "builtins\x8c\x04"s + "eval\x93\x8c\x01x\x85R."), HasSubstr("'builtins.eval'"));
   EXPECT_THAT(error("c__main__\nBird\n)\x81."), HasSubstr("'__main__.Bird'"));
 }
@@ -122,19 +124,21 @@ TEST_F(PickleFile, LengthsBeyondTheFileTakeNoMemory) {
 }
 
 TEST_F(PickleFile, NestingWithoutEndIsNotFollowed) {
-  read(std::string(200'000, ']') + "." );
+  read(std::string(200'000, ']') + ".");
   std::string nested;
   for (int i = 0; i < 200'000; ++i) nested += "](";
   read(nested + "e.");
   const Pickle itself = read("]q\x00h\x00"s + "a.");  // a list that holds itself
-  EXPECT_THAT(message_of<DataError>([&] { itself.integers(itself.root(), "it"); }), HasSubstr("is a list, expected an integer"));
+  EXPECT_THAT(message_of<DataError>([&] { itself.integers(itself.root(), "it"); }),
+              HasSubstr("is a list, expected an integer"));
 }
 
 TEST_F(PickleFile, ShapesMustFitTheBytes) {
   std::string bytes = python2();
   bytes[bytes.find("K\x02K\x03\x86") + 1] = '\x07';
   const Pickle pickle = read(bytes);
-  EXPECT_THAT(message_of<DataError>([&] { pickle.array(pickle.at(pickle.root(), "a"), "a"); }), HasSubstr("has 6 bytes, expected 21 for [7, 3] of uint8"));
+  EXPECT_THAT(message_of<DataError>([&] { pickle.array(pickle.at(pickle.root(), "a"), "a"); }),
+              HasSubstr("has 6 bytes, expected 21 for [7, 3] of uint8"));
 }
 
 /// Values of every kind, by Python itself, at every protocol.
@@ -144,9 +148,12 @@ TEST_F(PickleFile, ReadsWhatPythonWritesAtEveryProtocol) {
   const std::string script =
       "import pickle, sys, collections, numpy as np\n"
       "v = collections.OrderedDict(none=None, yes=True, no=False, ints=[0, 1, 255, 256, 65536, -1, -70000, 2**40, -2**62],\n"
-      "  real=[1.5, -2.25], text='h\\u00e4h\\n\\\\ \\u4e2d \\U0001f426', raw=bytes(range(256)), array=bytearray(b'\\x00\\xffz'),\n"
-      "  empty=b'', t=(1, (2,), (3, 4), (5, 6, 7), (8, 9, 10, 11)), scalar=np.int16(-3), numbers=[np.int64(5), np.uint8(6)],\n"
-      "  u1=np.arange(24, dtype=np.uint8).reshape(2, 3, 4), i2=np.arange(-3, 3, dtype='>i2'), i8=np.arange(4), b=np.array([True, False]),\n"
+      "  real=[1.5, -2.25], text='h\\u00e4h\\n\\\\ \\u4e2d \\U0001f426', raw=bytes(range(256)), "
+      "array=bytearray(b'\\x00\\xffz'),\n"
+      "  empty=b'', t=(1, (2,), (3, 4), (5, 6, 7), (8, 9, 10, 11)), scalar=np.int16(-3), numbers=[np.int64(5), "
+      "np.uint8(6)],\n"
+      "  u1=np.arange(24, dtype=np.uint8).reshape(2, 3, 4), i2=np.arange(-3, 3, dtype='>i2'), i8=np.arange(4), "
+      "b=np.array([True, False]),\n"
       "  f=np.asfortranarray(np.arange(6, dtype=np.int32).reshape(2, 3)), long='x' * 70000, large=b'\\xe9' * 3000000)\n"
       "for p in range(6): pickle.dump(v, open('%s/p%d.pkl' % (sys.argv[1], p), 'wb'), p)\n";
   test::write_file(folder / "write.py", script);
@@ -159,7 +166,8 @@ TEST_F(PickleFile, ReadsWhatPythonWritesAtEveryProtocol) {
     EXPECT_EQ(at("yes").kind, Kind::kBool);
     EXPECT_EQ(at("yes").integer, 1);
     EXPECT_EQ(at("no").integer, 0);
-    EXPECT_THAT(p.integers(at("ints"), "ints"), ElementsAre(0, 1, 255, 256, 65536, -1, -70000, int64_t{1} << 40, -(int64_t{1} << 62)));
+    EXPECT_THAT(p.integers(at("ints"), "ints"),
+                ElementsAre(0, 1, 255, 256, 65536, -1, -70000, int64_t{1} << 40, -(int64_t{1} << 62)));
     EXPECT_EQ(p.items(at("real"), "real")[1].real, -2.25);
     EXPECT_EQ(p.text(at("text"), "text"), "h\xC3\xA4h\n\\ \xE4\xB8\xAD \xF0\x9F\x90\xA6");
     std::string raw;
