@@ -50,6 +50,9 @@ void for_each_option(Settings& s, F&& f) {
   f(OptionText{"image-size", data, "pixels, square; 0: the data set's usual size", {}, 0, 512}, s.data.image_size);
   f(OptionText{"channels", data, "1 grey or 3 RGB; 0: the data set's usual number", {}, 0, 3}, s.data.channels);
   f(OptionText{"crop", data, "cut images to their bounding boxes (cub)", {"none", "bbox"}}, s.data.crop);
+  f(OptionText{"crop-margin", data, "crop bbox: how far the box grows on each side, as a part of its side", {}, 0, 1}, s.data.crop_margin);
+  f(OptionText{"exif", data, "turn images as the camera's orientation tag says"}, s.data.exif);
+  f(OptionText{"allow-outside", data, "paths and links may leave the data root"}, s.data.allow_outside);
   f(OptionText{"split-rule", data, "which published split; empty: the data set's default"}, s.data.split_rule);
   f(OptionText{"split-seed", data, "class split of `folders` without split folders", {}, 0}, s.data.split_seed);
   f(OptionText{"augment", data, "random changes of training images", {"none", "crop-jitter-flip"}}, s.data.augment);

@@ -7,10 +7,11 @@ packages=(
   g++ cmake ninja-build ccache pkg-config
   libtorch-dev libopenblas0-openmp  # without this one LibTorch falls back to the reference BLAS, 20 times slower
   libopencv-dev libtbb-dev libboost-dev
+  libarchive-dev libhdf5-dev libssl-dev zlib1g-dev
   libcli11-dev nlohmann-json3-dev libtomlplusplus-dev
   libgoogle-perftools-dev
 )
-test_packages=(libgtest-dev libgmock-dev python3)
+test_packages=(libgtest-dev libgmock-dev python3 python3-h5py python3-numpy python3-pil)
 
 fail() {  # fail MESSAGE [CODE]
   echo "install-deps: $1" >&2

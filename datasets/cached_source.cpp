@@ -78,6 +78,7 @@ class CachedSource final : public ImageSource {
   int classes() const override { return static_cast<int>(classes_.size()); }
   const std::string& class_name(int c) const override { return classes_.at(c).name; }
   int class_size(int c) const override { return classes_.at(c).images; }
+  const std::string& class_group(int c) const override { return classes_.at(c).group; }
   int height() const override { return size_; }
   int width() const override { return size_; }
   int channels() const override { return channels_; }

@@ -13,6 +13,7 @@ namespace fewatoms {
 struct ClassSize {
   std::string name;
   int images = 0;
+  std::string group = {};  // what the class belongs to: a superclass, an alphabet; empty without
 };
 
 /// Makes the picture of one image: uint8, RGB order or grey (options.channels), any size. Called from several threads

@@ -1,44 +1,36 @@
 #include "datasets/class_folders.h"
 
 #include "datasets/files.h"
+#include "episodes/errors.h"
 
 namespace fewatoms {
 
-namespace fs = std::filesystem;
-
-ClassFolders find_class_folders(const fs::path& folder) {
-  ClassFolders found;
-  int ignored = 0;
-  std::vector<std::string> empty;
-  for (const auto& name : list_folder(folder).folders) {
-    const FolderListing inside = list_folder(folder / name);
-    FileClass images{name, {}, 0};
-    for (const auto& file : inside.files) {
-      if (has_image_extension(file))
-        images.images.push_back({(folder / name / file).string(), {}});
-      else
-        ++ignored;
-    }
-    if (images.images.empty())
-      empty.push_back(name);
+std::vector<FileImage> images_in(const FileTree& tree, const std::string& folder, int& ignored) {
+  std::vector<FileImage> images;
+  for (const auto& file : tree.list(folder).files) {
+    if (has_image_extension(file))
+      images.push_back({joined_path(folder, file)});
     else
-      found.classes.push_back(std::move(images));
+      ++ignored;
   }
-  if (ignored > 0)
-    found.notices.push_back("ignored " + std::to_string(ignored) + (ignored == 1 ? " file" : " files") + " under " +
-                            in_quotes(folder) + " without an image extension");
-  if (!empty.empty())
-    found.notices.push_back("ignored " + std::to_string(empty.size()) + (empty.size() == 1 ? " folder" : " folders") +
-                            " under " + in_quotes(folder) + " without images: '" + empty.front() + "'" +
-                            (empty.size() > 1 ? ", ..." : ""));
-  return found;
+  return images;
 }
 
-std::vector<std::string> split_folders(const fs::path& root) {
-  std::vector<std::string> splits;
-  for (const char* name : {"train", "val", "test"})
-    if (fs::is_directory(root / name)) splits.emplace_back(name);
-  return splits;
+ClassFolders find_class_folders(const FileTree& tree, const std::string& folder) {
+  ClassFolders found;
+  int ignored = 0;
+  for (const auto& name : tree.list(folder).folders) {
+    const std::string path = joined_path(folder, name);
+    FileClass images{name, images_in(tree, path, ignored)};
+    if (images.images.empty())
+      throw DataError("class '" + name + "' is empty: " + tree.name(path) +
+                      " has no images, expected some (.jpg, .png, .npy, ...) or no such folder");
+    found.classes.push_back(std::move(images));
+  }
+  if (ignored > 0)
+    found.notices.push_back("ignored " + counted(ignored, "file") + " under " + tree.name(folder) +
+                            " without an image extension");
+  return found;
 }
 
 }  // namespace fewatoms

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -14,10 +13,10 @@ struct ClassFolders {
   std::vector<std::string> notices;  // what was left out, counted
 };
 
-/// One class per folder directly under `folder`; folders without images are left out.
-ClassFolders find_class_folders(const std::filesystem::path& folder);
+/// One class per folder directly under `folder`. Throws DataError on a folder without images.
+ClassFolders find_class_folders(const FileTree& tree, const std::string& folder);
 
-/// Of "train", "val" and "test" those that are folders under `root`.
-std::vector<std::string> split_folders(const std::filesystem::path& root);
+/// Images directly in `folder`, by file name, with their paths in the tree. Adds the number of other files to `ignored`.
+std::vector<FileImage> images_in(const FileTree& tree, const std::string& folder, int& ignored);
 
 }  // namespace fewatoms

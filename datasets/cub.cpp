@@ -4,30 +4,60 @@
 #include <cmath>
 #include <iterator>
 #include <map>
+#include <optional>
+#include <set>
 #include <sstream>
 
 #include "datasets/class_folders.h"
 #include "datasets/entries.h"
+#include "datasets/file_lists.h"
 #include "datasets/files.h"
+#include "datasets/forms.h"
+#include "datasets/torchmeta.h"
 #include "episodes/errors.h"
 
-// CUB-200-2011 (Wah et al. 2011), in its official layout or as plain class folders with the official names, in the
-// split of Chen et al., "A closer look at few-shot classification" (ICLR 2019).
+// CUB-200-2011 (Wah et al. 2011). Three published splits are in use; the class number decides.
 
 namespace fewatoms {
 namespace {
 
-namespace fs = std::filesystem;
-
 constexpr int kClasses = 200;
 
-/// Of a class number, 1..200.
-std::string closerlook_split(int number) {
+// Class numbers of the published lists that are not in train: Meta-Dataset (Triantafillou et al. 2020), FEAT (Ye et al. 2020).
+constexpr int kMetaDatasetVal[] = {44,  51,  52,  55,  57,  61,  64,  66,  68,  72,  76,  80,  84,  96,  113,
+                                   121, 127, 136, 140, 145, 150, 155, 159, 162, 172, 176, 178, 198, 199, 200};
+constexpr int kMetaDatasetTest[] = {8,   9,   15,  20,  28,  30,  35,  39,  45,  46,  82,  85,  94,  101, 103,
+                                    112, 118, 122, 128, 133, 134, 137, 147, 148, 163, 168, 169, 170, 193, 194};
+constexpr int kFeatVal[] = {1,   2,   4,   7,   12,  14,  16,  21,  24,  36,  42,  43,  49,  50,  51,  53,  58,
+                            65,  66,  69,  70,  77,  79,  85,  86,  92,  95,  96,  101, 103, 105, 106, 111, 117,
+                            120, 121, 122, 136, 156, 157, 159, 162, 163, 165, 168, 172, 187, 192, 199, 200};
+constexpr int kFeatTest[] = {10,  18,  22,  26,  29,  30,  32,  33,  35,  37,  39,  40,  48,  54,  59,  68,  71,
+                             73,  78,  80,  82,  83,  88,  89,  100, 104, 115, 116, 118, 128, 129, 133, 134, 141,
+                             143, 148, 149, 152, 158, 166, 167, 170, 173, 174, 175, 177, 189, 191, 193, 194};
+
+template <size_t N>
+bool contains(const int (&numbers)[N], int number) {
+  return std::find(std::begin(numbers), std::end(numbers), number) != std::end(numbers);
+}
+
+/// Of a class number, 1..200. Rule closerlook is that of Chen et al., "A closer look at few-shot classification" (ICLR 2019).
+std::string split_of(const std::string& rule, int number) {
+  if (rule == "metadataset")
+    return contains(kMetaDatasetVal, number) ? "val" : contains(kMetaDatasetTest, number) ? "test" : "train";
+  if (rule == "feat") return contains(kFeatVal, number) ? "val" : contains(kFeatTest, number) ? "test" : "train";
   const int index = number - 1;
   return index % 2 == 0 ? "train" : index % 4 == 1 ? "val" : "test";
 }
-int official_classes(const std::string& split) { return split == "train" ? 100 : 50; }
-int official_images(const std::string& split) { return split == "train" ? 5885 : split == "val" ? 2950 : 2953; }
+
+/// What a rule makes of the complete data set.
+struct Official {
+  const char* rule;
+  int classes[3];  // train, val, test
+  int images[3];
+};
+constexpr Official kOfficial[] = {{"closerlook", {100, 50, 50}, {5885, 2950, 2953}},
+                                  {"metadataset", {140, 30, 30}, {8239, 1779, 1770}},
+                                  {"feat", {100, 50, 50}, {5891, 2932, 2965}}};
 
 /// The number of "001.Black_footed_Albatross", 0 if the name is not like that.
 int class_number(const std::string& name) {
@@ -38,22 +68,22 @@ int class_number(const std::string& name) {
 }
 
 /// The fields of a metadata line: an id, then `values` more. Throws DataError naming file and line.
-std::vector<std::string> fields_of(const fs::path& file, const TextLine& line, const std::string& expected) {
+std::vector<std::string> fields_of(const std::string& where, const TextLine& line, const std::string& expected) {
   std::istringstream in(line.text), form(expected);
   std::vector<std::string> fields;
   for (std::string field; in >> field;) fields.push_back(field);
   const auto wanted = std::distance(std::istream_iterator<std::string>(form), std::istream_iterator<std::string>());
   if (static_cast<std::ptrdiff_t>(fields.size()) != wanted)
-    throw DataError(place(file, line) + " is '" + line.text + "', expected '" + expected + "'");
+    throw DataError(where + " is '" + line.text + "', expected '" + expected + "'");
   return fields;
 }
 
 template <class Number>
-Number number_of(const std::string& text, const fs::path& file, const TextLine& line, const std::string& expected) {
+Number number_of(const std::string& text, const std::string& where, const TextLine& line, const std::string& expected) {
   Number number{};
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc() || end != text.data() + text.size())
-    throw DataError(place(file, line) + " is '" + line.text + "', expected '" + expected + "' with numbers");
+    throw DataError(where + " is '" + line.text + "', expected '" + expected + "' with numbers");
   return number;
 }
 
@@ -66,11 +96,12 @@ class Metadata {
   };
 
   /// `form` describes a line: "id path".
-  Metadata(fs::path file, std::string form) : file_(std::move(file)), form_(std::move(form)) {
-    for (TextLine& line : read_lines(file_)) {
-      auto fields = fields_of(file_, line, form_);
-      const int id = number_of<int>(fields[0], file_, line, form_);
-      if (rows_.contains(id)) throw DataError(place(file_, line) + " repeats id " + fields[0]);
+  Metadata(FileTreePtr tree, std::string file, std::string form)
+      : tree_(std::move(tree)), file_(std::move(file)), form_(std::move(form)) {
+    for (TextLine& line : read_lines(*tree_, file_)) {
+      auto fields = fields_of(where(line), line, form_);
+      const int id = number_of<int>(fields[0], where(line), line, form_);
+      if (rows_.contains(id)) throw DataError(where(line) + " repeats id " + fields[0]);
       rows_[id] = {std::move(line), std::move(fields)};
     }
   }
@@ -80,21 +111,24 @@ class Metadata {
   const Row& row(int id) const {
     const auto found = rows_.find(id);
     if (found == rows_.end())
-      throw DataError(in_quotes(file_) + " has no line for id " + std::to_string(id) + ", expected '" + form_ + "'");
+      throw DataError(tree_->name(file_) + " has no line for id " + std::to_string(id) + ", expected '" + form_ + "'");
     return found->second;
   }
 
   template <class Number>
   Number value(const Row& row, int field) const {
-    return number_of<Number>(row.fields[field], file_, row.line, form_);
+    return number_of<Number>(row.fields[field], where(row.line), row.line, form_);
   }
 
   DataError error(const Row& row, const std::string& expected) const {
-    return DataError(place(file_, row.line) + " is '" + row.line.text + "', expected " + expected);
+    return DataError(where(row.line) + " is '" + row.line.text + "', expected " + expected);
   }
 
  private:
-  fs::path file_;
+  std::string where(const TextLine& line) const { return place(*tree_, file_, line); }
+
+  FileTreePtr tree_;
+  std::string file_;
   std::string form_;
   std::map<int, Row> rows_;
 };
@@ -108,121 +142,190 @@ Box box_of(const Metadata& boxes, int id) {
   return box;
 }
 
-bool is_official(const fs::path& root) {
-  return fs::exists(root / "images.txt") || fs::exists(root / "image_class_labels.txt");
+// --- the official layout
+
+/// Where CUB's files are: the root, or the folder CUB_200_2011 in it, beside which the official archive has another file.
+std::string home_of(const FileTree& tree) { return tree.is_folder("CUB_200_2011") ? "CUB_200_2011" : ""; }
+
+int number_at(const Metadata& labels, const Metadata::Row& row) {
+  const int number = labels.value<int>(row, 1);
+  if (number < 1 || number > kClasses) throw labels.error(row, "a class from 1 to 200");
+  return number;
 }
 
-ClassFolders read_official(const fs::path& root, const std::string& split, bool with_boxes) {
-  const Metadata names(root / "classes.txt", "id name");
-  const Metadata paths(root / "images.txt", "id path");
-  const Metadata labels(root / "image_class_labels.txt", "id class");
+/// The splits that have classes, all shown by `path`.
+std::vector<FoundSplit> splits_of(const std::string& rule, const std::set<int>& numbers, const std::string& path) {
+  std::vector<FoundSplit> found;
+  for (const char* split : {"train", "val", "test"})
+    if (std::any_of(numbers.begin(), numbers.end(), [&](int number) { return split_of(rule, number) == split; }))
+      found.push_back({split, path});
+  return found;
+}
+
+std::vector<FoundSplit> find_official(const FileTree& tree, const DatasetOptions& options) {
+  const std::string home = home_of(tree), images = joined_path(home, "images.txt"),
+                    labels = joined_path(home, "image_class_labels.txt");
+  if (!tree.is_file(images) && !tree.is_file(labels)) return {};
+  const FileTreePtr borrowed(&tree, [](const FileTree*) {});
+  const Metadata rows(borrowed, labels, "id class");
+  std::set<int> numbers;
+  for (const auto& [id, row] : rows.rows()) numbers.insert(number_at(rows, row));
+  return splits_of(options.split_rule, numbers, images);
+}
+
+ImageSet open_official(const FileTreePtr& tree, const DatasetOptions& options, const FoundSplit& found) {
+  const std::string home = home_of(*tree);
+  const Metadata names(tree, joined_path(home, "classes.txt"), "id name");
+  const Metadata paths(tree, joined_path(home, "images.txt"), "id path");
+  const Metadata labels(tree, joined_path(home, "image_class_labels.txt"), "id class");
   std::optional<Metadata> boxes;
-  if (with_boxes) boxes.emplace(root / "bounding_boxes.txt", "id x y width height");
+  if (options.crop == "bbox") boxes.emplace(tree, joined_path(home, "bounding_boxes.txt"), "id x y width height");
 
   std::map<int, FileClass> classes;  // by number, which is the order of the names
+  std::set<std::string> seen;
   for (const auto& [id, row] : paths.rows()) {
-    const auto& label_row = labels.row(id);
-    const int number = labels.value<int>(label_row, 1);
-    if (number < 1 || number > kClasses) throw labels.error(label_row, "a class from 1 to 200");
-    if (closerlook_split(number) != split) continue;
-    if (!stays_below(row.fields[1])) throw paths.error(row, "a path without '..' and not absolute");
-    const fs::path file = root / "images" / row.fields[1];
-    if (!fs::exists(file)) throw paths.error(row, "an image at " + in_quotes(file));
-    FileImage image{file.string(), {}};
+    const int number = number_at(labels, labels.row(id));
+    if (!seen.insert(row.fields[1]).second) throw paths.error(row, "each path once");
+    if (split_of(options.split_rule, number) != found.split) continue;
+    if (!options.allow_outside && !stays_below(row.fields[1]))
+      throw paths.error(row, "a path without '..' and not absolute");
+    const std::string file = joined_path(joined_path(home, "images"), row.fields[1]);
+    if (!tree->is_file(file)) throw paths.error(row, "an image at " + tree->name(file));
+    FileImage image{file};
     if (boxes) image.crop = box_of(*boxes, id);
     FileClass& of_number = classes[number];
     of_number.name = names.row(number).fields[1];
     of_number.images.push_back(std::move(image));
   }
-
-  ClassFolders found;
+  std::vector<FileClass> sorted;
   for (auto& [number, c] : classes) {
     std::sort(c.images.begin(), c.images.end(), [](const auto& a, const auto& b) { return a.path < b.path; });
-    found.classes.push_back(std::move(c));
+    sorted.push_back(std::move(c));
+  }
+  return file_images(tree, std::move(sorted), options);
+}
+
+// --- class folders with the official names, such as cropped images
+
+std::map<int, std::string> numbered_folders(const FileTree& tree, const std::string& folder) {
+  std::map<int, std::string> found;
+  if (!folder.empty() && !tree.is_folder(folder)) return found;
+  for (const auto& name : tree.list(folder).folders) {
+    const int number = class_number(name);
+    if (number == 0) continue;
+    const auto [first, is_new] = found.emplace(number, name);
+    if (!is_new)
+      throw DataError(tree.name(folder) + " has two folders of one class number: '" + first->second + "' and '" + name +
+                      "'");
   }
   return found;
 }
 
-bool has_numbered_folders(const fs::path& folder) {
-  if (!fs::is_directory(folder)) return false;
-  const auto names = list_folder(folder).folders;
-  return std::any_of(names.begin(), names.end(), [](const auto& name) { return class_number(name) != 0; });
+std::vector<FoundSplit> find_class_folders_of_cub(const FileTree& tree, const DatasetOptions& options) {
+  const std::string home = home_of(tree), below = joined_path(home, "images");
+  const auto here = numbered_folders(tree, home);
+  if (tree.is_file(joined_path(home, "images.txt")) || tree.is_file(joined_path(home, "image_class_labels.txt"))) return {};
+  // Filelists say themselves which folders they mean.
+  if (!filelist_form().find(tree, options).empty() || !class_list_form().find(tree, options).empty()) return {};
+  const auto inside = numbered_folders(tree, below);
+  if (!here.empty() && !inside.empty())
+    throw UsageError(tree.name(home) + " has class folders (001.Name) both directly and under images/, expected one");
+  std::set<int> numbers;
+  for (const auto& [number, name] : here.empty() ? inside : here) numbers.insert(number);
+  return splits_of(options.split_rule, numbers, here.empty() ? below : home);
 }
 
-/// Where the class folders lie: the root or its folder "images".
-fs::path class_folders_root(const fs::path& root) {
-  const bool here = has_numbered_folders(root), below = has_numbered_folders(root / "images");
-  if (here && below)
-    throw UsageError(in_quotes(root) + " has class folders (001.Name) both directly and under images/, expected one");
-  if (!here && !below)
-    throw UsageError(in_quotes(root) +
-                     " holds no cub: expected images.txt, image_class_labels.txt and classes.txt, "
-                     "or class folders such as 001.Black_footed_Albatross");
-  return here ? root : root / "images";
-}
-
-ClassFolders read_class_folders(const fs::path& folder, const std::string& split) {
-  ClassFolders found = find_class_folders(folder);
-  std::map<int, std::string> seen;
-  int others = 0;
-  std::erase_if(found.classes, [&](const FileClass& c) {
-    const int number = class_number(c.name);
-    if (number == 0) return ++others, true;
-    const auto [first, is_new] = seen.emplace(number, c.name);
-    if (!is_new)
-      throw DataError(in_quotes(folder) + " has two folders of one class number: '" + first->second + "' and '" + c.name +
-                      "'");
-    return closerlook_split(number) != split;
-  });
+ImageSet open_class_folders_of_cub(const FileTreePtr& tree, const DatasetOptions& options, const FoundSplit& found) {
+  std::vector<FileClass> classes;
+  int ignored = 0;
+  const auto folders = numbered_folders(*tree, found.path);
+  for (const auto& [number, name] : folders) {
+    if (split_of(options.split_rule, number) != found.split) continue;
+    const std::string folder = joined_path(found.path, name);
+    FileClass c{name, images_in(*tree, folder, ignored)};
+    if (c.images.empty()) throw DataError("class '" + name + "' is empty: " + tree->name(folder) + " has no images");
+    classes.push_back(std::move(c));
+  }
+  ImageSet set = file_images(tree, std::move(classes), options);
+  const auto others = static_cast<int64_t>(tree->list(found.path).folders.size() - folders.size());
   if (others > 0)
-    found.notices.push_back("ignored " + std::to_string(others) + (others == 1 ? " folder" : " folders") + " under " +
-                            in_quotes(folder) + " not named like 001.Black_footed_Albatross");
-  return found;
+    set.notices.push_back("ignored " + counted(others, "folder") + " under " + tree->name(found.path) +
+                          " not named like 001.Black_footed_Albatross");
+  if (ignored > 0)
+    set.notices.push_back("ignored " + counted(ignored, "file") + " under " + tree->name(found.path) +
+                          " without an image extension");
+  return set;
 }
 
-ClassFolders read_split(const DatasetOptions& options, const std::string& split) {
-  if (is_official(options.root)) return read_official(options.root, split, options.crop == "bbox");
-  const fs::path folder = class_folders_root(options.root);
-  if (options.crop == "bbox")
-    throw UsageError("crop 'bbox' needs the official layout of cub, with bounding_boxes.txt: " + in_quotes(options.root) +
-                     " has plain class folders");
-  return read_class_folders(folder, split);
+const std::vector<Form>& forms() {
+  static const auto none = [](const FileTreePtr&, const DatasetOptions&, const FoundSplit&) {
+    return std::vector<std::string>();
+  };
+  static const std::vector<Form> all{
+      // The rule tells the splits of these two apart: no class can be in two.
+      {.name = "official",
+       .expected = "images.txt, image_class_labels.txt and classes.txt",
+       .find = find_official,
+       .open = open_official,
+       .class_names = none},
+      {.name = "class-folders",
+       .expected = "class folders such as 001.Black_footed_Albatross",
+       .find = find_class_folders_of_cub,
+       .open = open_class_folders_of_cub,
+       .class_names = none},
+      torchmeta_form(),
+      filelist_form(),
+      class_list_form(),
+  };
+  return all;
 }
 
-std::vector<std::string> cub_splits(const DatasetOptions& options) {
-  std::vector<std::string> splits;
-  for (const char* split : {"train", "val", "test"})
-    if (!read_split(options, split).classes.empty()) splits.emplace_back(split);
-  return splits;
+std::vector<std::string> cub_splits(const DatasetOptions& options) { return splits_by_form(options, forms()); }
+
+/// A form that brings its own split must have the one that the rule names.
+void require_rule(const ImageSet& set, const DatasetOptions& options, const std::string& split) {
+  const auto obeys = [&](const std::string& rule) {
+    return std::all_of(set.classes.begin(), set.classes.end(), [&](const ClassSize& c) {
+      const int number = class_number(c.name);
+      return number == 0 || split_of(rule, number) == split;
+    });
+  };
+  if (obeys(options.split_rule)) return;
+  for (const Official& official : kOfficial)
+    if (obeys(official.rule))
+      throw UsageError(in_quotes(options.root) + " holds the classes of split rule '" + official.rule + "', not of '" +
+                       options.split_rule + "': expected --split-rule " + official.rule);
+  throw UsageError(in_quotes(options.root) + " holds classes in split '" + split +
+                   "' that no published rule has there, expected those of '" + options.split_rule + "'");
 }
 
 std::shared_ptr<const ImageSource> open_cub(const DatasetOptions& options, const std::string& split) {
-  ClassFolders found = read_split(options, split);
-  if (found.classes.empty())
-    require_split(options.name, split, cub_splits(options), "classes of that split under " + in_quotes(options.root));
-  SourceInfo info{.dataset = options.name,
-                  .split = split,
-                  .form = is_official(options.root) ? "official" : "class-folders",
-                  .split_rule = options.split_rule,
-                  .crop = options.crop,
-                  .notices = std::move(found.notices)};
+  OpenedForm opened = open_by_form(options, forms(), split);
+  if (options.crop == "bbox" && opened.info.form != "official")
+    throw UsageError("crop 'bbox' needs the official layout of cub, with bounding_boxes.txt: " + in_quotes(options.root) +
+                     " has the form " + opened.info.form);
+  require_rule(opened.set, options, split);
   int images = 0;
-  for (const FileClass& c : found.classes) images += static_cast<int>(c.images.size());
-  if (static_cast<int>(found.classes.size()) != official_classes(split) || images != official_images(split))
-    info.notices.push_back("split '" + split + "' has " + std::to_string(found.classes.size()) + " of " +
-                           std::to_string(official_classes(split)) + " classes, " + std::to_string(images) + " of " +
-                           std::to_string(official_images(split)) + " images");
-  return file_source(std::move(info), std::move(found.classes), options);
+  for (const ClassSize& c : opened.set.classes) images += c.images;
+  const auto classes = static_cast<int>(opened.set.classes.size());
+  const auto& official =
+      *std::find_if(std::begin(kOfficial), std::end(kOfficial), [&](const auto& o) { return o.rule == options.split_rule; });
+  const int which = split == "train" ? 0 : split == "val" ? 1 : 2;
+  if (classes != official.classes[which] || images != official.images[which])
+    opened.info.notices.push_back("split '" + split + "' has " + std::to_string(classes) + " of " +
+                                  std::to_string(official.classes[which]) + " classes, " + std::to_string(images) + " of " +
+                                  std::to_string(official.images[which]) + " images");
+  return cached_source(std::move(opened.info), opened.set.classes, options, std::move(opened.set.load));
 }
 
 }  // namespace
 
 DatasetEntry cub_entry() {
   return {.name = "cub",
-          .summary = "CUB-200-2011 birds: the official layout, or class folders with the official names",
+          .summary = "CUB-200-2011 birds: the official layout, class folders with the official names, HDF5 or filelists",
           .usual_size = 84,
           .usual_channels = 3,
-          .split_rules = {"closerlook"},
+          .split_rules = {"closerlook", "metadataset", "feat"},
           .has_boxes = true,
           .splits = cub_splits,
           .open = open_cub};

@@ -13,7 +13,7 @@ namespace fewatoms {
 /// Which images to open, and how they are prepared.
 struct DatasetOptions {
   std::string name = "strokes";     // one of dataset_names()
-  std::filesystem::path root = {};  // where the files lie; unused by `strokes`
+  std::filesystem::path root = {};  // folder or archive of the files; unused by `strokes`
   int image_size = 0;               // pixels, square; 0: the data set's usual size
   int channels = 0;                 // 1 grey or 3 RGB; 0: the data set's usual number
   std::string crop = "none";        // "none" or "bbox" (cub in its official layout)
@@ -21,6 +21,9 @@ struct DatasetOptions {
   std::string augment = "none";     // "none" or "crop-jitter-flip" (applies to images with an augmentation key)
   uint64_t split_seed = 0;          // for `folders` without split folders: which classes go where
   int64_t cache_mb = 4096;          // memory for decoded images of each open split, MiB, >= 0; 0: decode every time
+  double crop_margin = 0;           // crop "bbox": how far the box grows on each side, as a part of its side, 0..1
+  bool exif = false;                // turn images as the camera's orientation tag says
+  bool allow_outside = false;       // whether paths and links may leave the root
 };
 
 /// What `dataset inspect` reports of one split.
@@ -43,7 +46,7 @@ struct DatasetEntry {
   /// The splits that are present, of "train", "val", "test" in this order. Throws UsageError if `root` holds no form of
   /// the data set, or two.
   std::vector<std::string> (*splits)(const DatasetOptions&) = nullptr;
-  /// Opens one split with options already resolved (no zeros, no empty rule) and an existing root.
+  /// Opens one split with options already resolved (no zeros, no empty rule).
   /// Throws UsageError (option that does not apply, split that is not there), DataError (bad files).
   std::shared_ptr<const ImageSource> (*open)(const DatasetOptions&, const std::string& split) = nullptr;
 };
@@ -57,7 +60,7 @@ std::vector<std::string> dataset_names();
 DatasetOptions resolve(DatasetOptions options);
 
 /// Opens a split ("train", "val" or "test"): images decoded on demand in parallel, resized to a square, cached,
-/// augmented. Throws as DatasetEntry::open does, and UsageError if the root is missing or is not a folder.
+/// augmented. Throws as DatasetEntry::open does, and UsageError if the root is missing or is no folder and no archive.
 std::shared_ptr<const ImageSource> open_dataset(const DatasetOptions& options, const std::string& split);
 
 /// The class folders under `options.root` as one source without splits: the support set of a new task. Classes are

@@ -9,6 +9,10 @@ DatasetEntry strokes_entry();
 DatasetEntry mini_imagenet_entry();
 DatasetEntry cub_entry();
 DatasetEntry omniglot_entry();
+DatasetEntry cifar_fs_entry();
+DatasetEntry fc100_entry();
+DatasetEntry tiered_imagenet_entry();
+DatasetEntry fashion_mnist_entry();
 DatasetEntry folders_entry();
 
 }  // namespace fewatoms

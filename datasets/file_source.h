@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "datasets/dataset.h"
+#include "datasets/file_tree.h"
+#include "datasets/image_set.h"
 
 namespace fewatoms {
 
@@ -15,19 +17,23 @@ struct Box {
 };
 
 struct FileImage {
-  std::string path;         // of the file
-  std::optional<Box> crop;  // the part to use; clipped to the picture
+  std::string path;              // of the file in its tree
+  std::optional<Box> crop = {};  // the part to use; clipped to the picture
 };
 
 struct FileClass {
   std::string name;
-  std::vector<FileImage> images;
-  int quarter_turns = 0;  // rotation of every image, counter-clockwise, 0..3
+  std::vector<FileImage> images = {};
+  int quarter_turns = 0;   // rotation of every image, counter-clockwise, 0..3
+  std::string group = {};  // what the class belongs to: a superclass, an alphabet; empty without
 };
 
-/// Image files as a source. With `inverted`, 255 - value (white strokes on black).
-/// Reading an image throws DataError, naming the file, if it is missing, empty, truncated or not an image.
-std::shared_ptr<const ImageSource> file_source(SourceInfo info, std::vector<FileClass> classes,
+/// Image files as a set. With `inverted`, 255 - value (white strokes on black). Boxes grow by options.crop_margin.
+/// Loading an image throws DataError, naming the file, if it is missing, empty, truncated or not an image.
+ImageSet file_images(FileTreePtr tree, std::vector<FileClass> classes, const DatasetOptions& options, bool inverted = false);
+
+/// The same as a source.
+std::shared_ptr<const ImageSource> file_source(SourceInfo info, FileTreePtr tree, std::vector<FileClass> classes,
                                                const DatasetOptions& options, bool inverted = false);
 
 }  // namespace fewatoms

@@ -3,32 +3,21 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
-#include <fstream>
+#include <nlohmann/json.hpp>
 
 #include "episodes/errors.h"
 
 namespace fewatoms {
 
-namespace fs = std::filesystem;
-
-std::string read_bytes(const fs::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  std::error_code error;
-  const auto size = fs::is_regular_file(file, error) ? fs::file_size(file, error) : 0;
-  if (!in || error) throw DataError(in_quotes(file) + " cannot be opened, expected a readable file");
-  std::string bytes(size, '\0');
-  in.read(bytes.data(), static_cast<std::streamsize>(size));
-  if (static_cast<uintmax_t>(in.gcount()) != size) throw DataError(in_quotes(file) + " cannot be read to its end");
-  return bytes;
-}
-
-std::vector<TextLine> read_lines(const fs::path& file) {
-  const std::string bytes = read_bytes(file);
+std::vector<TextLine> read_lines(const FileTree& tree, const std::string& path) {
+  const FileBytes file = tree.read(path);
+  std::string_view bytes = file.view;
+  if (bytes.starts_with("\xEF\xBB\xBF")) bytes.remove_prefix(3);
   std::vector<TextLine> lines;
   int number = 0;
   for (size_t start = 0; start < bytes.size();) {
     const size_t end = std::min(bytes.find('\n', start), bytes.size());
-    std::string text = bytes.substr(start, end - start);
+    std::string text(bytes.substr(start, end - start));
     if (!text.empty() && text.back() == '\r') text.pop_back();
     ++number;
     if (text.find_first_not_of(" \t") != std::string::npos) lines.push_back({number, std::move(text)});
@@ -37,47 +26,29 @@ std::vector<TextLine> read_lines(const fs::path& file) {
   return lines;
 }
 
-std::string in_quotes(const fs::path& path) {
-  std::string text(1, '\'');
-  return text += path.string() + "'";
-}
-
-std::string place(const fs::path& file, const TextLine& line) {
-  return in_quotes(file) + " line " + std::to_string(line.number);
-}
-
-FolderListing list_folder(const fs::path& folder) {
-  FolderListing listing;
-  std::error_code error;
-  for (auto entry = fs::directory_iterator(folder, error); !error && entry != fs::directory_iterator();
-       entry.increment(error)) {
-    const std::string name = entry->path().filename().string();
-    std::error_code broken_link;
-    if (name.front() != '.') (entry->is_directory(broken_link) ? listing.folders : listing.files).push_back(name);
+nlohmann::json read_json(const FileTree& tree, const std::string& path) {
+  const FileBytes bytes = tree.read(path);
+  try {
+    return nlohmann::json::parse(bytes.view);
+  } catch (const nlohmann::json::parse_error& error) {
+    throw DataError(tree.name(path) + " is no JSON: it goes wrong at byte " + std::to_string(error.byte));
   }
-  if (error) throw DataError("folder " + in_quotes(folder) + " cannot be listed: " + error.message());
-  std::sort(listing.folders.begin(), listing.folders.end());
-  std::sort(listing.files.begin(), listing.files.end());
-  return listing;
+}
+
+std::string place(const FileTree& tree, const std::string& path, const TextLine& line) {
+  return tree.name(path) + " line " + std::to_string(line.number);
 }
 
 bool has_image_extension(const std::string& name) {
-  static constexpr std::array kExtensions{".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"};
-  std::string extension = fs::path(name).extension().string();
+  static constexpr std::array kExtensions{".jpg",  ".jpeg", ".png", ".bmp", ".webp", ".tif",
+                                          ".tiff", ".ppm",  ".pgm", ".jp2", ".npy",  ".npz"};
+  std::string extension = std::filesystem::path(name).extension().string();
   for (char& c : extension) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   return std::find(kExtensions.begin(), kExtensions.end(), extension) != kExtensions.end();
 }
 
-bool stays_below(const std::string& relative) {
-  const fs::path path(relative);
-  return !path.empty() && !path.is_absolute() && std::find(path.begin(), path.end(), "..") == path.end();
-}
-
-void require_folder(const fs::path& root, const std::string& dataset) {
-  if (root.empty()) throw UsageError("data set '" + dataset + "' needs a data root, none was given");
-  std::error_code error;
-  if (!fs::exists(root, error)) throw UsageError("data root " + in_quotes(root) + " does not exist");
-  if (!fs::is_directory(root, error)) throw UsageError("data root " + in_quotes(root) + " is not a folder");
+std::string counted(int64_t number, const std::string& what) {
+  return std::to_string(number) + " " + what + (number == 1 ? "" : "s");
 }
 
 std::string joined(const std::vector<std::string>& names) {
@@ -86,11 +57,10 @@ std::string joined(const std::vector<std::string>& names) {
   return text;
 }
 
-void require_split(const std::string& dataset, const std::string& split, const std::vector<std::string>& present,
-                   const std::string& expected) {
-  if (std::find(present.begin(), present.end(), split) != present.end()) return;
-  throw UsageError(dataset + " has no split '" + split + "' here: expected " + expected +
-                   (present.empty() ? ", and no other split is there" : "; there is " + joined(present)));
+std::string alternatives(const std::vector<std::string>& names) {
+  std::string text;
+  for (size_t i = 0; i < names.size(); ++i) text += (i == 0 ? "" : i + 1 == names.size() ? " or " : ", ") + names[i];
+  return text;
 }
 
 }  // namespace fewatoms

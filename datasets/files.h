@@ -1,8 +1,10 @@
 #pragma once
 
-#include <filesystem>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
+
+#include "datasets/file_tree.h"
 
 namespace fewatoms {
 
@@ -12,39 +14,25 @@ struct TextLine {
   std::string text;
 };
 
-/// Throws DataError if the file cannot be read.
-std::vector<TextLine> read_lines(const std::filesystem::path& file);
+/// Throws DataError if the file cannot be read. A UTF-8 byte order mark at the start is left out.
+std::vector<TextLine> read_lines(const FileTree& tree, const std::string& path);
 
-/// The path in single quotes, for messages.
-std::string in_quotes(const std::filesystem::path& path);
+/// Throws DataError, with the byte where it goes wrong, if the file is not JSON.
+nlohmann::json read_json(const FileTree& tree, const std::string& path);
 
 /// "'FILE' line 3", for messages.
-std::string place(const std::filesystem::path& file, const TextLine& line);
-
-/// Throws DataError.
-std::string read_bytes(const std::filesystem::path& file);
-
-/// Names of the folders, and of the other entries, directly under `folder`, sorted. Hidden ones (".name") are left out.
-struct FolderListing {
-  std::vector<std::string> folders;
-  std::vector<std::string> files;
-};
-FolderListing list_folder(const std::filesystem::path& folder);
+std::string place(const FileTree& tree, const std::string& path, const TextLine& line);
 
 /// By extension, in any case.
 bool has_image_extension(const std::string& name);
 
-/// Whether a name found inside a file stays below the folder it is relative to: not empty, not absolute, no "..".
-bool stays_below(const std::string& relative);
-
-/// Throws UsageError unless `root` is a folder. `dataset` names what wants it.
-void require_folder(const std::filesystem::path& root, const std::string& dataset);
+/// "1 file", "3 files"
+std::string counted(int64_t number, const std::string& what);
 
 /// "train, val"
 std::string joined(const std::vector<std::string>& names);
 
-/// Throws UsageError unless `split` is among `present`; `expected` says what was looked for: "/data/mini/test.csv".
-void require_split(const std::string& dataset, const std::string& split, const std::vector<std::string>& present,
-                   const std::string& expected);
+/// "a or b", "a, b or c"
+std::string alternatives(const std::vector<std::string>& names);
 
 }  // namespace fewatoms

@@ -3,7 +3,9 @@
 
 #include "datasets/class_folders.h"
 #include "datasets/entries.h"
+#include "datasets/file_lists.h"
 #include "datasets/files.h"
+#include "datasets/forms.h"
 #include "episodes/errors.h"
 #include "episodes/random.h"
 
@@ -16,10 +18,10 @@ namespace {
 namespace fs = std::filesystem;
 
 /// Class folders under `folder`. Throws UsageError if there are none.
-ClassFolders require_class_folders(const fs::path& folder) {
-  ClassFolders found = find_class_folders(folder);
+ClassFolders require_class_folders(const FileTree& tree, const std::string& folder) {
+  ClassFolders found = find_class_folders(tree, folder);
   if (found.classes.empty())
-    throw UsageError(in_quotes(folder) + " has no class folders with images, expected one folder per class");
+    throw UsageError(tree.name(folder) + " has no class folders with images, expected one folder per class");
   return found;
 }
 
@@ -41,34 +43,48 @@ std::vector<FileClass> cut(std::vector<FileClass> classes, const std::string& sp
   return kept;
 }
 
+/// Forms in which the splits are told apart.
+const std::vector<Form>& split_forms() {
+  static const std::vector<Form> forms{split_folders_form(), filelist_form(), class_list_form()};
+  return forms;
+}
+
+/// Whether there are no splits: the root is a folder of class folders.
+bool is_plain(const FileTree& tree, const DatasetOptions& options) {
+  return std::all_of(split_forms().begin(), split_forms().end(),
+                     [&](const Form& form) { return form.find(tree, options).empty(); });
+}
+
 std::vector<std::string> folders_splits(const DatasetOptions& options) {
-  auto splits = split_folders(options.root);
-  return splits.empty() ? std::vector<std::string>{"train", "val", "test"} : splits;
+  if (is_plain(*open_root(options), options)) return {"train", "val", "test"};
+  return splits_by_form(options, split_forms());
 }
 
 std::shared_ptr<const ImageSource> open_folders(const DatasetOptions& options, const std::string& split) {
-  const auto present = split_folders(options.root);
-  SourceInfo info{
-      .dataset = options.name, .split = split, .form = "class-folders", .split_rule = "", .crop = "none", .notices = {}};
-  ClassFolders found;
-  if (present.empty()) {
-    found = require_class_folders(options.root);
-    if (found.classes.size() < 3)
-      throw UsageError(in_quotes(options.root) + " has " + std::to_string(found.classes.size()) +
-                       " class folders with images, at least 3 are needed to make train, val and test of them");
-    found.classes = cut(std::move(found.classes), split, options.split_seed);
-    info.split_rule = "seed-" + std::to_string(options.split_seed);
-  } else {
-    require_split(options.name, split, present, "the folder " + in_quotes(options.root / split));
-    found = require_class_folders(options.root / split);
-    info.form = "split-folders";
-    const size_t others = list_folder(options.root).folders.size() - present.size();
-    if (others > 0)
-      found.notices.push_back("ignored " + std::to_string(others) + (others == 1 ? " folder" : " folders") +
-                              " beside the split folders of " + in_quotes(options.root));
+  const FileTreePtr tree = open_root(options);
+  if (!is_plain(*tree, options)) {
+    OpenedForm opened = open_by_form(options, split_forms(), split);
+    if (opened.info.form == "split-folders") {
+      const auto others =
+          static_cast<int64_t>(tree->list("").folders.size() - split_forms().front().find(*tree, options).size());
+      if (others > 0)
+        opened.info.notices.push_back("ignored " + counted(others, "folder") + " beside the split folders of " +
+                                      tree->name(""));
+    }
+    return cached_source(std::move(opened.info), opened.set.classes, options, std::move(opened.set.load));
   }
-  info.notices = std::move(found.notices);
-  return file_source(std::move(info), std::move(found.classes), options);
+  ClassFolders found = require_class_folders(*tree, "");
+  if (found.classes.size() < 3)
+    throw UsageError(tree->name("") + " has " + std::to_string(found.classes.size()) +
+                     " class folders with images, at least 3 are needed to make train, val and test of them");
+  found.classes = cut(std::move(found.classes), split, options.split_seed);
+  SourceInfo info{.dataset = options.name,
+                  .split = split,
+                  .form = "class-folders",
+                  .split_rule = "seed-" + std::to_string(options.split_seed),
+                  .crop = "none",
+                  .notices = std::move(found.notices)};
+  return file_source(std::move(info), tree, std::move(found.classes), options);
 }
 
 }  // namespace
@@ -87,29 +103,29 @@ std::shared_ptr<const ImageSource> open_class_folders(const DatasetOptions& opti
   DatasetOptions resolved = options;
   resolved.name = "folders";
   resolved = resolve(resolved);
-  require_folder(resolved.root, resolved.name);
-  ClassFolders found = require_class_folders(resolved.root);
+  const FileTreePtr tree = open_root(resolved);
+  ClassFolders found = require_class_folders(*tree, "");
   SourceInfo info{.dataset = "folders",
                   .split = "all",
                   .form = "class-folders",
                   .split_rule = "",
                   .crop = "none",
                   .notices = std::move(found.notices)};
-  return file_source(std::move(info), std::move(found.classes), resolved);
+  return file_source(std::move(info), tree, std::move(found.classes), resolved);
 }
 
 std::shared_ptr<const ImageSource> open_images(const std::vector<fs::path>& files, const DatasetOptions& options) {
   DatasetOptions resolved = options;
   resolved.name = "folders";
   resolved = resolve(resolved);
-  FileClass images{"images", {}, 0};
+  FileClass images{"images"};
   for (const fs::path& file : files) {
     if (!fs::exists(file)) throw UsageError("image " + in_quotes(file) + " does not exist");
     if (fs::is_directory(file)) throw UsageError(in_quotes(file) + " is a folder, expected an image file");
-    images.images.push_back({file.string(), {}});
+    images.images.push_back({file.string()});
   }
   SourceInfo info{.dataset = "images", .split = "all", .form = "files", .split_rule = "", .crop = "none", .notices = {}};
-  return file_source(std::move(info), {std::move(images)}, resolved);
+  return file_source(std::move(info), open_anywhere(), {std::move(images)}, resolved);
 }
 
 }  // namespace fewatoms

@@ -2,70 +2,47 @@
 #include <map>
 #include <unordered_set>
 
-#include "datasets/class_folders.h"
 #include "datasets/entries.h"
+#include "datasets/file_lists.h"
 #include "datasets/files.h"
+#include "datasets/forms.h"
+#include "datasets/known_splits.h"
+#include "datasets/nd_array.h"
+#include "datasets/pickle.h"
+#include "datasets/torchmeta.h"
 #include "episodes/errors.h"
 
-// mini-ImageNet in the split of Ravi & Larochelle (ICLR 2017): 64/16/20 classes of 600 images, as images with CSV lists
-// or as split folders.
+// mini-ImageNet in the split of Ravi & Larochelle (ICLR 2017): 64/16/20 classes of 600 images. Classes come sorted by
+// name, images in the order in which the form lists them.
 
 namespace fewatoms {
 namespace {
 
-namespace fs = std::filesystem;
-
 constexpr int kImagesPerClass = 600;
 int official_classes(const std::string& split) { return split == "train" ? 64 : split == "val" ? 16 : 20; }
 
-enum class Form { kCsv, kFolders };
+// --- images with CSV lists
 
-std::vector<std::string> csv_splits(const fs::path& root) {
-  std::vector<std::string> splits;
-  for (const char* name : {"train", "val", "test"})
-    if (fs::exists(root / (std::string(name) + ".csv"))) splits.emplace_back(name);
-  return splits;
-}
-
-Form find_form(const fs::path& root) {
-  const auto lists = csv_splits(root), folders = split_folders(root);
-  if (!lists.empty() && !folders.empty())
-    throw UsageError(in_quotes(root) + " holds two forms of mini-imagenet: CSV lists (" + lists.front() +
-                     ".csv) and split folders (" + folders.front() + "/), expected one of them");
-  if (!lists.empty()) return Form::kCsv;
-  if (!folders.empty()) return Form::kFolders;
-  throw UsageError(in_quotes(root) +
-                   " holds no mini-imagenet: expected images/ with train.csv, val.csv and test.csv, "
-                   "or folders train/, val/ and test/ of class folders");
-}
-
-std::vector<std::string> mini_imagenet_splits(const DatasetOptions& options) {
-  return find_form(options.root) == Form::kCsv ? csv_splits(options.root) : split_folders(options.root);
-}
-
-void require_header(const fs::path& csv, const std::vector<TextLine>& lines) {
+void require_header(const FileTree& tree, const std::string& csv, const std::vector<TextLine>& lines) {
   const std::string header = lines.empty() ? "" : lines.front().text;
   if (header == "filename,label") return;
   if (header == "filename,class")
-    throw UsageError(in_quotes(csv) +
+    throw UsageError(tree.name(csv) +
                      " is of the Vinyals split (header 'filename,class'), which is another split: "
                      "expected the Ravi & Larochelle split with header 'filename,label'");
-  throw DataError(in_quotes(csv) + " has the first line '" + header + "', expected 'filename,label'");
+  throw DataError(tree.name(csv) + " has the first line '" + header.substr(0, 80) +
+                  "', expected the header 'filename,label'");
 }
 
-std::vector<FileClass> read_csv(const fs::path& root, const fs::path& csv) {
-  const auto lines = read_lines(csv);
-  require_header(csv, lines);
-
-  // One listing instead of a look at each of up to 38,400 files.
-  const fs::path images = root / "images";
-  std::unordered_set<std::string> flat;
-  if (fs::is_directory(images)) {
-    const auto files = list_folder(images).files;
-    flat.insert(files.begin(), files.end());
-  }
-
-  std::map<std::string, FileClass> classes;  // sorted by name
+/// The rows of a list, checked: (line, file name, label).
+struct Row {
+  TextLine line;
+  std::string name, label;
+};
+std::vector<Row> read_rows(const FileTree& tree, const std::string& csv) {
+  const auto lines = read_lines(tree, csv);
+  require_header(tree, csv, lines);
+  std::vector<Row> rows;
   std::unordered_set<std::string> seen;
   for (size_t i = 1; i < lines.size(); ++i) {
     const std::string& text = lines[i].text;
@@ -73,68 +50,199 @@ std::vector<FileClass> read_csv(const fs::path& root, const fs::path& csv) {
     const std::string name = text.substr(0, comma);
     const std::string label = comma == std::string::npos ? "" : text.substr(comma + 1);
     if (name.empty() || label.empty() || label.find(',') != std::string::npos)
-      throw DataError(place(csv, lines[i]) + " is '" + text + "', expected 'filename,label'");
-    if (!stays_below(name) || !stays_below(label))
-      throw DataError(place(csv, lines[i]) + " has '" + text + "', expected names without '..' and not absolute");
-    if (!seen.insert(name).second) throw DataError(place(csv, lines[i]) + " repeats image '" + name + "'");
-    fs::path file = images / name;
-    if (!flat.contains(name)) {
-      file = images / label / name;
-      if (!fs::exists(file))
-        throw DataError(place(csv, lines[i]) + " names image '" + name + "', which is neither in " + in_quotes(images) +
-                        " nor in its folder '" + label + "'");
-    }
-    FileClass& of_label = classes[label];
-    of_label.name = label;
-    of_label.images.push_back({file.string(), {}});
+      throw DataError(place(tree, csv, lines[i]) + " is '" + text + "', expected 'filename,label'");
+    if (!stays_below(label))
+      throw DataError(place(tree, csv, lines[i]) + " has '" + text + "', expected names without '..' and not absolute");
+    if (!seen.insert(name).second) throw DataError(place(tree, csv, lines[i]) + " repeats image '" + name + "'");
+    rows.push_back({lines[i], name, label});
   }
-  if (classes.empty()) throw DataError(in_quotes(csv) + " lists no images");
+  if (rows.empty()) throw DataError(tree.name(csv) + " lists no images");
+  return rows;
+}
 
-  std::vector<FileClass> result;
+ImageSet open_csv(const FileTreePtr& tree, const DatasetOptions& options, const FoundSplit& found) {
+  // One listing instead of a look at each of up to 38,400 files.
+  std::unordered_set<std::string> flat;
+  if (tree->is_folder("images")) {
+    const auto files = tree->list("images").files;
+    flat.insert(files.begin(), files.end());
+  }
+  std::map<std::string, FileClass> classes;  // sorted by name
+  for (const Row& row : read_rows(*tree, found.path)) {
+    if (!options.allow_outside && !stays_below(row.name))
+      throw DataError(
+          place(*tree, found.path, row.line) + " has '" + row.line.text +
+          "', which leaves the data root: expected names without '..' and not absolute (--allow-outside permits them)");
+    // Absolute names stand for themselves (only with allow_outside); others lie in images/ or in images/<label>/.
+    std::string file = row.name.front() == '/' ? row.name : joined_path("images", row.name);
+    if (!flat.contains(row.name) && !tree->is_file(file)) {
+      file = joined_path(joined_path("images", row.label), row.name);
+      if (!tree->is_file(file))
+        throw DataError(place(*tree, found.path, row.line) + " names image '" + row.name + "', which is neither in " +
+                        tree->name("images") + " nor in its folder '" + row.label + "'");
+    }
+    FileClass& of_label = classes[row.label];
+    of_label.name = row.label;
+    of_label.images.push_back({file});
+  }
+  std::vector<FileClass> sorted;
+  for (auto& [label, c] : classes) sorted.push_back(std::move(c));
+  ImageSet set = file_images(tree, std::move(sorted), options);
+  const KnownSplit known = known_list(tree->read(found.path).view);
+  if (!known.dataset.empty() && known.split != found.split)
+    throw DataError(tree->name(found.path) + " is the official list of split '" + known.split + "', expected that of '" +
+                    found.split + "'");
+  if (known.dataset.empty())
+    set.notices.push_back("list " + tree->name(found.path) + " is not the official file of split '" + found.split +
+                          "' (by its MD5)");
+  return set;
+}
+
+std::vector<std::string> csv_names(const FileTreePtr& tree, const DatasetOptions&, const FoundSplit& found) {
+  std::vector<std::string> names;
+  for (const Row& row : read_rows(*tree, found.path)) names.push_back(row.label);
+  return names;
+}
+
+// --- pickles of Ren et al. (ICLR 2018): {"image_data": [N, 84, 84, 3], "class_dict": {wnid: [row, ...]}}
+
+std::vector<RowClass> ren_classes(const Pickle& pickle) {
+  std::vector<RowClass> classes;
+  const auto& entries = pickle.entries(pickle.at(pickle.root(), "class_dict"), "class_dict");
+  for (size_t i = 0; i + 1 < entries.size(); i += 2) {
+    RowClass c{std::string(pickle.text(entries[i], "a key of class_dict"))};
+    c.rows = pickle.integers(entries[i + 1], "class_dict['" + c.name + "']");
+    classes.push_back(std::move(c));
+  }
+  std::sort(classes.begin(), classes.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  for (size_t i = 0; i < classes.size(); ++i) {
+    if (classes[i].rows.empty())
+      throw DataError(pickle.name() + ": class '" + classes[i].name + "' is empty, expected rows");
+    if (i > 0 && classes[i].name == classes[i - 1].name)
+      throw DataError(pickle.name() + " has class '" + classes[i].name + "' twice");
+  }
+  return classes;
+}
+
+/// One image in two classes would be both the right and the wrong answer.
+void require_rows_once(const std::vector<RowClass>& classes, const std::string& where) {
+  std::unordered_set<int64_t> seen;
+  for (const RowClass& c : classes)
+    for (const int64_t row : c.rows)
+      if (!seen.insert(row).second)
+        throw DataError(where + " has image " + std::to_string(row) + " twice, the second time in class '" + c.name + "'");
+}
+
+ImageSet open_ren(const FileTreePtr& tree, const DatasetOptions& options, const FoundSplit& found) {
+  const Pickle pickle(*tree, found.path);
+  auto classes = ren_classes(pickle);
+  require_rows_once(classes, pickle.name());
+  return array_images(pickle.array(pickle.at(pickle.root(), "image_data"), "image_data"), std::move(classes),
+                      options.channels);
+}
+
+// --- pickles of Gidaris & Komodakis (CVPR 2018): {"data": [N, 84, 84, 3], "labels": [...], "catname2label": {wnid: label}}
+
+std::vector<RowClass> gidaris_classes(const Pickle& pickle) {
+  std::map<int64_t, std::string> names;
+  if (const PickleValue* given = pickle.find(pickle.root(), "catname2label")) {
+    const auto& entries = pickle.entries(*given, "catname2label");
+    for (size_t i = 0; i + 1 < entries.size(); i += 2) {
+      const std::string name(pickle.text(entries[i], "a key of catname2label"));
+      if (entries[i + 1].kind != PickleValue::Kind::kInt)
+        throw DataError(pickle.name() + ": catname2label['" + name + "'] is no integer");
+      if (!names.emplace(entries[i + 1].integer, name).second)
+        throw DataError(pickle.name() + ": catname2label gives label " + std::to_string(entries[i + 1].integer) +
+                        " to two classes");
+    }
+  }
+  // Labels of val and test go on after those of train: they need not start at 0.
+  std::map<int64_t, RowClass> classes;
+  const auto labels = pickle.integers(pickle.at(pickle.root(), "labels"), "labels");
+  for (size_t row = 0; row < labels.size(); ++row) {
+    const auto name = names.find(labels[row]);
+    if (labels[row] < 0 || (!names.empty() && name == names.end()))
+      throw DataError(pickle.name() + " gives image " + std::to_string(row) + " the label " + std::to_string(labels[row]) +
+                      ", expected one of " +
+                      (names.empty()
+                           ? "at least 0"
+                           : std::to_string(names.begin()->first) + " to " + std::to_string(names.rbegin()->first)));
+    RowClass& c = classes[labels[row]];
+    c.name = names.empty() ? std::to_string(labels[row]) : name->second;
+    c.rows.push_back(static_cast<int64_t>(row));
+  }
+  for (const auto& [label, name] : names)
+    if (!classes.contains(label))
+      throw DataError(pickle.name() + ": class '" + name + "' is empty, expected images of label " + std::to_string(label));
+  std::vector<RowClass> result;
   for (auto& [label, c] : classes) result.push_back(std::move(c));
+  std::sort(result.begin(), result.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
   return result;
 }
 
-/// A notice unless the split is as large as the official one.
-void note_size(const std::string& split, const std::vector<FileClass>& classes, std::vector<std::string>& notices) {
-  const auto [fewest, most] = std::minmax_element(
-      classes.begin(), classes.end(), [](const auto& a, const auto& b) { return a.images.size() < b.images.size(); });
-  const int official = official_classes(split);
-  const size_t least = fewest->images.size(), greatest = most->images.size();
-  if (static_cast<int>(classes.size()) == official && least == kImagesPerClass && greatest == kImagesPerClass) return;
-  notices.push_back("split '" + split + "' has " + std::to_string(classes.size()) + " of " + std::to_string(official) +
-                    " classes, " + std::to_string(least) + (least == greatest ? "" : " to " + std::to_string(greatest)) +
-                    " of " + std::to_string(kImagesPerClass) + " images each");
+ImageSet open_gidaris(const FileTreePtr& tree, const DatasetOptions& options, const FoundSplit& found) {
+  const Pickle pickle(*tree, found.path);
+  const NdArray images = pickle.array(pickle.at(pickle.root(), "data"), "data");
+  auto classes = gidaris_classes(pickle);
+  int64_t labels = 0;
+  for (const RowClass& c : classes) labels += static_cast<int64_t>(c.rows.size());
+  if (images.shape.empty() || labels != images.shape[0])
+    throw DataError(pickle.name() + " has " + std::to_string(labels) + " labels for data " + images.extent() +
+                    ", expected one per image");
+  return array_images(images, std::move(classes), options.channels);
 }
 
+template <std::vector<RowClass> (*Read)(const Pickle&)>
+std::vector<std::string> pickle_names(const FileTreePtr& tree, const DatasetOptions&, const FoundSplit& found) {
+  std::vector<std::string> names;
+  for (const RowClass& c : Read(Pickle(*tree, found.path))) names.push_back(c.name);
+  return names;
+}
+
+const std::vector<Form>& forms() {
+  static const std::vector<Form> all{
+      {.name = "images+csv",
+       .expected = "images/ with train.csv, val.csv and test.csv",
+       .find = find_by_name({{"train", "train.csv"}, {"val", "val.csv"}, {"test", "test.csv"}}),
+       .open = open_csv,
+       .class_names = csv_names},
+      split_folders_form(),
+      {.name = "pickle-ren",
+       .expected = "mini-imagenet-cache-train.pkl, -val.pkl and -test.pkl",
+       .find = find_by_name({{"train", "mini-imagenet-cache-train.pkl"},
+                             {"val", "mini-imagenet-cache-val.pkl"},
+                             {"val", "mini-imagenet-cache-validation.pkl"},
+                             {"test", "mini-imagenet-cache-test.pkl"}}),
+       .open = open_ren,
+       .class_names = pickle_names<ren_classes>},
+      {.name = "pickle-gidaris",
+       .expected = "miniImageNet_category_split_train_phase_train.pickle, _val.pickle and _test.pickle",
+       // train_phase_val and train_phase_test are other images of the training classes.
+       .find = find_by_name({{"train", "miniImageNet_category_split_train_phase_train.pickle"},
+                             {"val", "miniImageNet_category_split_val.pickle"},
+                             {"test", "miniImageNet_category_split_test.pickle"}}),
+       .open = open_gidaris,
+       .class_names = pickle_names<gidaris_classes>},
+      torchmeta_form(),
+      filelist_form(),
+  };
+  return all;
+}
+
+std::vector<std::string> mini_imagenet_splits(const DatasetOptions& options) { return splits_by_form(options, forms()); }
+
 std::shared_ptr<const ImageSource> open_mini_imagenet(const DatasetOptions& options, const std::string& split) {
-  const fs::path& root = options.root;
-  SourceInfo info{
-      .dataset = options.name, .split = split, .form = "", .split_rule = options.split_rule, .crop = "none", .notices = {}};
-  std::vector<FileClass> classes;
-  if (find_form(root) == Form::kCsv) {
-    const fs::path csv = root / (split + ".csv");
-    require_split(options.name, split, csv_splits(root), in_quotes(csv));
-    info.form = "images+csv";
-    classes = read_csv(root, csv);
-  } else {
-    require_split(options.name, split, split_folders(root), "the folder " + in_quotes(root / split));
-    info.form = "split-folders";
-    ClassFolders found = find_class_folders(root / split);
-    if (found.classes.empty())
-      throw UsageError(in_quotes(root / split) + " has no class folders with images, expected one per class");
-    classes = std::move(found.classes);
-    info.notices = std::move(found.notices);
-  }
-  note_size(split, classes, info.notices);
-  return file_source(std::move(info), std::move(classes), options);
+  OpenedForm opened = open_by_form(options, forms(), split);
+  const std::string smaller = shortfall(split, opened.set, official_classes(split), kImagesPerClass);
+  if (!smaller.empty()) opened.info.notices.push_back(smaller);
+  return cached_source(std::move(opened.info), opened.set.classes, options, std::move(opened.set.load));
 }
 
 }  // namespace
 
 DatasetEntry mini_imagenet_entry() {
   return {.name = "mini-imagenet",
-          .summary = "mini-ImageNet: images with CSV lists, or split folders (64/16/20 classes)",
+          .summary = "mini-ImageNet: images with CSV lists, split folders, pickles or HDF5 files (64/16/20 classes)",
           .usual_size = 84,
           .usual_channels = 3,
           .split_rules = {"ravi"},

@@ -2,7 +2,7 @@
 
 #include "datasets/dataset.h"
 #include "datasets/entries.h"
-#include "datasets/files.h"
+#include "datasets/forms.h"
 #include "episodes/errors.h"
 
 namespace fewatoms {
@@ -22,7 +22,8 @@ void require_one_of(const std::string& what, const std::string& given, const std
 
 const std::vector<DatasetEntry>& dataset_registry() {
   static const std::vector<DatasetEntry> registry{
-      strokes_entry(), mini_imagenet_entry(), cub_entry(), omniglot_entry(), folders_entry(),
+      strokes_entry(), mini_imagenet_entry(), cub_entry(), omniglot_entry(), cifar_fs_entry(), fc100_entry(),
+      tiered_imagenet_entry(), fashion_mnist_entry(), folders_entry(),
   };
   return registry;
 }
@@ -45,6 +46,8 @@ DatasetOptions resolve(DatasetOptions options) {
     throw UsageError("cache is " + std::to_string(options.cache_mb) + " MiB, expected 0 or more");
   require_one_of("augmentation", options.augment, {"none", "crop-jitter-flip"});
   require_one_of("crop", options.crop, {"none", "bbox"});
+  if (!(options.crop_margin >= 0 && options.crop_margin <= 1))
+    throw UsageError("crop margin is " + std::to_string(options.crop_margin) + ", expected 0 to 1");
   if (options.crop == "bbox" && !entry.has_boxes)
     throw UsageError("crop 'bbox' does not apply to data set '" + entry.name + "', which has no bounding boxes");
   if (options.split_rule.empty()) {
@@ -62,14 +65,14 @@ std::shared_ptr<const ImageSource> open_dataset(const DatasetOptions& options, c
   const DatasetOptions resolved = resolve(options);
   const DatasetEntry& entry = find_entry(resolved.name);
   require_one_of("split", split, {"train", "val", "test"});
-  if (entry.needs_root) require_folder(resolved.root, resolved.name);
+  if (entry.needs_root) open_root(resolved);
   return entry.open(resolved, split);
 }
 
 std::vector<SplitSummary> summarise(const DatasetOptions& options) {
   const DatasetOptions resolved = resolve(options);
   const DatasetEntry& entry = find_entry(resolved.name);
-  if (entry.needs_root) require_folder(resolved.root, resolved.name);
+  if (entry.needs_root) open_root(resolved);
 
   std::vector<SplitSummary> summaries;
   for (const auto& split : entry.splits(resolved)) {

@@ -19,6 +19,7 @@ class Subset final : public ImageSource {
   int classes() const override { return static_cast<int>(kept_.size()); }
   const std::string& class_name(int c) const override { return whole_->class_name(kept_.at(c)); }
   int class_size(int c) const override { return whole_->class_size(kept_.at(c)); }
+  const std::string& class_group(int c) const override { return whole_->class_group(kept_.at(c)); }
   int height() const override { return whole_->height(); }
   int width() const override { return whole_->width(); }
   int channels() const override { return whole_->channels(); }
@@ -42,6 +43,11 @@ class Subset final : public ImageSource {
 };
 
 }  // namespace
+
+const std::string& ImageSource::class_group(int) const {
+  static const std::string none;
+  return none;
+}
 
 std::shared_ptr<const ImageSource> subset_of_classes(std::shared_ptr<const ImageSource> whole, std::vector<int> kept,
                                                      std::string split) {

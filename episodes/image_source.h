@@ -48,6 +48,8 @@ class ImageSource {
   virtual int classes() const = 0;
   virtual const std::string& class_name(int class_index) const = 0;
   virtual int class_size(int class_index) const = 0;  // images of that class
+  /// What the class belongs to: its superclass, its alphabet. Empty where classes have no hierarchy.
+  virtual const std::string& class_group(int class_index) const;
   virtual int height() const = 0;                     // of every image
   virtual int width() const = 0;
   virtual int channels() const = 0;

@@ -222,12 +222,13 @@ inline std::filesystem::path copy_of_shared_run(const TemporaryFolder& folder, c
   return folder / name;
 }
 
-/// `classes` folders of `images` pictures in each of train, val and test.
+/// `classes` folders of `images` pictures in each of train (class0, ...), val (val-class0, ...) and test.
 inline void write_class_folders(const std::filesystem::path& root, int classes, int images, const std::string& extension = ".png") {
   for (const char* split : {"train", "val", "test"})
     for (int c = 0; c < classes; ++c)
       for (int i = 0; i < images; ++i)
-        write_image(root / split / ("class" + std::to_string(c)) / (std::to_string(i) + extension), 32, 32,
+        write_image(root / split / ((split == std::string("train") ? "" : std::string(split) + "-") + "class" + std::to_string(c)) /
+                        (std::to_string(i) + extension), 32, 32,
                     {40.0 + 60 * c, 250.0 - 60 * c, 20.0 * i});
 }
 

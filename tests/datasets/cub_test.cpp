@@ -159,6 +159,7 @@ TEST_F(Cub, RefusesFoldersThatAreNotClearlyCub) {
   write_image(folder / "001.A" / "x.png");
   write_image(folder / "001.B" / "x.png");
   EXPECT_THAT(data_error("train"), HasSubstr("two folders of one class number: '001.A' and '001.B'"));
+  std::filesystem::remove_all(folder / "001.B");
   write_image(folder / "images" / "001.A" / "x.png");
   EXPECT_THAT(usage_error("train"), HasSubstr("both directly and under images/"));
 }

@@ -21,7 +21,7 @@ using testing::HasSubstr;
 DatasetOptions options(int size, int channels = 3) { return {.name = "folders", .image_size = size, .channels = channels}; }
 
 std::shared_ptr<const ImageSource> one_file(const std::filesystem::path& file, const DatasetOptions& with) {
-  return file_source({}, {{"class", {{file.string(), {}}}, 0}}, with);
+  return file_source({}, open_anywhere(), {{"class", {{file.string(), {}}}, 0}}, with);
 }
 
 TEST(FileSource, GivesRgbInThatOrder) {
@@ -72,7 +72,7 @@ TEST(FileSource, CropsToTheBox) {
   const TemporaryFolder folder;
   const auto file = quadrants(folder);
   const FileClass boxes{"c", {{file, Box{8, 0, 8, 8}}, {file, Box{-5, 7.6, 13.2, 100}}, {file, Box{30, 0, 5, 5}}}, 0};
-  const auto source = file_source({}, {boxes}, options(8, 1));
+  const auto source = file_source({}, open_anywhere(), {boxes}, options(8, 1));
   EXPECT_EQ(pixels(*source, 0, 0), std::vector<uint8_t>(64, 20));
   EXPECT_EQ(pixels(*source, 0, 1), std::vector<uint8_t>(64, 30));  // rounded and clipped
   EXPECT_THAT(message_of<DataError>([&] {
@@ -81,12 +81,24 @@ TEST(FileSource, CropsToTheBox) {
               HasSubstr("quadrants.png': its box lies outside the picture of 16x16 pixels"));
 }
 
+TEST(FileSource, MarginGrowsTheBox) {
+  const TemporaryFolder folder;
+  const auto file = quadrants(folder);
+  DatasetOptions with = options(8, 1);
+  with.crop_margin = 0.5;  // 4 pixels on each side of a box of 8: half of it is of each neighbour
+  const auto source = file_source({}, open_anywhere(), {{"c", {{file, Box{8, 0, 8, 8}}}, 0}}, with);
+  const auto p = pixels(*source, 0, 0);
+  EXPECT_EQ(p[0], 10);
+  EXPECT_EQ(p[7], 20);
+  EXPECT_EQ(p[63], 40);
+}
+
 TEST(FileSource, TurnsCounterClockwise) {
   const TemporaryFolder folder;
   const auto file = quadrants(folder);
   std::vector<FileClass> classes;
   for (int turns = 0; turns < 4; ++turns) classes.push_back({"c", {{file, {}}}, turns});
-  const auto source = file_source({}, classes, options(16, 1));
+  const auto source = file_source({}, open_anywhere(), classes, options(16, 1));
   const auto corners = [&](int c) {
     const auto p = pixels(*source, c, 0);
     return std::vector<int>{p[0], p[15], p[15 * 16], p[15 * 16 + 15]};
@@ -99,7 +111,7 @@ TEST(FileSource, TurnsCounterClockwise) {
 
 TEST(FileSource, Inverts) {
   const TemporaryFolder folder;
-  const auto source = file_source({}, {{"c", {{quadrants(folder), {}}}, 0}}, options(16, 1), /*inverted=*/true);
+  const auto source = file_source({}, open_anywhere(), {{"c", {{quadrants(folder), {}}}, 0}}, options(16, 1), /*inverted=*/true);
   EXPECT_EQ(pixels(*source, 0, 0)[0], 245);
 }
 

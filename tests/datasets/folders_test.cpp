@@ -85,12 +85,20 @@ TEST_F(Folders, ReadsSplitFolders) {
 TEST_F(Folders, CountsFilesThatAreNoImages) {
   write_classes(3);
   for (const char* name : {"notes.txt", "Thumbs.db", "a.jpg.bak", ".hidden"}) write_file(folder / "class100" / name, "x");
+  EXPECT_THAT(open_dataset(options(), "train")->info().notices, ElementsAre(HasSubstr("ignored 3 files")));
+}
+
+TEST_F(Folders, RefusesAnEmptyClass) {
+  write_classes(3);
   std::filesystem::create_directories(folder / "empty");
-  const auto notices = open_dataset(options(), "train")->info().notices;
-  ASSERT_EQ(notices.size(), 2u);
-  EXPECT_THAT(notices[0], HasSubstr("ignored 3 files"));
-  EXPECT_THAT(notices[1], HasSubstr("ignored 1 folder"));
-  EXPECT_THAT(notices[1], HasSubstr("'empty'"));
+  EXPECT_THAT(message_of<DataError>([&] { open_dataset(options(), "train"); }), HasSubstr("class 'empty' is empty: "));
+}
+
+TEST_F(Folders, RefusesAClassInTwoSplits) {
+  for (const char* image : {"train/cat/1.png", "train/dog/1.png", "test/dog/1.png"}) write_image(folder / image);
+  const auto message = message_of<DataError>([&] { open_dataset(options(), "train"); });
+  EXPECT_THAT(message, HasSubstr("class 'dog' is in two splits: train ("));
+  EXPECT_THAT(message, HasSubstr("and test ("));
 }
 
 TEST_F(Folders, AFileNamedLikeAnImageThatIsNoneIsFoundWhenRead) {

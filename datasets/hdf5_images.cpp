@@ -1,0 +1,287 @@
+#include "datasets/hdf5_images.h"
+
+#include <hdf5.h>
+
+#include <algorithm>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <utility>
+
+#include "datasets/decode.h"
+#include "datasets/nd_array.h"
+#include "episodes/errors.h"
+
+namespace fewatoms {
+namespace {
+
+/// The HDF5 library is one big shared state.
+std::mutex& library() {
+  static std::mutex mutex;
+  return mutex;
+}
+
+/// An identifier of the HDF5 library, released by `close`. To be used and destroyed with the library locked.
+class Handle {
+ public:
+  Handle(hid_t id, herr_t (*close)(hid_t)) : id_(id), close_(close) {}
+  ~Handle() {
+    if (id_ >= 0) close_(id_);
+  }
+  Handle(Handle&& other) noexcept : id_(std::exchange(other.id_, -1)), close_(other.close_) {}
+  Handle& operator=(Handle&&) = delete;
+  operator hid_t() const { return id_; }  // NOLINT: used as the identifier it is
+  bool ok() const { return id_ >= 0; }
+
+ private:
+  hid_t id_;
+  herr_t (*close_)(hid_t);
+};
+
+void quiet_hdf5() {
+  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+  H5PLset_loading_state(0);  // a file must not make us load a library
+}
+
+/// The library's innermost reason for its last failure.
+std::string reason() {
+  std::string text = "no reason given";
+  H5Ewalk2(
+      H5E_DEFAULT, H5E_WALK_UPWARD,
+      [](unsigned n, const H5E_error2_t* error, void* out) -> herr_t {
+        if (n == 0 && error->desc != nullptr) *static_cast<std::string*>(out) = error->desc;
+        return 0;
+      },
+      &text);
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  return text;
+}
+
+class File {
+ public:
+  File(const FileTreePtr& tree, const std::string& path) : tree_(tree), path_(path), name_(tree->name(path)) {
+    const std::lock_guard lock(library());
+    quiet_hdf5();
+    const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
+    H5Pset_file_locking(access, false, true);  // only read, perhaps from a read-only disk
+    id_ = H5Fopen(tree->file_for_library(path)->c_str(), H5F_ACC_RDONLY, access);
+    if (id_ < 0) throw DataError(name_ + " cannot be opened as HDF5: " + reason());
+  }
+  ~File() {
+    const std::lock_guard lock(library());
+    H5Fclose(id_);
+  }
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+
+  hid_t id() const { return id_; }
+  const std::string& name() const { return name_; }
+  FileBytes map() const { return tree_->map(path_); }
+
+ private:
+  const FileTreePtr tree_;
+  const std::string path_;
+  const std::string name_;
+  hid_t id_ = -1;
+};
+
+/// "'train_data.hdf5' dataset 'datasets/n01'"
+std::string place(const File& file, const std::string& dataset) { return file.name() + " dataset '" + dataset + "'"; }
+
+/// Every link on the way must lie in this file. With the library locked.
+void require_inside(const File& file, const std::string& path) {
+  for (size_t end = path.find('/');; end = path.find('/', end + 1)) {
+    const std::string part = path.substr(0, end);
+    H5L_info_t info;
+    if (H5Lget_info(file.id(), part.c_str(), &info, H5P_DEFAULT) < 0)
+      throw DataError(file.name() + " has no '" + part + "', expected dataset '" + path + "'");
+    if (info.type != H5L_TYPE_HARD)
+      throw DataError(file.name() + " has a link '" + part + "', expected the data in the file itself");
+    if (end == std::string::npos) return;
+  }
+}
+
+/// A text attribute of a dataset, empty without it. With the library locked.
+std::string attribute_of(hid_t dataset, const char* name) {
+  if (H5Aexists(dataset, name) <= 0) return "";
+  const Handle attribute(H5Aopen(dataset, name, H5P_DEFAULT), H5Aclose);
+  const Handle type(H5Aget_type(attribute), H5Tclose);
+  if (!attribute.ok() || !type.ok() || H5Tget_class(type) != H5T_STRING || H5Aget_storage_size(attribute) > 4096) return "";
+  const Handle space(H5Aget_space(attribute), H5Sclose);
+  if (H5Sget_simple_extent_npoints(space) != 1) return "";
+  if (H5Tis_variable_str(type) > 0) {
+    char* text = nullptr;
+    if (H5Aread(attribute, type, &text) < 0 || text == nullptr) return "";
+    std::string result = text;
+    H5free_memory(text);
+    return result;
+  }
+  std::string text(H5Tget_size(type), '\0');
+  if (H5Aread(attribute, type, text.data()) < 0) return "";
+  return text.substr(0, text.find('\0'));
+}
+
+/// The images of one dataset.
+class Dataset {
+ public:
+  Dataset(std::shared_ptr<const File> file, std::string path) : file_(std::move(file)), path_(std::move(path)) {
+    const std::lock_guard lock(library());
+    require_inside(*file_, path_);
+    id_ = H5Dopen2(file_->id(), path_.c_str(), H5P_DEFAULT);
+    if (id_ < 0) throw DataError(place(*file_, path_) + " cannot be opened: " + reason());
+    try {
+      look();
+    } catch (...) {
+      H5Dclose(id_);
+      throw;
+    }
+  }
+  ~Dataset() {
+    const std::lock_guard lock(library());
+    H5Dclose(id_);
+  }
+  Dataset(const Dataset&) = delete;
+  Dataset& operator=(const Dataset&) = delete;
+
+  int64_t images() const { return static_cast<int64_t>(sides_[0]); }
+  const std::string& group() const { return group_; }
+
+  cv::Mat picture(int row, int channels, bool exif) const {
+    const std::string where = place(*file_, path_) + " image " + std::to_string(row);
+    if (encoded_) return decode_image(read_encoded(row, where), where, channels, exif);
+    if (mapped_.data != nullptr) return with_channels(picture_of(element(mapped_, row)), channels).clone();
+    std::string pixels = read_pixels(row, where);
+    const std::string_view view = pixels;
+    std::vector<int64_t> shape(sides_.begin() + 1, sides_.end());
+    return with_channels(picture_of(nd_array({nullptr, view}, type_, std::move(shape), false, where)), channels).clone();
+  }
+
+ private:
+  void look() {
+    const Handle space(H5Dget_space(id_), H5Sclose), type(H5Dget_type(id_), H5Tclose),
+        plan(H5Dget_create_plist(id_), H5Pclose);
+    const int rank = H5Sget_simple_extent_ndims(space);
+    const bool is_simple = rank >= 1 && rank <= 4;
+    if (is_simple) {
+      sides_.resize(static_cast<size_t>(rank));
+      H5Sget_simple_extent_dims(space, sides_.data(), nullptr);
+    }
+    const auto kind = H5Tget_class(type);
+    if (kind == H5T_VLEN && rank == 1) {
+      const Handle item(H5Tget_super(type), H5Tclose);
+      encoded_ = H5Tget_class(item) == H5T_INTEGER && H5Tget_size(item) == 1;
+    }
+    const bool is_pixels = kind == H5T_INTEGER && H5Tget_size(type) <= 2 && H5Tget_sign(type) == H5T_SGN_NONE && rank >= 3;
+    if (!is_simple || (!encoded_ && !is_pixels) || sides_[0] > 100'000'000)
+      throw DataError(place(*file_, path_) +
+                      " holds no images, expected uint8 [n, height, width, channels], or [n] encoded images");
+    if (H5Pget_external_count(plan) > 0 || H5Pget_layout(plan) == H5D_VIRTUAL)
+      throw DataError(place(*file_, path_) + " keeps its data in another file, expected it in the file itself");
+    group_ = attribute_of(id_, "label_general");
+    if (encoded_) return;
+
+    const size_t item_bytes = H5Tget_size(type);
+    const bool big_endian = item_bytes > 1 && H5Tget_order(type) == H5T_ORDER_BE;
+    type_ = item_bytes == 1 ? "|u1" : "<u2";
+    uint64_t total = item_bytes;
+    for (size_t d = 1; d < sides_.size(); ++d) {
+      if (sides_[d] < 1 || sides_[d] > static_cast<hsize_t>(kLargestSide))
+        throw DataError(place(*file_, path_) + " has a side of " + std::to_string(sides_[d]) + ", expected 1 to " +
+                        std::to_string(kLargestSide));
+      total *= sides_[d];
+    }
+    if (total > uint64_t{1} << 31)
+      throw DataError(place(*file_, path_) + " has images of " + std::to_string(total) + " bytes each, which is absurd");
+    row_bytes_ = total;
+    const haddr_t offset = H5Dget_offset(id_);
+    if (offset == HADDR_UNDEF || H5Pget_layout(plan) != H5D_CONTIGUOUS || sides_[0] == 0) return;
+    const FileBytes all = file_->map();
+    if (offset > all.view.size() || sides_[0] * row_bytes_ > all.view.size() - offset)
+      throw DataError(place(*file_, path_) + " reaches beyond the file's end: the file is truncated");
+    mapped_ = nd_array({all.owner, all.view.substr(offset, sides_[0] * row_bytes_)},
+                       std::string(big_endian ? ">" : "<") + type_.substr(1), {sides_.begin(), sides_.end()}, false,
+                       place(*file_, path_));
+  }
+
+  /// Selects one row; gives the file's and the memory's space. With the library locked.
+  std::pair<Handle, Handle> select(int row) const {
+    Handle file_space(H5Dget_space(id_), H5Sclose);
+    std::vector<hsize_t> start(sides_.size(), 0), count(sides_.begin(), sides_.end());
+    start[0] = static_cast<hsize_t>(row);
+    count[0] = 1;
+    H5Sselect_hyperslab(file_space, H5S_SELECT_SET, start.data(), nullptr, count.data(), nullptr);
+    return {std::move(file_space),
+            Handle(H5Screate_simple(static_cast<int>(count.size()), count.data(), nullptr), H5Sclose)};
+  }
+
+  std::string read_pixels(int row, const std::string& where) const {
+    std::string pixels(row_bytes_, '\0');
+    const std::lock_guard lock(library());
+    quiet_hdf5();
+    const auto [from, to] = select(row);
+    if (H5Dread(id_, type_ == "|u1" ? H5T_NATIVE_UINT8 : H5T_STD_U16LE, to, from, H5P_DEFAULT, pixels.data()) < 0)
+      throw DataError(where + " cannot be read: " + reason());
+    return pixels;
+  }
+
+  std::string read_encoded(int row, const std::string& where) const {
+    const std::lock_guard lock(library());
+    quiet_hdf5();
+    const Handle type(H5Tvlen_create(H5T_NATIVE_UINT8), H5Tclose);
+    const auto [from, to] = select(row);
+    hvl_t value{};
+    if (H5Dread(id_, type, to, from, H5P_DEFAULT, &value) < 0) throw DataError(where + " cannot be read: " + reason());
+    std::string bytes(static_cast<const char*>(value.p), value.len);
+    H5Dvlen_reclaim(type, to, H5P_DEFAULT, &value);
+    return bytes;
+  }
+
+  const std::shared_ptr<const File> file_;
+  const std::string path_;
+  hid_t id_ = -1;
+  std::vector<hsize_t> sides_;
+  bool encoded_ = false;
+  std::string type_;  // of what read_pixels gives
+  uint64_t row_bytes_ = 0;
+  NdArray mapped_;  // where the file stores pixels as they are
+  std::string group_;
+};
+
+}  // namespace
+
+std::vector<std::string> hdf5_names(const FileTreePtr& tree, const std::string& file, const std::string& group) {
+  const File opened(tree, file);
+  const std::lock_guard lock(library());
+  require_inside(opened, group);
+  std::vector<std::string> names;
+  const Handle id(H5Gopen2(opened.id(), group.c_str(), H5P_DEFAULT), H5Gclose);
+  const herr_t status = !id.ok() ? -1
+                                 : H5Literate(
+                                       id, H5_INDEX_NAME, H5_ITER_INC, nullptr,
+                                       [](hid_t, const char* name, const H5L_info_t*, void* out) -> herr_t {
+                                         static_cast<std::vector<std::string>*>(out)->emplace_back(name);
+                                         return 0;
+                                       },
+                                       &names);
+  if (status < 0) throw DataError(opened.name() + " has no group '" + group + "', expected one with a dataset per class");
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+ImageSet hdf5_images(const FileTreePtr& tree, const std::string& file, const std::vector<Hdf5Class>& classes, int channels,
+                     bool exif) {
+  const auto opened = std::make_shared<const File>(tree, file);
+  std::vector<std::shared_ptr<const Dataset>> datasets;
+  ImageSet set;
+  for (const Hdf5Class& c : classes) {
+    datasets.push_back(std::make_shared<const Dataset>(opened, c.dataset));
+    set.classes.push_back(
+        {c.name, static_cast<int>(datasets.back()->images()), c.group.empty() ? datasets.back()->group() : c.group});
+  }
+  set.load = [datasets = std::move(datasets), channels, exif](int class_index, int image_index) {
+    return datasets[class_index]->picture(image_index, channels, exif);
+  };
+  return set;
+}
+
+}  // namespace fewatoms
