@@ -38,13 +38,7 @@ void add_checks(CLI::Option* option, const OptionText& text) {
       const bool known = std::find(text.choices.begin(), text.choices.end(), given) != text.choices.end();
       return known ? std::string() : unknown_name(text.name, given, text.choices);
     });
-  if constexpr (std::is_same_v<T, bool>) {
-    option->expected(0, 1)->type_name("")->default_str("");  // the name alone says yes
-    option->check([](const std::string& given) {
-      const bool good = given == "true" || given == "false" || given == "1" || given == "0";
-      return good ? std::string() : "'" + given + "' is not true or false";
-    });
-  } else if constexpr (std::is_arithmetic_v<T>) {
+  if constexpr (std::is_arithmetic_v<T> && !std::is_same_v<T, bool>) {
     const auto number = [](double x) {
       char digits[32];
       std::snprintf(digits, sizeof digits, "%g", x);
@@ -180,6 +174,8 @@ void add_setting_options(CLI::App& app, Settings& settings) {
     CLI::Option* option = nullptr;
     if constexpr (std::is_same_v<Value, std::filesystem::path>)
       option = app.add_option_function<std::string>(std::string("--") + text.name, [&value](const std::string& v) { value = v; }, help);
+    else if constexpr (std::is_same_v<Value, bool>)
+      option = app.add_flag(std::string("--") + text.name, value, help);
     else
       option = app.add_option(std::string("--") + text.name, value, help)->capture_default_str();
     option->group(text.group)->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
@@ -210,7 +206,7 @@ Settings settings_from_arguments(const std::vector<std::string>& arguments) {
       throw UsageError(e.what());
     }
     if (settings.learner.network.conv.kind != "acdc")
-      for (const char* name : {"--sharing", "--atoms", "--compute"})
+      for (const char* name : {"--sharing", "--atoms", "--compute", "--group", "--decompose-pointwise"})
         if (app.get_option(name)->count() > 0)
           throw UsageError(std::string(name) + " goes with --conv acdc, but the convolutions are '" + settings.learner.network.conv.kind + "'");
   };
