@@ -60,6 +60,8 @@ int run(int argc, char** argv) {
   commands["table"] = setup_table(program);
   commands["bench"] = setup_bench(program);
   commands["info"] = setup_info(program);
+  commands["import"] = setup_import(program);
+  commands["decompose"] = setup_decompose(program);
   try {
     program.parse(argc, argv);
   } catch (const CLI::ExtrasError& e) {

@@ -14,7 +14,7 @@ struct Entry {
 };
 constexpr Entry kBackbones[] = {
     {"conv4", make_conv4},       {"conv6", make_conv6},       {"resnet10", make_resnet10},
-    {"resnet12", make_resnet12}, {"resnet18", make_resnet18},
+    {"resnet12", make_resnet12}, {"resnet12-basic", make_resnet12_basic}, {"resnet18", make_resnet18},
 };
 
 void require_range(const char* what, int value, int low, int high) {

@@ -105,6 +105,7 @@ std::unique_ptr<Backbone> make_conv4(const NetworkOptions&, uint64_t seed, Param
 std::unique_ptr<Backbone> make_conv6(const NetworkOptions&, uint64_t seed, ParameterSet&);
 std::unique_ptr<Backbone> make_resnet10(const NetworkOptions&, uint64_t seed, ParameterSet&);
 std::unique_ptr<Backbone> make_resnet12(const NetworkOptions&, uint64_t seed, ParameterSet&);
+std::unique_ptr<Backbone> make_resnet12_basic(const NetworkOptions&, uint64_t seed, ParameterSet&);
 std::unique_ptr<Backbone> make_resnet18(const NetworkOptions&, uint64_t seed, ParameterSet&);
 
 /// One norm layer: scale, shift and, if kept, running statistics.
