@@ -42,7 +42,7 @@ void add_checks(CLI::Option* option, const OptionText& text) {
   if constexpr (std::is_same_v<T, bool>) {
     option->expected(0, 1)->type_name("")->default_str("");  // the name alone says yes
     option->check([](const std::string& given) {
-      const bool good = given == "true" || given == "false" || given == "1" || given == "0";
+      const bool good = given.empty() || given == "true" || given == "false" || given == "1" || given == "0";
       return good ? std::string() : "'" + given + "' is not true or false";
     });
   } else if constexpr (std::is_arithmetic_v<T>) {
@@ -72,7 +72,10 @@ void add_setting(CLI::App& app, const OptionText& text, T& value) {
     for (const std::string& choice : text.choices) help += " " + choice;
   }
   CLI::Option* option = nullptr;
-  if constexpr (std::is_same_v<T, std::filesystem::path>)
+  if constexpr (std::is_same_v<T, bool>)  // CLI11 takes the name alone for false
+    option = app.add_option_function<std::string>(std::string("--") + text.name,
+                                                  [&value](const std::string& v) { value = v.empty() || v == "true" || v == "1"; }, help);
+  else if constexpr (std::is_same_v<T, std::filesystem::path>)
     option = app.add_option_function<std::string>(std::string("--") + text.name, [&value](const std::string& v) { value = v; }, help);
   else
     option = app.add_option(std::string("--") + text.name, value, help)->capture_default_str();
@@ -202,7 +205,9 @@ std::vector<std::string> setting_arguments(const CLI::App& app) {
   Settings any;
   const auto take = [&](const std::string& name) {
     const CLI::Option* option = app.get_option("--" + name);
-    if (option->count() > 0) arguments.push_back("--" + name + "=" + option->results().back());
+    if (option->count() == 0) return;
+    const std::string& value = option->results().back();
+    arguments.push_back("--" + name + "=" + (value.empty() && option->get_expected_min() == 0 ? "true" : value));
   };
   take("method");
   for_each_option(any, [&](const OptionText& text, auto&) { take(text.name); });

@@ -141,9 +141,14 @@ void write_contact_sheet(const DatasetOptions& options, const std::filesystem::p
       cv::putText(sheet, source->info().split + ": " + source->class_name(c) + " (" + std::to_string(source->class_size(c)) + ")",
                   {kGap, top + kLabel - 4}, cv::FONT_HERSHEY_SIMPLEX, 0.35, cv::Scalar::all(0), 1, cv::LINE_AA);
       for (int i = 0; i < std::min(images, source->class_size(c)); ++i) {
-        const cv::Mat picture = picture_of(source->image({c, i, 0}));
-        cv::cvtColor(picture, sheet(cv::Rect(kGap + i * (size + kGap), top + kLabel, size, size)),
-                     picture.channels() == 1 ? cv::COLOR_GRAY2BGR : cv::COLOR_RGB2BGR);
+        const cv::Mat place = sheet(cv::Rect(kGap + i * (size + kGap), top + kLabel, size, size));
+        try {
+          const cv::Mat picture = picture_of(source->image({c, i, 0}));
+          cv::cvtColor(picture, place, picture.channels() == 1 ? cv::COLOR_GRAY2BGR : cv::COLOR_RGB2BGR);
+        } catch (const DataError&) {  // a cross for what cannot be read
+          cv::line(place, {0, 0}, {size - 1, size - 1}, {0, 0, 255});
+          cv::line(place, {0, size - 1}, {size - 1, 0}, {0, 0, 255});
+        }
       }
     }
   bool written = false;

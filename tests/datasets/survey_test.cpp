@@ -88,12 +88,12 @@ TEST_F(SurveyTest, SkipBadTakesMissingFilesOfAManifestForBad) {
 }
 
 TEST_F(SurveyTest, DrawsAContactSheet) {
-  std::filesystem::remove(folder / "train/bee/1.png");
   write_contact_sheet(options(), folder / "sheet.png", 2, 3);
   const cv::Mat sheet = cv::imread((folder / "sheet.png").string());
   EXPECT_EQ(sheet.cols, 3 * 12 + 4);
   EXPECT_EQ(sheet.rows, 3 * 26 + 4);
   EXPECT_EQ(sheet.at<cv::Vec3b>(4 + 14 + 4, 8), cv::Vec3b(3, 2, 1));
+  EXPECT_EQ(sheet.at<cv::Vec3b>(4 + 26 + 14 + 3, 4 + 12 + 3), cv::Vec3b(0, 0, 255));  // the broken one
   EXPECT_THAT(message_of<DataError>([&] { write_contact_sheet(options(), folder / "sheet.text"); }), HasSubstr("cannot be written"));
 }
 
