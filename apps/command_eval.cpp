@@ -20,6 +20,7 @@ struct EvalCommand {
   std::string run, dataset, data_root, split = "test", checkpoint, steps, json_file, crop, split_rule, method;
   int episodes = 600, ways = 0, shots = 0, queries = 0, threads = 0;
   uint64_t eval_seed = 0;
+  bool skip_bad = false;
 };
 
 /// What the result says about the network and how it was tested: names as in docs/results.md.
@@ -51,6 +52,7 @@ json result_json(const Settings& settings, const Learner& learner, const ImageSo
           {"split_rule", info.split_rule},
           {"crop", info.crop},
           {"notices", info.notices},
+          {"skipped_images", info.skipped},
           {"image_size", network.image_size},
           {"channels", network.channels},
           {"trained_on", settings.data.name},
@@ -115,10 +117,12 @@ int run_eval(const EvalCommand& command) {
     data.name = command.dataset;  // another data set: its own root and split, the network's image size and channels
     data.root.clear();
     data.split_rule.clear();
+    data.split_file.clear();
     data.crop = "none";
   }
   if (!command.data_root.empty()) data.root = command.data_root;
   if (!command.crop.empty()) data.crop = command.crop;
+  if (command.skip_bad) data.skip_bad = true;
   if (!command.split_rule.empty()) data.split_rule = command.split_rule;
   const auto source = open_dataset(data, command.split);
 
@@ -159,6 +163,7 @@ Command setup_eval(CLI::App& program) {
   app->add_option("--split", c.split, "train, val or test")->capture_default_str();
   app->add_option("--crop", c.crop, "none or bbox (cub)");
   app->add_option("--split-rule", c.split_rule, "which published split");
+  app->add_flag("--skip-bad", c.skip_bad, "leave out images that cannot be decoded, and count them");
   app->add_option("--episodes", c.episodes, "number of episodes")->check(CLI::Range(1, 10'000'000))->capture_default_str();
   app->add_option("--ways", c.ways, "classes per episode; left out: the run's own")->check(CLI::Range(2, 1000));
   app->add_option("--shots", c.shots, "support images per class; left out: the run's own")->check(CLI::Range(1, 1000));

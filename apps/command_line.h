@@ -25,6 +25,9 @@ Command setup_decompose(CLI::App& program);
 /// Adds --method and every option of for_each_option, bound to `settings`.
 void add_setting_options(CLI::App& app, Settings& settings);
 
+/// Adds those options that say which images there are, without the data set's name.
+void add_data_options(CLI::App& app, Settings& settings);
+
 /// The arguments given to `app` that are settings, as {"--width=32", ...}.
 std::vector<std::string> setting_arguments(const CLI::App& app);
 

@@ -3,6 +3,7 @@
 #include <csignal>
 #include <cstdio>
 #include <iostream>
+#include <set>
 
 #include "apps/command_line.h"
 #include "apps/config_file.h"
@@ -55,6 +56,24 @@ void add_checks(CLI::Option* option, const OptionText& text) {
     });
     option->type_name(std::is_integral_v<T> ? "INT" : "NUMBER");
   }
+}
+
+template <class T>
+void add_setting(CLI::App& app, const OptionText& text, T& value) {
+  std::string help = text.help;
+  if (!text.choices.empty()) {
+    help += ":";
+    for (const std::string& choice : text.choices) help += " " + choice;
+  }
+  CLI::Option* option = nullptr;
+  if constexpr (std::is_same_v<T, bool>)
+    option = app.add_flag(std::string("--") + text.name, value, help);
+  else if constexpr (std::is_same_v<T, std::filesystem::path>)
+    option = app.add_option_function<std::string>(std::string("--") + text.name, [&value](const std::string& v) { value = v; }, help);
+  else
+    option = app.add_option(std::string("--") + text.name, value, help)->capture_default_str();
+  option->group(text.group)->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  add_checks<T>(option, text);
 }
 
 struct TrainCommand {
@@ -164,22 +183,13 @@ void add_setting_options(CLI::App& app, Settings& settings) {
         return std::find(names.begin(), names.end(), given) != names.end() ? std::string() : unknown_name("method", given, names);
       })
       ->capture_default_str();
+  for_each_option(settings, [&](const OptionText& text, auto& value) { add_setting(app, text, value); });
+}
+
+void add_data_options(CLI::App& app, Settings& settings) {
+  const std::set<std::string> others{"dataset", "augment", "pixel-norm", "cache-mb"};  // the name is an argument of its own
   for_each_option(settings, [&](const OptionText& text, auto& value) {
-    using Value = std::decay_t<decltype(value)>;
-    std::string help = text.help;
-    if (!text.choices.empty()) {
-      help += ":";
-      for (const std::string& choice : text.choices) help += " " + choice;
-    }
-    CLI::Option* option = nullptr;
-    if constexpr (std::is_same_v<Value, std::filesystem::path>)
-      option = app.add_option_function<std::string>(std::string("--") + text.name, [&value](const std::string& v) { value = v; }, help);
-    else if constexpr (std::is_same_v<Value, bool>)
-      option = app.add_flag(std::string("--") + text.name, value, help);
-    else
-      option = app.add_option(std::string("--") + text.name, value, help)->capture_default_str();
-    option->group(text.group)->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
-    add_checks<Value>(option, text);
+    if (std::string(text.group) == "Data" && !others.contains(text.name)) add_setting(app, text, value);
   });
 }
 
@@ -188,7 +198,8 @@ std::vector<std::string> setting_arguments(const CLI::App& app) {
   Settings any;
   const auto take = [&](const std::string& name) {
     const CLI::Option* option = app.get_option("--" + name);
-    if (option->count() > 0) arguments.push_back("--" + name + "=" + option->results().back());
+    if (option->count() == 0) return;
+    arguments.push_back("--" + name + "=" + option->results().back());
   };
   take("method");
   for_each_option(any, [&](const OptionText& text, auto&) { take(text.name); });

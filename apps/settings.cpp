@@ -24,6 +24,7 @@ Settings default_settings(const std::string& method, const std::string& dataset)
 void complete(Settings& s) {
   s.data = resolve(s.data);
   if (!s.data.root.empty()) s.data.root = std::filesystem::absolute(s.data.root).lexically_normal();  // a run outlives the current folder
+  if (!s.data.split_file.empty()) s.data.split_file = std::filesystem::absolute(s.data.split_file).lexically_normal();
   if (!s.init.empty()) s.init = std::filesystem::absolute(s.init).lexically_normal();
   s.learner.network.image_size = s.data.image_size;
   s.learner.network.channels = s.data.channels;

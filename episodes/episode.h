@@ -35,7 +35,8 @@ struct Episode {
 void require_servable(const ImageSource& source, const EpisodeSpec& spec);
 
 /// Episode `index`, a pure function of (data set, split, specification, seed, index): classes drawn without
-/// replacement and given labels in random order, then shots + queries distinct images of each.
+/// replacement and given labels in random order, then shots + queries distinct images of each. Images of one group
+/// (ImageSource::image_groups) are all in support or all in query; throws DataError if no such draw is found.
 /// With `augment`, every image gets an augmentation key of its own. The source must be servable.
 Episode draw_episode(const ImageSource& source, const EpisodeSpec& spec, uint64_t seed, uint64_t index,
                      bool augment = false);
