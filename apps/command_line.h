@@ -21,6 +21,10 @@ Command setup_bench(CLI::App& program);
 Command setup_info(CLI::App& program);
 Command setup_import(CLI::App& program);
 Command setup_decompose(CLI::App& program);
+Command setup_speed(CLI::App& program);
+Command setup_adapt(CLI::App& program);
+Command setup_predict(CLI::App& program);
+Command setup_adapter(CLI::App& program);
 
 /// Adds --method and every option of for_each_option, bound to `settings`.
 void add_setting_options(CLI::App& app, Settings& settings);
