@@ -66,6 +66,7 @@ int run(int argc, char** argv) {
   commands["adapt"] = setup_adapt(program);
   commands["predict"] = setup_predict(program);
   commands["adapter"] = setup_adapter(program);
+  commands["export"] = setup_export(program);
   try {
     program.parse(argc, argv);
   } catch (const CLI::ExtrasError& e) {

@@ -271,6 +271,13 @@ TaskClassifier::TaskClassifier(const Learner& learner, const ParameterSet& param
   if (!missing.empty()) throw DataError(where + " is damaged: tensor '" + missing.front() + "' is missing or has another shape than its run's");
 }
 
+ParameterSet TaskClassifier::parameters() const {
+  ParameterSet all = body_parameters_;
+  for (const Parameter& p : adapted_)
+    if (find(all, p.name) == nullptr) all.add(p.name, p.tensor, p.role);
+  return all;
+}
+
 Tensor TaskClassifier::probabilities(const Tensor& images) const {
   const auto ways = static_cast<int64_t>(classes_.size());
   const Tensor table = at::empty({images.size(0), ways}, at::kFloat);

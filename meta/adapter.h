@@ -54,6 +54,8 @@ class TaskClassifier {
   /// [n, classes] of images [n, C, H, W]; rows sum to 1.
   Tensor probabilities(const Tensor& images) const;
   const std::vector<std::string>& classes() const { return classes_; }
+  /// The adapted network's parameters, with the statistics of its norms.
+  ParameterSet parameters() const;
 
  private:
   const Learner& learner_;

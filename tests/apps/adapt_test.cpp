@@ -112,6 +112,24 @@ TEST(Adapt, TheEmbeddedProgramAgrees) {
   for (int i = 0; i < 3; ++i) EXPECT_NEAR(p[i], expected.at("probabilities").at(std::string(1, static_cast<char>('a' + i))).get<double>(), 1e-4);
 }
 
+TEST(Export, WritesPlainKernelsOfTheRunOrOfATask) {
+  const TemporaryFolder folder;
+  const std::string run = shared_run().path.string(), adapter = (folder / "a.safetensors").string();
+  write_pictures(folder / "support", {"a", "b", "c"}, 2);
+  run_well({"adapt", run, "--support", (folder / "support").string(), "--out", adapter, "--inner-steps", "3"});
+  EXPECT_THAT(run_well({"export", run, "--out", (folder / "run.st").string()}).out, HasSubstr("22 tensors"));  // 4 blocks of 5, and a head
+  run_well({"export", run, "--adapter", adapter, "--out", (folder / "task.st").string()});
+  const SafeTensors plain = read_safetensors(folder / "run.st"), task = read_safetensors(folder / "task.st");
+  ASSERT_EQ(plain.tensors.size(), task.tensors.size());
+  EXPECT_EQ(plain.metadata.at("backbone"), "conv4");
+  EXPECT_EQ(task.tensors.at("block2.conv.weight").sizes(), (std::vector<int64_t>{8, 8, 3, 3}));
+  EXPECT_TRUE(task.tensors.at("block1.conv.weight").equal(plain.tensors.at("block1.conv.weight")));  // the stem has no atoms
+  EXPECT_FALSE(task.tensors.at("block2.conv.weight").equal(plain.tensors.at("block2.conv.weight")));
+  EXPECT_FALSE(task.tensors.at("head.weight").equal(plain.tensors.at("head.weight")));
+  expect_refusals({{{"export", run, "--out", (folder / "x").string(), "--format", "onnx"}, {"onnx"}},
+                   {{"export", run, "--out", (folder / "x").string(), "--adapter", run + "/best.safetensors"}, {"is not an adapter"}}});
+}
+
 TEST(Adapt, RefusesWhatItCannotDo) {
   const TemporaryFolder folder;
   const std::string run = shared_run().path.string(), adapter = (folder / "a.safetensors").string();
