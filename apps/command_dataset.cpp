@@ -60,6 +60,10 @@ Command setup_dataset(CLI::App& program) {
   for (const DatasetEntry& entry : dataset_registry()) summary += "\n  " + entry.name + ": " + entry.summary;
   inspect->add_option("NAME", command->data.name, summary)->required();
   inspect->add_option("--data-root", command->root, "folder of its files");
+  inspect->add_option("--plugin", command->data.plugin, "data set plugin: the shared library");
+  inspect->add_option("--plugin-option", command->data.plugin_options, "data set plugin: an option of its own, as key=value; again for each")
+      ->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  inspect->add_option("--rotations", command->data.rotations, "each class as four turned ones: none, train or all")->capture_default_str();
   inspect->add_option("--split-rule", command->data.split_rule, "which published split");
   inspect->add_option("--split-seed", command->data.split_seed, "class split of `folders` without split folders")
       ->check(not_negative)->capture_default_str();

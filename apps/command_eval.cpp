@@ -17,8 +17,11 @@ namespace {
 using json = nlohmann::ordered_json;
 
 struct EvalCommand {
-  std::string run, dataset, data_root, split = "test", checkpoint, steps, json_file, crop, split_rule, method;
-  int episodes = 600, ways = 0, shots = 0, queries = 0, threads = 0;
+  std::vector<std::string> plugin_options;
+  std::string plugin, run, dataset, data_root, split = "test", checkpoint, steps, json_file, crop, split_rule, method;
+  int episodes = 600, queries = 0, threads = 0;
+  std::string ways, shots;  // a number or a range; empty: the run's own
+  bool imbalanced = false, within_group = false;
   uint64_t eval_seed = 0;
 };
 
@@ -46,6 +49,10 @@ json result_json(const Settings& settings, const Learner& learner, const ImageSo
           {"ways", options.spec.ways},
           {"shots", options.spec.shots},
           {"queries", options.spec.queries},
+          {"fewest_ways", options.spec.fewest_ways > 0 ? options.spec.fewest_ways : options.spec.ways},
+          {"fewest_shots", options.spec.fewest_shots > 0 ? options.spec.fewest_shots : options.spec.shots},
+          {"imbalanced", options.spec.imbalanced},
+          {"within_group", options.spec.within_group},
           {"dataset", info.dataset},
           {"split", info.split},
           {"split_rule", info.split_rule},
@@ -116,7 +123,12 @@ int run_eval(const EvalCommand& command) {
     data.root.clear();
     data.split_rule.clear();
     data.crop = "none";
+    data.rotations = "none";
+    data.plugin.clear();
+    data.plugin_options.clear();
   }
+  if (!command.plugin.empty()) data.plugin = command.plugin;
+  if (!command.plugin_options.empty()) data.plugin_options = command.plugin_options;
   if (!command.data_root.empty()) data.root = command.data_root;
   if (!command.crop.empty()) data.crop = command.crop;
   if (!command.split_rule.empty()) data.split_rule = command.split_rule;
@@ -125,8 +137,19 @@ int run_eval(const EvalCommand& command) {
   EvaluationOptions options = evaluation_options(settings);
   options.episodes = command.episodes;
   options.seed = command.eval_seed;
-  if (command.ways > 0) options.spec.ways = command.ways;
-  if (command.shots > 0) options.spec.shots = command.shots;
+  const auto set = [](const std::string& name, const std::string& given, NumberRange range, int least) {
+    if (given.empty()) return;
+    try {
+      set_range(range, given, least, 1000);
+    } catch (const UsageError& e) {
+      throw UsageError("--" + name + ": " + e.what());
+    }
+  };
+  set("ways", command.ways, {&options.spec.fewest_ways, &options.spec.ways}, 2);
+  set("shots", command.shots, {&options.spec.fewest_shots, &options.spec.shots}, 1);
+  if (options.spec.fewest_shots == 0) options.spec.imbalanced = false;  // the run's own
+  if (command.imbalanced) options.spec.imbalanced = true;
+  if (command.within_group) options.spec.within_group = true;
   if (command.queries > 0) options.spec.queries = command.queries;
   if (!command.method.empty()) options.inner_steps = {learner.options().inner_steps};
   if (!command.steps.empty()) options.inner_steps = parse_steps("--eval-inner-steps", command.steps);
@@ -137,9 +160,10 @@ int run_eval(const EvalCommand& command) {
     write_file_atomically(command.json_file, result_json(settings, learner, *source, options, evaluation, run.checkpoint, state).dump(2) + "\n");
   for (const std::string& notice : source->info().notices) std::cerr << "note: " << notice << std::endl;
   const std::string as = command.method.empty() ? "" : " by " + command.method;
-  std::printf("%s (%s, iteration %lld) on %s %s: %d-way %d-shot, %d queries, %d episodes, norm %s%s\n", command.run.c_str(),
+  std::printf("%s (%s, iteration %lld) on %s %s: %s-way %s-shot, %d queries, %d episodes, norm %s%s\n", command.run.c_str(),
               (run.checkpoint + as).c_str(), static_cast<long long>(state.iteration), source->info().dataset.c_str(),
-              source->info().split.c_str(), options.spec.ways, options.spec.shots, options.spec.queries, options.episodes,
+              source->info().split.c_str(), range_text(options.spec.fewest_ways, options.spec.ways).c_str(),
+              range_text(options.spec.fewest_shots, options.spec.shots).c_str(), options.spec.queries, options.episodes,
               settings.learner.norm.c_str(), learner.transductive() ? " (transductive)" : "");
   std::printf("  inner steps   accuracy %%\n");
   for (const StepAccuracy& step : evaluation.by_steps)
@@ -156,12 +180,16 @@ Command setup_eval(CLI::App& program) {
   app->add_option("RUN", c.run, "run folder")->required();
   app->add_option("--dataset", c.dataset, "data set; left out: the run's own");
   app->add_option("--data-root", c.data_root, "folder of its files; left out: the run's own");
+  app->add_option("--plugin", c.plugin, "data set plugin: the shared library; left out: the run's own");
+  CLI::Option* plugin_option = app->add_option("--plugin-option", c.plugin_options, "data set plugin: an option of its own, as key=value; again for each");
   app->add_option("--split", c.split, "train, val or test")->capture_default_str();
   app->add_option("--crop", c.crop, "none or bbox (cub)");
   app->add_option("--split-rule", c.split_rule, "which published split");
   app->add_option("--episodes", c.episodes, "number of episodes")->check(CLI::Range(1, 10'000'000))->capture_default_str();
-  app->add_option("--ways", c.ways, "classes per episode; left out: the run's own")->check(CLI::Range(2, 1000));
-  app->add_option("--shots", c.shots, "support images per class; left out: the run's own")->check(CLI::Range(1, 1000));
+  app->add_option("--ways", c.ways, "classes per episode, or a range as 5..20; left out: the run's own");
+  app->add_option("--shots", c.shots, "support images per class, or a range as 1..10; left out: the run's own");
+  app->add_flag("--imbalanced", c.imbalanced, "a range of shots is drawn for each class of an episode");
+  app->add_flag("--within-group", c.within_group, "classes of an episode are of one group: an alphabet, a superclass");
   app->add_option("--queries", c.queries, "query images per class; left out: the run's own")->check(CLI::Range(1, 1000));
   app->add_option("--eval-inner-steps", c.steps, "steps to report at, as 0,1,2,5,10; left out: the run's own");
   app->add_option("--eval-seed", c.eval_seed, "of the episodes")->check(not_negative)->capture_default_str();
@@ -174,6 +202,7 @@ Command setup_eval(CLI::App& program) {
       });
   app->add_option("--json", c.json_file, "file to write the result to");
   for (CLI::Option* option : app->get_options()) option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  plugin_option->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   return [command] { return run_eval(*command); };
 }
 

@@ -14,5 +14,6 @@ DatasetEntry fc100_entry();
 DatasetEntry tiered_imagenet_entry();
 DatasetEntry fashion_mnist_entry();
 DatasetEntry folders_entry();
+DatasetEntry plugin_entry();
 
 }  // namespace fewatoms

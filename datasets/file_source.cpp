@@ -25,10 +25,13 @@ cv::Rect pixels_of(const Box& box, double margin, const cv::Mat& picture) {
 
 ImageSet file_images(FileTreePtr tree, std::vector<FileClass> classes, const DatasetOptions& options, bool inverted) {
   ImageSet set;
-  for (const FileClass& c : classes) set.classes.push_back({c.name, static_cast<int>(c.images.size()), c.group});
-
   // Shared, since loaders are copied.
   auto shared = std::make_shared<const std::vector<FileClass>>(std::move(classes));
+  for (size_t c = 0; c < shared->size(); ++c) {
+    const FileClass& from = (*shared)[c];
+    set.classes.push_back({from.name, static_cast<int>(from.images.size()), from.group,
+                           [shared, c](int image_index) { return (*shared)[c].images[image_index].path; }});
+  }
   set.load = [tree = std::move(tree), shared = std::move(shared), channels = options.channels, exif = options.exif,
               margin = options.crop_margin, inverted](int class_index, int image_index) {
     const FileClass& from = (*shared)[class_index];

@@ -3,6 +3,7 @@
 #include "datasets/dataset.h"
 #include "datasets/entries.h"
 #include "datasets/forms.h"
+#include "datasets/rotations.h"
 #include "episodes/errors.h"
 
 namespace fewatoms {
@@ -18,14 +19,25 @@ void require_one_of(const std::string& what, const std::string& given, const std
   if (std::find(valid.begin(), valid.end(), given) == valid.end()) throw UsageError(unknown_name(what, given, valid));
 }
 
-}  // namespace
-
-const std::vector<DatasetEntry>& dataset_registry() {
-  static const std::vector<DatasetEntry> registry{
+std::vector<DatasetEntry>& registry() {
+  static std::vector<DatasetEntry> registry{
       strokes_entry(), mini_imagenet_entry(), cub_entry(), omniglot_entry(), cifar_fs_entry(), fc100_entry(),
-      tiered_imagenet_entry(), fashion_mnist_entry(), folders_entry(),
+      tiered_imagenet_entry(), fashion_mnist_entry(), folders_entry(), plugin_entry(),
   };
   return registry;
+}
+
+}  // namespace
+
+const std::vector<DatasetEntry>& dataset_registry() { return registry(); }
+
+void register_dataset(DatasetEntry entry) {
+  const auto names = dataset_names();
+  if (std::find(names.begin(), names.end(), entry.name) != names.end())
+    throw UsageError("there is a data set '" + entry.name + "' already, expected another name");
+  if (entry.name.empty() || !entry.splits || !entry.open)
+    throw UsageError("data set '" + entry.name + "' has no name, no splits or no open, expected all three");
+  registry().push_back(std::move(entry));
 }
 
 std::vector<std::string> dataset_names() {
@@ -46,6 +58,11 @@ DatasetOptions resolve(DatasetOptions options) {
     throw UsageError("cache is " + std::to_string(options.cache_mb) + " MiB, expected 0 or more");
   require_one_of("augmentation", options.augment, {"none", "crop-jitter-flip"});
   require_one_of("crop", options.crop, {"none", "bbox"});
+  require_one_of("rotations", options.rotations, {"none", "train", "all"});
+  if (options.rotations != "none" && entry.has_rotations)
+    throw UsageError("rotations '" + options.rotations + "' does not apply to data set '" + entry.name + "', whose classes are turned already");
+  if (entry.name != "plugin" && (!options.plugin.empty() || !options.plugin_options.empty()))
+    throw UsageError("plugin and plugin options go with data set 'plugin', the data set is '" + entry.name + "'");
   if (!(options.crop_margin >= 0 && options.crop_margin <= 1))
     throw UsageError("crop margin is " + std::to_string(options.crop_margin) + ", expected 0 to 1");
   if (options.crop == "bbox" && !entry.has_boxes)
@@ -66,7 +83,7 @@ std::shared_ptr<const ImageSource> open_dataset(const DatasetOptions& options, c
   const DatasetEntry& entry = find_entry(resolved.name);
   require_one_of("split", split, {"train", "val", "test"});
   if (entry.needs_root) open_root(resolved);
-  return entry.open(resolved, split);
+  return with_rotations(entry.open(resolved, split), resolved.rotations, split);
 }
 
 std::vector<SplitSummary> summarise(const DatasetOptions& options) {
@@ -76,7 +93,7 @@ std::vector<SplitSummary> summarise(const DatasetOptions& options) {
 
   std::vector<SplitSummary> summaries;
   for (const auto& split : entry.splits(resolved)) {
-    const auto source = entry.open(resolved, split);
+    const auto source = with_rotations(entry.open(resolved, split), resolved.rotations, split);
     std::vector<int> sizes;
     SplitSummary summary{.split = split, .classes = source->classes()};
     for (int c = 0; c < source->classes(); ++c) {

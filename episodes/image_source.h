@@ -50,6 +50,8 @@ class ImageSource {
   virtual int class_size(int class_index) const = 0;  // images of that class
   /// What the class belongs to: its superclass, its alphabet. Empty where classes have no hierarchy.
   virtual const std::string& class_group(int class_index) const;
+  /// What an image is called, once in its class: its file below the data root, or "class/number" where there is no file.
+  virtual std::string image_name(const ImageRef& ref) const;
   virtual int height() const = 0;                     // of every image
   virtual int width() const = 0;
   virtual int channels() const = 0;
