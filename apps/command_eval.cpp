@@ -4,8 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "apps/command_line.h"
-#include "apps/run_folder.h"
+#include "apps/evaluation_choice.h"
 #include "backbones/safetensors.h"
 #include "episodes/errors.h"
 #include "meta/methods.h"
@@ -17,32 +16,21 @@ namespace {
 using json = nlohmann::ordered_json;
 
 struct EvalCommand {
-  std::vector<std::string> plugin_options;
-  std::string plugin, run, dataset, data_root, split = "test", checkpoint, steps, json_file, crop, split_rule, method;
-  int episodes = 600, queries = 0, threads = 0;
-  std::string ways, shots;  // a number or a range; empty: the run's own
-  bool imbalanced = false, within_group = false;
-  uint64_t eval_seed = 0;
+  std::string run, checkpoint, steps, json_file, method;
+  EvaluationChoice choice;
+  int threads = 0;
 };
 
 /// What the result says about the network and how it was tested: names as in docs/results.md.
 json result_json(const Settings& settings, const Learner& learner, const ImageSource& source,
                  const EvaluationOptions& options, const Evaluation& evaluation, const std::string& checkpoint, const TrainState& state) {
-  const ParameterSet& parameters = state.parameters;
-  json by_steps = json::array(), by_role = json::object();
+  json by_steps = json::array();
   for (const StepAccuracy& step : evaluation.by_steps)
     by_steps.push_back({{"inner_steps", step.inner_steps}, {"accuracy", step.accuracy}, {"ci95", step.ci95}, {"loss", step.loss}});
-  int64_t total = 0, adapted = 0;
-  for (const auto& [role, count] : parameters.count()) total += role == Role::kStatistic ? 0 : count;
-  for (const auto& [role, count] : learner.adapted_count(parameters)) {
-    by_role[to_string(role)] = count;
-    adapted += count;
-  }
   const SourceInfo& info = source.info();
   const NetworkOptions& network = settings.learner.network;
-  const bool decomposed = network.conv.kind == "acdc";
   const StepAccuracy& last = evaluation.by_steps.back();
-  return {{"accuracy", last.accuracy},
+  json result = {{"accuracy", last.accuracy},
           {"ci95", last.ci95},
           {"inner_steps", last.inner_steps},
           {"episodes", options.episodes},
@@ -58,31 +46,22 @@ json result_json(const Settings& settings, const Learner& learner, const ImageSo
           {"split_rule", info.split_rule},
           {"crop", info.crop},
           {"notices", info.notices},
+          {"skipped_images", info.skipped},
           {"image_size", network.image_size},
           {"channels", network.channels},
           {"trained_on", settings.data.name},
           {"iteration", state.iteration},
-          {"train_seconds", state.seconds},
-          {"method", learner.options().method},
-          {"trained_with", settings.learner.method},
-          {"head", learner.options().head},
-          {"scope", learner.options().scope},
-          {"backbone", network.backbone},
-          {"width", network.width},
-          {"conv", network.conv.kind},
-          {"sharing", decomposed ? json(network.conv.sharing) : json(nullptr)},
-          {"atoms", decomposed ? json(network.conv.atoms) : json(nullptr)},
-          {"parameters_total", total},
-          {"conv_weights", convolution_weights(parameters)},
-          {"parameters_adapted", adapted},
-          {"parameters_adapted_by_role", by_role},
-          {"by_steps", by_steps},
+          {"train_seconds", state.seconds}};
+  result.update(describe_network(settings, learner, state.parameters));
+  const json more = {{"by_steps", by_steps},
           {"norm", settings.learner.norm},
           {"transductive", learner.transductive()},
           {"seed", settings.trainer.seed},
           {"eval_seed", options.seed},
           {"checkpoint", checkpoint},
           {"seconds", evaluation.seconds}};
+  result.update(more);
+  return result;
 }
 
 /// Has new tasks learned by another method on the run's body: its presets, with the run's network, norm and seed.
@@ -117,40 +96,8 @@ int run_eval(const EvalCommand& command) {
   const Learner& learner = *run.learner;
   const TrainState& state = run.state;
 
-  DatasetOptions data = settings.data;
-  if (!command.dataset.empty() && command.dataset != data.name) {
-    data.name = command.dataset;  // another data set: its own root and split, the network's image size and channels
-    data.root.clear();
-    data.split_rule.clear();
-    data.crop = "none";
-    data.rotations = "none";
-    data.plugin.clear();
-    data.plugin_options.clear();
-  }
-  if (!command.plugin.empty()) data.plugin = command.plugin;
-  if (!command.plugin_options.empty()) data.plugin_options = command.plugin_options;
-  if (!command.data_root.empty()) data.root = command.data_root;
-  if (!command.crop.empty()) data.crop = command.crop;
-  if (!command.split_rule.empty()) data.split_rule = command.split_rule;
-  const auto source = open_dataset(data, command.split);
-
-  EvaluationOptions options = evaluation_options(settings);
-  options.episodes = command.episodes;
-  options.seed = command.eval_seed;
-  const auto set = [](const std::string& name, const std::string& given, NumberRange range, int least) {
-    if (given.empty()) return;
-    try {
-      set_range(range, given, least, 1000);
-    } catch (const UsageError& e) {
-      throw UsageError("--" + name + ": " + e.what());
-    }
-  };
-  set("ways", command.ways, {&options.spec.fewest_ways, &options.spec.ways}, 2);
-  set("shots", command.shots, {&options.spec.fewest_shots, &options.spec.shots}, 1);
-  if (options.spec.fewest_shots == 0) options.spec.imbalanced = false;  // the run's own
-  if (command.imbalanced) options.spec.imbalanced = true;
-  if (command.within_group) options.spec.within_group = true;
-  if (command.queries > 0) options.spec.queries = command.queries;
+  const auto source = open_dataset(chosen_data(settings, command.choice), command.choice.split);
+  EvaluationOptions options = chosen_evaluation(settings, command.choice);
   if (!command.method.empty()) options.inner_steps = {learner.options().inner_steps};
   if (!command.steps.empty()) options.inner_steps = parse_steps("--eval-inner-steps", command.steps);
   Evaluation evaluation;
@@ -178,21 +125,9 @@ Command setup_eval(CLI::App& program) {
   CLI::App* app = program.add_subcommand("eval", "accuracy of a run on unseen classes, by number of inner steps");
   EvalCommand& c = *command;
   app->add_option("RUN", c.run, "run folder")->required();
-  app->add_option("--dataset", c.dataset, "data set; left out: the run's own");
-  app->add_option("--data-root", c.data_root, "folder of its files; left out: the run's own");
-  app->add_option("--plugin", c.plugin, "data set plugin: the shared library; left out: the run's own");
-  CLI::Option* plugin_option = app->add_option("--plugin-option", c.plugin_options, "data set plugin: an option of its own, as key=value; again for each");
-  app->add_option("--split", c.split, "train, val or test")->capture_default_str();
-  app->add_option("--crop", c.crop, "none or bbox (cub)");
-  app->add_option("--split-rule", c.split_rule, "which published split");
-  app->add_option("--episodes", c.episodes, "number of episodes")->check(CLI::Range(1, 10'000'000))->capture_default_str();
-  app->add_option("--ways", c.ways, "classes per episode, or a range as 5..20; left out: the run's own");
-  app->add_option("--shots", c.shots, "support images per class, or a range as 1..10; left out: the run's own");
-  app->add_flag("--imbalanced", c.imbalanced, "a range of shots is drawn for each class of an episode");
-  app->add_flag("--within-group", c.within_group, "classes of an episode are of one group: an alphabet, a superclass");
-  app->add_option("--queries", c.queries, "query images per class; left out: the run's own")->check(CLI::Range(1, 1000));
+  add_choice_options(*app, c.choice);
+  app->add_option("--shots", c.choice.shots, "support images per class, or a range as 1..10; left out: the run's own");
   app->add_option("--eval-inner-steps", c.steps, "steps to report at, as 0,1,2,5,10; left out: the run's own");
-  app->add_option("--eval-seed", c.eval_seed, "of the episodes")->check(not_negative)->capture_default_str();
   app->add_option("--checkpoint", c.checkpoint, "best or last; left out: best if there is one")->check(CLI::IsMember({"best", "last"}));
   app->add_option("--threads", c.threads, "0: all cores; results do not depend on it")->check(CLI::Range(0, 1024));
   app->add_option("--method", c.method, "learn new tasks by this method on the run's body, as simpleshot; left out: the run's own")
@@ -201,8 +136,8 @@ Command setup_eval(CLI::App& program) {
         return std::find(names.begin(), names.end(), given) != names.end() ? std::string() : unknown_name("method", given, names);
       });
   app->add_option("--json", c.json_file, "file to write the result to");
-  for (CLI::Option* option : app->get_options()) option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
-  plugin_option->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  for (CLI::Option* option : app->get_options())
+    if (option->get_name() != "--plugin-option") option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   return [command] { return run_eval(*command); };
 }
 

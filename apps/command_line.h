@@ -19,9 +19,19 @@ Command setup_dataset(CLI::App& program);
 Command setup_table(CLI::App& program);
 Command setup_bench(CLI::App& program);
 Command setup_info(CLI::App& program);
+Command setup_import(CLI::App& program);
+Command setup_decompose(CLI::App& program);
+Command setup_speed(CLI::App& program);
+Command setup_adapt(CLI::App& program);
+Command setup_predict(CLI::App& program);
+Command setup_adapter(CLI::App& program);
+Command setup_export(CLI::App& program);
 
 /// Adds --method and every option of for_each_option, bound to `settings`.
 void add_setting_options(CLI::App& app, Settings& settings);
+
+/// Adds those options that say which images there are, without the data set's name.
+void add_data_options(CLI::App& app, Settings& settings);
 
 /// The arguments given to `app` that are settings, as {"--width=32", ...}.
 std::vector<std::string> setting_arguments(const CLI::App& app);

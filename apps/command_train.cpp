@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <charconv>
 #include <csignal>
 #include <cstdio>
 #include <iostream>
@@ -28,39 +27,6 @@ std::string percent(double fraction) {
   char text[16];
   std::snprintf(text, sizeof text, "%.2f %%", 100 * fraction);
   return text;
-}
-
-/// Refuses text that is not one of the choices, offering the nearest, and numbers outside of the range, NaN included.
-template <class T>
-void add_checks(CLI::Option* option, const OptionText& text) {
-  if (!text.choices.empty())
-    option->check([text](const std::string& given) {
-      const bool known = std::find(text.choices.begin(), text.choices.end(), given) != text.choices.end();
-      return known ? std::string() : unknown_name(text.name, given, text.choices);
-    });
-  if constexpr (std::is_same_v<T, bool>) {
-    option->expected(0, 1)->type_name("")->default_str("");  // the name alone says yes
-    option->check([](const std::string& given) {
-      const bool good = given == "true" || given == "false" || given == "1" || given == "0";
-      return good ? std::string() : "'" + given + "' is not true or false";
-    });
-  } else if constexpr (std::is_arithmetic_v<T>) {
-    const auto number = [](double x) {
-      char digits[32];
-      std::snprintf(digits, sizeof digits, "%g", x);
-      return std::string(digits);
-    };
-    std::string range = std::is_integral_v<T> ? "a whole number" : "a number";
-    if (text.low > -1e300) range += text.high < 1e300 ? " from " + number(text.low) + " to " + number(text.high) : " of at least " + number(text.low);
-    option->check([text, range](const std::string& given) {
-      double value = 0;
-      const auto [end, error] = std::from_chars(given.data(), given.data() + given.size(), value);
-      const bool whole = !std::is_integral_v<T> || given.find_first_not_of("0123456789-") == std::string::npos;
-      const bool good = error == std::errc() && end == given.data() + given.size() && whole && value >= text.low && value <= text.high;
-      return good ? std::string() : "'" + given + "' is not " + range;
-    });
-    option->type_name(std::is_integral_v<T> ? "INT" : "NUMBER");
-  }
 }
 
 struct TrainCommand {
@@ -160,103 +126,6 @@ int run_train(const CLI::App& app, const TrainCommand& command) {
 }
 
 }  // namespace
-
-void add_setting_options(CLI::App& app, Settings& settings) {
-  app.add_option("--method", settings.learner.method, "how tasks are learned; sets the defaults of other options")
-      ->group("Method")
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
-      ->check([](const std::string& given) {
-        const auto names = method_names();
-        return std::find(names.begin(), names.end(), given) != names.end() ? std::string() : unknown_name("method", given, names);
-      })
-      ->capture_default_str();
-  for_each_option(settings, [&](const OptionText& text, auto& value) {
-    using Value = std::decay_t<decltype(value)>;
-    std::string help = text.help;
-    if (!text.choices.empty()) {
-      help += ":";
-      for (const std::string& choice : text.choices) help += " " + choice;
-    }
-    CLI::Option* option = nullptr;
-    if constexpr (std::is_same_v<Value, NumberRange>)
-      option = app.add_option_function<std::string>(std::string("--") + text.name, [range = value, text](const std::string& v) {
-                    set_range(range, v, text.low, text.high);
-                  }, help)
-                   ->default_str(range_text(*value.fewest, *value.most))
-                   ->check([text](const std::string& given) {
-                     int fewest = 0, most = 0;
-                     try {
-                       set_range({&fewest, &most}, given, text.low, text.high);
-                     } catch (const UsageError& e) {
-                       return std::string(e.what());
-                     }
-                     return std::string();
-                   });
-    else if constexpr (std::is_same_v<Value, std::filesystem::path>)
-      option = app.add_option_function<std::string>(std::string("--") + text.name, [&value](const std::string& v) { value = v; }, help);
-    else
-      option = app.add_option(std::string("--") + text.name, value, help)->capture_default_str();
-    option->group(text.group);
-    if constexpr (std::is_same_v<Value, std::vector<std::string>>)
-      option->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->default_str("");
-    else
-      option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
-    add_checks<Value>(option, text);
-  });
-}
-
-std::vector<std::string> setting_arguments(const CLI::App& app) {
-  std::vector<std::string> arguments;
-  Settings any;
-  const auto take = [&](const std::string& name) {
-    const CLI::Option* option = app.get_option("--" + name);
-    return option->count() > 0 ? option->results() : std::vector<std::string>();
-  };
-  const auto add = [&](const std::string& name, const std::string& value) { arguments.push_back("--" + name + "=" + value); };
-  if (const auto given = take("method"); !given.empty()) add("method", given.back());
-  for_each_option(any, [&](const OptionText& text, auto& value) {
-    const auto given = take(text.name);
-    if constexpr (std::is_same_v<std::decay_t<decltype(value)>, std::vector<std::string>>)
-      for (const std::string& one : given) add(text.name, one);
-    else if (!given.empty())
-      add(text.name, std::is_same_v<std::decay_t<decltype(value)>, bool> && given.back().empty() ? "true" : given.back());  // the name alone
-  });
-  return arguments;
-}
-
-Settings settings_from_arguments(const std::vector<std::string>& arguments) {
-  const auto parse = [&](Settings& settings) {
-    CLI::App app;
-    add_setting_options(app, settings);
-    std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());  // as CLI11 wants them
-    try {
-      app.parse(reversed);
-    } catch (const CLI::ParseError& e) {
-      throw UsageError(e.what());
-    }
-    if (settings.learner.network.conv.kind != "acdc")
-      for (const char* name : {"--sharing", "--atoms", "--compute"})
-        if (app.get_option(name)->count() > 0)
-          throw UsageError(std::string(name) + " goes with --conv acdc, but the convolutions are '" + settings.learner.network.conv.kind + "'");
-  };
-  // Which method and data set decides the defaults: a first look finds them.
-  Settings first;
-  first.learner.network.conv.kind = "acdc";  // lets --sharing pass here
-  {
-    CLI::App app;
-    add_setting_options(app, first);
-    std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
-    try {
-      app.parse(reversed);
-    } catch (const CLI::ParseError& e) {
-      throw UsageError(e.what());
-    }
-  }
-  Settings settings = default_settings(first.learner.method, first.data.name);
-  parse(settings);
-  complete(settings);
-  return settings;
-}
 
 Command setup_train(CLI::App& program) {
   auto command = std::make_shared<TrainCommand>();

@@ -60,6 +60,13 @@ int run(int argc, char** argv) {
   commands["table"] = setup_table(program);
   commands["bench"] = setup_bench(program);
   commands["info"] = setup_info(program);
+  commands["import"] = setup_import(program);
+  commands["decompose"] = setup_decompose(program);
+  commands["speed"] = setup_speed(program);
+  commands["adapt"] = setup_adapt(program);
+  commands["predict"] = setup_predict(program);
+  commands["adapter"] = setup_adapter(program);
+  commands["export"] = setup_export(program);
   try {
     program.parse(argc, argv);
   } catch (const CLI::ExtrasError& e) {

@@ -114,7 +114,7 @@ fewatoms=$root/build/release/apps/fewatoms
 
 split="test"
 if [[ $dataset != strokes ]]; then
-  inspection=$("$fewatoms" dataset inspect "$dataset" --data-root "$data_root" --json)
+  inspection=$("$fewatoms" dataset inspect "$dataset" --data-root "$data_root" --json --quick)
   if ! grep -qE '"split": *"test"' <<<"$inspection"; then
     split="val"
     say "There is no test split under $data_root: the unseen classes are those of val."

@@ -44,6 +44,7 @@ void complete(Settings& s) {
   if (!s.data.root.empty()) s.data.root = std::filesystem::absolute(s.data.root).lexically_normal();  // a run outlives the current folder
   if (!s.data.plugin.empty()) s.data.plugin = std::filesystem::absolute(s.data.plugin).lexically_normal();
   s.data.plugin_options = last_of_each_key(s.data.plugin_options);
+  if (!s.data.split_file.empty()) s.data.split_file = std::filesystem::absolute(s.data.split_file).lexically_normal();
   if (!s.init.empty()) s.init = std::filesystem::absolute(s.init).lexically_normal();
   s.learner.network.image_size = s.data.image_size;
   s.learner.network.channels = s.data.channels;

@@ -55,7 +55,7 @@ void for_each_option(Settings& s, F&& f) {
   const double kMany = 1e9;
   const char* data = "Data";
   f(OptionText{"dataset", data, "data set", dataset_names()}, s.data.name);
-  f(OptionText{.name = "data-root", .group = data, .help = "folder of the data set's files (strokes needs none)", .identity = false}, s.data.root);
+  f(OptionText{.name = "data-root", .group = data, .help = "folder of the data set's files, an archive or pack of them, or a manifest (strokes needs none)", .identity = false}, s.data.root);
   f(OptionText{"image-size", data, "pixels, square; 0: the data set's usual size", {}, 0, 512}, s.data.image_size);
   f(OptionText{"channels", data, "1 grey or 3 RGB; 0: the data set's usual number", {}, 0, 3}, s.data.channels);
   f(OptionText{"crop", data, "cut images to their bounding boxes (cub)", {"none", "bbox"}}, s.data.crop);
@@ -63,7 +63,11 @@ void for_each_option(Settings& s, F&& f) {
   f(OptionText{"exif", data, "turn images as the camera's orientation tag says"}, s.data.exif);
   f(OptionText{"allow-outside", data, "paths and links may leave the data root"}, s.data.allow_outside);
   f(OptionText{"split-rule", data, "which published split; empty: the data set's default"}, s.data.split_rule);
-  f(OptionText{"split-seed", data, "class split of `folders` without split folders", {}, 0}, s.data.split_seed);
+  f(OptionText{"split-seed", data, "which class is in which split, where the data do not say", {}, 0}, s.data.split_seed);
+  f(OptionText{"split-fractions", data, "and the shares of train, val and test"}, s.data.split_fractions);
+  f(OptionText{"split-file", data, "or a CSV file that says it, with the columns label and split (dataset split writes one)"}, s.data.split_file);
+  f(OptionText{"skip-bad", data, "leave out images that cannot be decoded, and count them"}, s.data.skip_bad);
+  f(OptionText{"exact-decode", data, "decode photographs at full scale even where they become much smaller"}, s.data.exact_decode);
   f(OptionText{"augment", data, "random changes of training images", {"none", "crop-jitter-flip"}}, s.data.augment);
   f(OptionText{"pixel-norm", data, "unit: x/255; imagenet: minus mean, by deviation", {"unit", "imagenet"}}, s.pixel_norm);
   f(OptionText{"augment-support", data, "which images of an episode augment changes: support and query (yes), query (no), or support (only)", {"yes", "no", "only"}}, s.augment_support);

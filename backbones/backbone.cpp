@@ -1,7 +1,6 @@
 #include "backbones/backbone.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include "episodes/errors.h"
 
@@ -14,7 +13,7 @@ struct Entry {
 };
 constexpr Entry kBackbones[] = {
     {"conv4", make_conv4},       {"conv6", make_conv6},       {"resnet10", make_resnet10},
-    {"resnet12", make_resnet12}, {"resnet18", make_resnet18},
+    {"resnet12", make_resnet12}, {"resnet12-basic", make_resnet12_basic}, {"resnet18", make_resnet18},
 };
 
 void require_range(const char* what, int value, int low, int high) {
@@ -57,6 +56,19 @@ int Backbone::first_block_with(const std::vector<size_t>& indices) const {
   return blocks();
 }
 
+namespace {
+
+/// As many groups of equal size as there can be with 16 channels or more each (Wu, He 2018, table 3); small groups of channels would lose
+/// everything on a map of one pixel.
+int64_t norm_groups(int64_t channels) {
+  constexpr int64_t kLeastChannels = 16;
+  int64_t groups = std::max<int64_t>(1, channels / kLeastChannels);
+  while (channels % groups != 0) --groups;
+  return groups;
+}
+
+}  // namespace
+
 Norm::Norm(const std::string& name, int channels, const NetworkOptions& options, ParameterSet& parameters)
     : scale_(parameters.add(name + ".scale", at::ones({channels}), Role::kNorm)),
       shift_(parameters.add(name + ".shift", at::zeros({channels}), Role::kNorm)),
@@ -86,8 +98,7 @@ Tensor Norm::by_image(const Tensor& x, const ParameterSet& parameters) const {
   const auto by_channel = [](const Tensor& t) { return t.view({1, -1, 1, 1}); };
   Tensor y = x;
   if (kind_ != "none") {
-    constexpr int64_t kMostGroups = 32;
-    const int64_t groups = kind_ == "layer" ? 1 : std::gcd(kMostGroups, x.size(1));
+    const int64_t groups = kind_ == "layer" ? 1 : norm_groups(x.size(1));
     const Tensor grouped = x.contiguous().view({x.size(0), groups, -1});
     const Tensor centred = grouped - grouped.mean(2, /*keepdim=*/true);
     y = (centred * ((centred * centred).mean(2, /*keepdim=*/true) + kNormEpsilon).rsqrt()).view(x.sizes());

@@ -18,7 +18,7 @@ struct NetworkOptions {
   int image_size = 84;             // pixels, 28..224
   int channels = 3;                // 1 or 3
   std::string pool = "flatten";    // flatten or mean (over the last map), before the head
-  std::string norm = "batch";      // batch, group (Wu, He 2018: 32 groups, or as many as divide), layer or none
+  std::string norm = "batch";      // batch, group (Wu, He 2018: groups of 16 channels or more), layer or none
   bool running_statistics = false; // batch norm keeps running statistics (--norm running)
   double drop_rate = 0;            // of DropBlock, in backbones that have it; 0..0.9
   ConvOptions conv;
@@ -105,6 +105,7 @@ std::unique_ptr<Backbone> make_conv4(const NetworkOptions&, uint64_t seed, Param
 std::unique_ptr<Backbone> make_conv6(const NetworkOptions&, uint64_t seed, ParameterSet&);
 std::unique_ptr<Backbone> make_resnet10(const NetworkOptions&, uint64_t seed, ParameterSet&);
 std::unique_ptr<Backbone> make_resnet12(const NetworkOptions&, uint64_t seed, ParameterSet&);
+std::unique_ptr<Backbone> make_resnet12_basic(const NetworkOptions&, uint64_t seed, ParameterSet&);
 std::unique_ptr<Backbone> make_resnet18(const NetworkOptions&, uint64_t seed, ParameterSet&);
 
 /// One norm layer: scale, shift and, if kept, running statistics.

@@ -1,6 +1,7 @@
 // Residual networks. ResNet-10 and -18: a 7x7 stem and stages of basic blocks (He, Zhang, Ren, Sun 2016; ResNet-10 of Chen, Liu,
 // Kira, Wang, Huang 2019 has one block per stage). ResNet-12: four blocks of three convolutions, each with 2x2 pooling at its end
-// (Oreshkin, Rodriguez, Lacoste 2018; widths and DropBlock of Lee, Maji, Ravichandran, Soatto 2019, MetaOptNet).
+// (Oreshkin, Rodriguez, Lacoste 2018; widths and DropBlock of Lee, Maji, Ravichandran, Soatto 2019, MetaOptNet). ResNet-12 of basic
+// blocks: a 3x3 stem of stride 1 and stages of 1, 1, 2, 1 basic blocks (Laenen, Bertinetto 2021; easyfsl).
 
 #include <cmath>
 
@@ -16,6 +17,7 @@ struct Plan {
   std::vector<int> blocks;          // per stage
   int convolutions = 2;             // per block
   bool stem = true;                 // 7x7, stride 2, norm, ReLU, 3x3 max-pooling of stride 2; stages behind the first halve the map
+  bool small_stem = false;          // 3x3, stride 1, without pooling instead
   double slope = 0;                 // of the leaky ReLU
   bool drop = false;                // DropBlock behind each block
 };
@@ -51,9 +53,11 @@ class ResNet final : public Backbone {
       : plan_(plan), smooth_(options.kernels == "smooth"), mean_pool_(options.pool == "mean"), drop_rate_(options.drop_rate) {
     int size = options.image_size, channels = options.channels, block = 0;
     if (plan_.stem) {
-      layers_.push_back({.name = "stem.conv", .in = channels, .out = options.width, .kernel = 7, .stride = 2, .padding = 3, .size = size, .stem = true});
+      const bool small = plan_.small_stem;
+      layers_.push_back({.name = "stem.conv", .in = channels, .out = options.width, .kernel = small ? 3 : 7, .stride = small ? 1 : 2,
+                         .padding = small ? 1 : 3, .size = size, .stem = true});
       channels = options.width;
-      size = halved(halved(size));
+      if (!small) size = halved(halved(size));
       ++block;
     }
     for (size_t stage = 0; stage < plan_.blocks.size(); ++stage) {
@@ -104,7 +108,7 @@ class ResNet final : public Backbone {
     for (int block = first; block < last; ++block) {
       if (plan_.stem && block == 0) {
         const Tensor y = leaky(normed(0, result.x, parameters, pass, result.updates), plan_.slope, smooth_);
-        result.x = smooth_ ? at::avg_pool2d(y, {3, 3}, {2, 2}, {1, 1}) : at::max_pool2d(y, {3, 3}, {2, 2}, {1, 1});
+        result.x = plan_.small_stem ? y : smooth_ ? at::avg_pool2d(y, {3, 3}, {2, 2}, {1, 1}) : at::max_pool2d(y, {3, 3}, {2, 2}, {1, 1});
       } else {
         result.x = residual(block, result.x, parameters, pass, result.updates);
       }
@@ -161,6 +165,9 @@ std::unique_ptr<Backbone> make_resnet10(const NetworkOptions& options, uint64_t 
 std::unique_ptr<Backbone> make_resnet12(const NetworkOptions& options, uint64_t seed, ParameterSet& parameters) {
   return std::make_unique<ResNet>(
       Plan{.widths = {1, 2.5, 5, 10}, .blocks = {1, 1, 1, 1}, .convolutions = 3, .stem = false, .slope = 0.1, .drop = true}, options, seed, parameters);
+}
+std::unique_ptr<Backbone> make_resnet12_basic(const NetworkOptions& options, uint64_t seed, ParameterSet& parameters) {
+  return std::make_unique<ResNet>(Plan{.widths = {1, 2.5, 5, 10}, .blocks = {1, 1, 2, 1}, .small_stem = true}, options, seed, parameters);
 }
 std::unique_ptr<Backbone> make_resnet18(const NetworkOptions& options, uint64_t seed, ParameterSet& parameters) {
   return std::make_unique<ResNet>(Plan{.widths = {1, 2, 4, 8}, .blocks = {2, 2, 2, 2}}, options, seed, parameters);

@@ -6,6 +6,7 @@
 #include <array>
 #include <atomic>
 #include <cmath>
+#include <deque>
 #include <mutex>
 #include <opencv2/core/utils/logger.hpp>
 #include <stdexcept>
@@ -26,10 +27,11 @@ void quiet_opencv() {
   });
 }
 
-/// Pictures by number, kept until the budget is spent.
+/// Pictures by number: those that stay, and a queue of those that pass through.
 class PictureCache {
  public:
-  PictureCache(size_t pictures, int64_t budget_bytes) : slots_(pictures), budget_(budget_bytes) {}
+  PictureCache(size_t pictures, int64_t budget_bytes)
+      : slots_(pictures), passing_budget_(budget_bytes / 8), staying_budget_(budget_bytes - passing_budget_) {}
 
   SharedPicture find(size_t number) const {
     const std::lock_guard lock(mutex_of(number));
@@ -37,30 +39,52 @@ class PictureCache {
   }
 
   void insert(size_t number, const SharedPicture& picture) {
-    const std::lock_guard lock(mutex_of(number));
-    if (slots_[number]) return;  // another thread was first
     const auto bytes = static_cast<int64_t>(picture->total() * picture->elemSize());
-    if (used_.fetch_add(bytes) + bytes > budget_) {
-      used_ -= bytes;
+    {
+      const std::lock_guard lock(mutex_of(number));
+      if (slots_[number]) return;  // another thread was first
+      slots_[number] = picture;
+      if (staying_.fetch_add(bytes) + bytes <= staying_budget_) return;
+      staying_ -= bytes;
       full_ = true;
-      return;
     }
-    slots_[number] = picture;
+    for (const size_t leaving : pass(number, bytes)) {
+      const std::lock_guard lock(mutex_of(leaving));
+      slots_[leaving].reset();
+    }
   }
 
-  bool full() const { return full_ || budget_ == 0; }
+  /// Whether so many bytes of pictures would still be there when all of them are in.
+  bool has_room(int64_t bytes) const { return passing_budget_ > 0 && (!full_ || bytes <= passing_budget_); }
 
  private:
   std::mutex& mutex_of(size_t number) const { return mutexes_[number % mutexes_.size()]; }
 
+  /// Puts a picture at the end of the queue and returns what must leave for it.
+  std::vector<size_t> pass(size_t number, int64_t bytes) {
+    const std::lock_guard lock(queue_mutex_);
+    queue_.emplace_back(number, bytes);
+    passing_ += bytes;
+    std::vector<size_t> leaving;
+    while (passing_ > passing_budget_) {
+      leaving.push_back(queue_.front().first);
+      passing_ -= queue_.front().second;
+      queue_.pop_front();
+    }
+    return leaving;
+  }
+
   std::vector<SharedPicture> slots_;
   mutable std::array<std::mutex, 64> mutexes_;  // a slot belongs to one of them
-  const int64_t budget_;
-  std::atomic<int64_t> used_{0};
+  const int64_t passing_budget_, staying_budget_;
+  std::atomic<int64_t> staying_{0};
   std::atomic<bool> full_{false};
+  std::mutex queue_mutex_;
+  std::deque<std::pair<size_t, int64_t>> queue_;  // number and bytes, oldest first
+  int64_t passing_ = 0;
 };
 
-class CachedSource final : public ImageSource {
+class CachedSource final : public ImageSource, public StoredPictures {
  public:
   CachedSource(SourceInfo info, const std::vector<ClassSize>& classes, const DatasetOptions& options, PictureLoader load)
       : info_(std::move(info)),
@@ -83,6 +107,7 @@ class CachedSource final : public ImageSource {
     const auto& name = classes_.at(ref.class_index).image_name;
     return name ? name(ref.image_index) : ImageSource::image_name(ref);
   }
+  std::span<const int> image_groups(int c) const override { return classes_.at(c).image_groups; }
   int height() const override { return size_; }
   int width() const override { return size_; }
   int channels() const override { return channels_; }
@@ -94,8 +119,11 @@ class CachedSource final : public ImageSource {
                                                                      : resize_centre_crop(*kept, size_)));
   }
 
+  cv::Mat stored_picture(int class_index, int image_index) const override { return load_(class_index, image_index); }
+
   void prefetch(std::span<const ImageRef> refs) const override {
-    if (cache_.full()) return;  // what cannot be kept would be decoded twice
+    const auto bytes = static_cast<int64_t>(refs.size()) * size_ * size_ * channels_ * (augmented_ ? 4 : 1);
+    if (!cache_.has_room(bytes)) return;  // what cannot be kept would be decoded twice
     tbb::parallel_for(size_t{0}, refs.size(), [&](size_t i) { picture(refs[i]); });
   }
 
@@ -147,6 +175,8 @@ class CachedSource final : public ImageSource {
 };
 
 }  // namespace
+
+int enough_pixels(const DatasetOptions& options) { return options.exact_decode ? 0 : 2 * options.image_size; }
 
 std::shared_ptr<const ImageSource> cached_source(SourceInfo info, const std::vector<ClassSize>& classes,
                                                  const DatasetOptions& options, PictureLoader load) {

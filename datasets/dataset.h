@@ -14,17 +14,21 @@ namespace fewatoms {
 /// Which images to open, and how they are prepared.
 struct DatasetOptions {
   std::string name = "strokes";     // one of dataset_names()
-  std::filesystem::path root = {};  // folder or archive of the files; unused by `strokes`
+  std::filesystem::path root = {};  // folder, archive or pack of the files; `strokes` needs none
   int image_size = 0;               // pixels, square; 0: the data set's usual size
   int channels = 0;                 // 1 grey or 3 RGB; 0: the data set's usual number
   std::string crop = "none";        // "none" or "bbox" (cub in its official layout)
   std::string split_rule = {};      // empty: the data set's default rule
   std::string augment = "none";     // "none" or "crop-jitter-flip" (applies to images with an augmentation key)
-  uint64_t split_seed = 0;          // for `folders` without split folders: which classes go where
+  uint64_t split_seed = 0;          // for classes that come without splits: which go where
   int64_t cache_mb = 4096;          // memory for decoded images of each open split, MiB, >= 0; 0: decode every time
   double crop_margin = 0;           // crop "bbox": how far the box grows on each side, as a part of its side, 0..1
   bool exif = false;                // turn images as the camera's orientation tag says
   bool allow_outside = false;       // whether paths and links may leave the root
+  std::string split_fractions = "0.64,0.16,0.2";  // for classes that come without splits: shares of train, val and test
+  std::filesystem::path split_file = {};          // instead of seed and fractions: a table with the columns label and split
+  bool skip_bad = false;            // leave out images that cannot be decoded; all are decoded at opening to find them
+  bool exact_decode = false;        // decode JPEG photographs at full scale even where they are then made much smaller
   std::string rotations = "none";   // "train" or "all": in such splits each class becomes four, turned by 0, 90, 180, 270 degrees
   std::filesystem::path plugin = {};              // data set `plugin`: the shared library
   std::vector<std::string> plugin_options = {};   // data set `plugin`: its own options, "key=value"
@@ -70,7 +74,9 @@ void register_dataset(DatasetEntry entry);
 DatasetOptions resolve(DatasetOptions options);
 
 /// Opens a split ("train", "val" or "test"): images decoded on demand in parallel, resized to a square, cached,
-/// augmented. Throws as DatasetEntry::open does, and UsageError if the root is missing or is no folder and no archive.
+/// augmented; a root that is a pack gives what was packed. With skip_bad every image is decoded first, and those that cannot
+/// be are left out, counted in SourceInfo::skipped and named in a notice.
+/// Throws as DatasetEntry::open does, and UsageError if the root is missing or is no folder and no archive.
 std::shared_ptr<const ImageSource> open_dataset(const DatasetOptions& options, const std::string& split);
 
 /// The class folders under `options.root` as one source without splits: the support set of a new task. Classes are
@@ -82,6 +88,9 @@ std::shared_ptr<const ImageSource> open_class_folders(const DatasetOptions& opti
 /// Throws UsageError if a path does not exist or is a folder.
 std::shared_ptr<const ImageSource> open_images(const std::vector<std::filesystem::path>& files,
                                                const DatasetOptions& options);
+
+/// The splits that are present, of "train", "val", "test" in this order. Throws as open_dataset does.
+std::vector<std::string> present_splits(const DatasetOptions& options);
 
 /// The splits that are present, summarised, without decoding images. Throws as open_dataset does.
 std::vector<SplitSummary> summarise(const DatasetOptions& options);

@@ -2,6 +2,7 @@
 
 #include <zlib.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
@@ -101,7 +102,17 @@ NdArray array_of_npz(std::string_view bytes, const std::string& name) {
 
 }  // namespace
 
-cv::Mat decode_image(std::string_view bytes, const std::string& name, int channels, bool exif) {
+int reduction_for(std::string_view bytes, int enough, double part) {
+  if (!bytes.starts_with("\xFF\xD8")) return 1;
+  const Outline outline = outline_of_jpeg(bytes);
+  if (!outline.whole || !outline.width || !outline.height) return 1;
+  const double side = part > 0 ? part : static_cast<double>(std::min(*outline.width, *outline.height));
+  for (const int reduction : {8, 4, 2})
+    if (side / reduction >= enough) return reduction;
+  return 1;
+}
+
+cv::Mat decode_image(std::string_view bytes, const std::string& name, int channels, bool exif, int reduction) {
   if (bytes.empty()) throw DataError(name + " is empty, expected an image");
   if (bytes.starts_with("\x93NUMPY")) return with_channels(picture_of(parse_npy({nullptr, bytes}, name)), channels).clone();
   if (bytes.starts_with("PK\x03\x04")) return with_channels(picture_of(array_of_npz(bytes, name)), channels).clone();
@@ -113,6 +124,9 @@ cv::Mat decode_image(std::string_view bytes, const std::string& name, int channe
 
   int flags = cv::IMREAD_ANYCOLOR | cv::IMREAD_ANYDEPTH;  // grey as grey and all else as colour
   if (!exif) flags |= cv::IMREAD_IGNORE_ORIENTATION;
+  if (bytes.starts_with("\xFF\xD8"))  // the bits alone: the named constants would also decide between grey and colour
+    flags |= reduction == 8 ? cv::IMREAD_REDUCED_GRAYSCALE_8 : reduction == 4 ? cv::IMREAD_REDUCED_GRAYSCALE_4
+             : reduction == 2 ? cv::IMREAD_REDUCED_GRAYSCALE_2 : 0;
   cv::Mat picture;
   try {
     picture = cv::imdecode(cv::Mat(1, static_cast<int>(bytes.size()), CV_8U, const_cast<char*>(bytes.data())), flags);

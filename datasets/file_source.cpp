@@ -31,18 +31,26 @@ ImageSet file_images(FileTreePtr tree, std::vector<FileClass> classes, const Dat
     const FileClass& from = (*shared)[c];
     set.classes.push_back({from.name, static_cast<int>(from.images.size()), from.group,
                            [shared, c](int image_index) { return (*shared)[c].images[image_index].path; }});
+    for (const FileImage& image : from.images)
+      if (image.group >= 0) set.classes.back().image_groups.push_back(image.group);
   }
   set.load = [tree = std::move(tree), shared = std::move(shared), channels = options.channels, exif = options.exif,
-              margin = options.crop_margin, inverted](int class_index, int image_index) {
+              margin = options.crop_margin, enough = enough_pixels(options), inverted](int class_index, int image_index) {
     const FileClass& from = (*shared)[class_index];
     const FileImage& image = from.images[image_index];
+    const FileBytes file = tree->read(image.path);
+    const double part_side = image.crop ? std::min(image.crop->width, image.crop->height) : 0;
+    const int reduction = enough > 0 ? reduction_for(file.view, enough, part_side) : 1;
     // Boxes were measured on stored pixels.
-    cv::Mat picture = decode_image(tree->read(image.path).view, tree->name(image.path), channels, exif && !image.crop);
+    cv::Mat picture = decode_image(file.view, tree->name(image.path), channels, exif && !image.crop, reduction);
     if (image.crop) {
-      const cv::Rect part = pixels_of(*image.crop, margin, picture);
+      const Box& box = *image.crop;
+      const double scale = 1.0 / reduction;
+      const cv::Rect part =
+          pixels_of({box.x * scale, box.y * scale, box.width * scale, box.height * scale}, margin, picture);
       if (part.empty())
-        throw DataError(tree->name(image.path) + ": its box lies outside the picture of " + std::to_string(picture.cols) +
-                        "x" + std::to_string(picture.rows) + " pixels");
+        throw DataError(tree->name(image.path) + ": its box lies outside the picture of " + std::to_string(picture.cols * reduction) +
+                        "x" + std::to_string(picture.rows * reduction) + " pixels");
       picture = picture(part);
     }
     if (inverted) picture = 255 - picture;

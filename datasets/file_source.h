@@ -19,6 +19,7 @@ struct Box {
 struct FileImage {
   std::string path;              // of the file in its tree
   std::optional<Box> crop = {};  // the part to use; clipped to the picture
+  int group = -1;                // ImageSource::image_groups; -1: none of the set's images are in groups
 };
 
 struct FileClass {

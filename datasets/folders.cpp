@@ -1,16 +1,15 @@
 #include <algorithm>
-#include <cmath>
 
 #include "datasets/class_folders.h"
+#include "datasets/class_split.h"
 #include "datasets/entries.h"
 #include "datasets/file_lists.h"
 #include "datasets/files.h"
 #include "datasets/forms.h"
 #include "episodes/errors.h"
-#include "episodes/random.h"
 
-// Any labelled images: one folder per class, or train, val and test folders of those. Without split folders the classes
-// are shuffled by the split seed and cut 64 : 16 : 20 (as mini-ImageNet is), at least one class in each split.
+// Any labelled images: one folder per class, or train, val and test folders of those. Without split folders the
+// classes are split by a list, or shuffled by the split seed and cut (64 : 16 : 20 by default, as mini-ImageNet is).
 
 namespace fewatoms {
 namespace {
@@ -25,22 +24,10 @@ ClassFolders require_class_folders(const FileTree& tree, const std::string& fold
   return found;
 }
 
-std::vector<FileClass> cut(std::vector<FileClass> classes, const std::string& split, uint64_t split_seed) {
-  const auto n = static_cast<int>(classes.size());
-  std::vector<int> order(n);
-  for (int i = 0; i < n; ++i) order[i] = i;
-  Random{split_seed, stream(Stream::kSplit)}.shuffle(order);
-
-  const int val = std::max(1, static_cast<int>(std::lround(0.16 * n)));
-  const int test = std::max(1, static_cast<int>(std::lround(0.20 * n)));
-  const int train = n - val - test;
-  const int begin = split == "train" ? 0 : split == "val" ? train : train + val;
-  const int count = split == "train" ? train : split == "val" ? val : test;
-  std::sort(order.begin() + begin, order.begin() + begin + count);
-
-  std::vector<FileClass> kept;
-  for (int i = begin; i < begin + count; ++i) kept.push_back(std::move(classes[order[i]]));
-  return kept;
+ClassSplit split_of(const ClassFolders& found, const DatasetOptions& options, const std::string& where) {
+  std::vector<std::string> names;
+  for (const FileClass& c : found.classes) names.push_back(c.name);
+  return split_classes(names, options, where);
 }
 
 /// Forms in which the splits are told apart.
@@ -56,13 +43,16 @@ bool is_plain(const FileTree& tree, const DatasetOptions& options) {
 }
 
 std::vector<std::string> folders_splits(const DatasetOptions& options) {
-  if (is_plain(*open_root(options), options)) return {"train", "val", "test"};
+  const FileTreePtr tree = open_root(options);
+  if (is_plain(*tree, options)) return split_of(require_class_folders(*tree, ""), options, tree->name("")).splits();
   return splits_by_form(options, split_forms());
 }
 
 std::shared_ptr<const ImageSource> open_folders(const DatasetOptions& options, const std::string& split) {
   const FileTreePtr tree = open_root(options);
   if (!is_plain(*tree, options)) {
+    if (!options.split_file.empty())
+      throw UsageError(tree->name("") + " says which class is in which split, so a split file does not apply");
     OpenedForm opened = open_by_form(options, split_forms(), split);
     if (opened.info.form == "split-folders") {
       const auto others =
@@ -74,14 +64,18 @@ std::shared_ptr<const ImageSource> open_folders(const DatasetOptions& options, c
     return cached_source(std::move(opened.info), opened.set.classes, options, std::move(opened.set.load));
   }
   ClassFolders found = require_class_folders(*tree, "");
-  if (found.classes.size() < 3)
-    throw UsageError(tree->name("") + " has " + std::to_string(found.classes.size()) +
-                     " class folders with images, at least 3 are needed to make train, val and test of them");
-  found.classes = cut(std::move(found.classes), split, options.split_seed);
+  ClassSplit splits = split_of(found, options, tree->name(""));
+  std::erase_if(found.classes, [&](const FileClass& c) {
+    const auto in = splits.split_of.find(c.name);
+    return in == splits.split_of.end() || in->second != split;
+  });
+  if (found.classes.empty())
+    throw UsageError("folders has no split '" + split + "' in " + tree->name("") + ": there is " + joined(splits.splits()));
+  found.notices.insert(found.notices.end(), splits.notices.begin(), splits.notices.end());
   SourceInfo info{.dataset = options.name,
                   .split = split,
                   .form = "class-folders",
-                  .split_rule = "seed-" + std::to_string(options.split_seed),
+                  .split_rule = splits.rule,
                   .crop = "none",
                   .notices = std::move(found.notices)};
   return file_source(std::move(info), tree, std::move(found.classes), options);

@@ -146,9 +146,12 @@ class Dataset {
   int64_t images() const { return static_cast<int64_t>(sides_[0]); }
   const std::string& group() const { return group_; }
 
-  cv::Mat picture(int row, int channels, bool exif) const {
+  cv::Mat picture(int row, int channels, bool exif, int enough) const {
     const std::string where = place(*file_, path_) + " image " + std::to_string(row);
-    if (encoded_) return decode_image(read_encoded(row, where), where, channels, exif);
+    if (encoded_) {
+      const auto file = read_encoded(row, where);
+      return decode_image(file, where, channels, exif, enough > 0 ? reduction_for(file, enough) : 1);
+    }
     if (mapped_.data != nullptr) return with_channels(picture_of(element(mapped_, row)), channels).clone();
     std::string pixels = read_pixels(row, where);
     const std::string_view view = pixels;
@@ -269,7 +272,7 @@ std::vector<std::string> hdf5_names(const FileTreePtr& tree, const std::string& 
 }
 
 ImageSet hdf5_images(const FileTreePtr& tree, const std::string& file, const std::vector<Hdf5Class>& classes, int channels,
-                     bool exif) {
+                     bool exif, int enough) {
   const auto opened = std::make_shared<const File>(tree, file);
   std::vector<std::shared_ptr<const Dataset>> datasets;
   ImageSet set;
@@ -278,8 +281,8 @@ ImageSet hdf5_images(const FileTreePtr& tree, const std::string& file, const std
     set.classes.push_back(
         {c.name, static_cast<int>(datasets.back()->images()), c.group.empty() ? datasets.back()->group() : c.group});
   }
-  set.load = [datasets = std::move(datasets), channels, exif](int class_index, int image_index) {
-    return datasets[class_index]->picture(image_index, channels, exif);
+  set.load = [datasets = std::move(datasets), channels, exif, enough](int class_index, int image_index) {
+    return datasets[class_index]->picture(image_index, channels, exif, enough);
   };
   return set;
 }

@@ -1,8 +1,11 @@
 #include <algorithm>
 
+#include "datasets/class_split.h"
 #include "datasets/dataset.h"
 #include "datasets/entries.h"
 #include "datasets/forms.h"
+#include "datasets/good_images.h"
+#include "datasets/pack.h"
 #include "datasets/rotations.h"
 #include "episodes/errors.h"
 
@@ -22,7 +25,7 @@ void require_one_of(const std::string& what, const std::string& given, const std
 std::vector<DatasetEntry>& registry() {
   static std::vector<DatasetEntry> registry{
       strokes_entry(), mini_imagenet_entry(), cub_entry(), omniglot_entry(), cifar_fs_entry(), fc100_entry(),
-      tiered_imagenet_entry(), fashion_mnist_entry(), folders_entry(), plugin_entry(),
+      tiered_imagenet_entry(), fashion_mnist_entry(), folders_entry(), manifest_entry(), plugin_entry(),
   };
   return registry;
 }
@@ -67,6 +70,7 @@ DatasetOptions resolve(DatasetOptions options) {
     throw UsageError("crop margin is " + std::to_string(options.crop_margin) + ", expected 0 to 1");
   if (options.crop == "bbox" && !entry.has_boxes)
     throw UsageError("crop 'bbox' does not apply to data set '" + entry.name + "', which has no bounding boxes");
+  parse_fractions(options.split_fractions);
   if (options.split_rule.empty()) {
     if (!entry.split_rules.empty()) options.split_rule = entry.split_rules.front();
   } else if (entry.split_rules.empty()) {
@@ -82,18 +86,25 @@ std::shared_ptr<const ImageSource> open_dataset(const DatasetOptions& options, c
   const DatasetOptions resolved = resolve(options);
   const DatasetEntry& entry = find_entry(resolved.name);
   require_one_of("split", split, {"train", "val", "test"});
+  if (is_pack(resolved.root)) return with_rotations(open_pack(resolved, split), resolved.rotations, split);
   if (entry.needs_root) open_root(resolved);
-  return with_rotations(entry.open(resolved, split), resolved.rotations, split);
+  auto source = entry.open(resolved, split);
+  if (resolved.skip_bad) source = without_bad_images(std::move(source));
+  return with_rotations(std::move(source), resolved.rotations, split);
+}
+
+std::vector<std::string> present_splits(const DatasetOptions& options) {
+  const DatasetOptions resolved = resolve(options);
+  const DatasetEntry& entry = find_entry(resolved.name);
+  if (is_pack(resolved.root)) return pack_splits(resolved);
+  if (entry.needs_root) open_root(resolved);
+  return entry.splits(resolved);
 }
 
 std::vector<SplitSummary> summarise(const DatasetOptions& options) {
-  const DatasetOptions resolved = resolve(options);
-  const DatasetEntry& entry = find_entry(resolved.name);
-  if (entry.needs_root) open_root(resolved);
-
   std::vector<SplitSummary> summaries;
-  for (const auto& split : entry.splits(resolved)) {
-    const auto source = with_rotations(entry.open(resolved, split), resolved.rotations, split);
+  for (const auto& split : present_splits(options)) {
+    const auto source = open_dataset(options, split);
     std::vector<int> sizes;
     SplitSummary summary{.split = split, .classes = source->classes()};
     for (int c = 0; c < source->classes(); ++c) {

@@ -6,10 +6,13 @@
 #include <set>
 
 #include "episodes/errors.h"
+#include "episodes/grouped_draw.h"
 #include "episodes/random.h"
 
 namespace fewatoms {
 namespace {
+
+constexpr int kMostAttempts = 1000;  // to draw classes whose shared groups do not collide
 
 uint64_t text_key(const std::string& text) {
   uint64_t key = 0xCBF29CE484222325ULL;  // FNV-1a
@@ -17,20 +20,43 @@ uint64_t text_key(const std::string& text) {
   return key;
 }
 
-/// `count` distinct numbers of 0 .. n-1 in random order: the head of a Fisher-Yates shuffle.
-std::vector<int> draw_distinct(Random& random, int n, int count) {
-  std::vector<int> items(n);
-  std::iota(items.begin(), items.end(), 0);
-  for (int i = 0; i < count; ++i) std::swap(items[i], items[i + static_cast<int>(random.below(n - i))]);
-  items.resize(count);
-  return items;
-}
-
 std::string plural(int n, const std::string& one, const std::string& many) {
   return std::to_string(n) + " " + (n == 1 ? one : many);
 }
 
 std::string place_of(const ImageSource& source) { return source.info().dataset + " split '" + source.info().split + "'"; }
+
+/// Images of each drawn class, support first; [] if groups of images that several classes share came in each other's way.
+std::vector<std::vector<int>> draw_images(const ImageSource& source, Random& random, const std::vector<int>& classes,
+                                          const std::vector<int>& shots, int queries) {
+  std::vector<std::vector<int>> images;
+  std::map<int, Side> sides;
+  for (size_t label = 0; label < classes.size(); ++label) {
+    const int c = classes[label], wanted = shots[label] + queries;
+    if (wanted < 1 || wanted > source.class_size(c))
+      throw DataError(place_of(source) + ": class '" + source.class_name(c) + "' has " + plural(source.class_size(c), "image", "images") +
+                      ", an episode needs " + std::to_string(wanted));
+    const auto groups = source.image_groups(c);
+    if (groups.empty() || shots[label] == 0)
+      images.push_back(draw_distinct(random, source.class_size(c), wanted));
+    else
+      images.push_back(draw_grouped(random, groups, shots[label], queries, sides));
+    if (images.back().empty()) return {};
+  }
+  return images;
+}
+
+/// Throws DataError if the groups of a class's images cannot be told apart into support and query.
+void require_sides(const ImageSource& source, const EpisodeSpec& spec, const std::string& where) {
+  for (int c = 0; c < source.classes(); ++c) {
+    const auto groups = source.image_groups(c);
+    if (groups.empty() || can_be_split(groups, spec.shots, spec.queries)) continue;
+    throw DataError(where + ": the " + plural(static_cast<int>(std::set<int>(groups.begin(), groups.end()).size()), "group", "groups") +
+                    " of class '" + source.class_name(c) + "' with " + plural(source.class_size(c), "image", "images") +
+                    " cannot serve " + plural(spec.shots, "shot", "shots") + " and " +
+                    plural(spec.queries, "query", "queries") + " with each group on one side");
+  }
+}
 
 int fewest_ways(const EpisodeSpec& spec) { return spec.fewest_ways > 0 ? spec.fewest_ways : spec.ways; }
 
@@ -95,7 +121,7 @@ void require_servable(const ImageSource& source, const EpisodeSpec& spec) {
       names += (names.empty() ? "class '" : ", class '") + source.class_name(c) + "' has " +
                plural(source.class_size(c), "image", "images");
   }
-  if (short_of_images == 0) return;
+  if (short_of_images == 0) return require_sides(source, spec, where);
   if (short_of_images > kNamed) names += ", and " + std::to_string(short_of_images - kNamed) + " classes more are short";
   throw DataError(where + ": " + names + ", " + std::to_string(needed) + " are needed (" +
                   plural(spec.shots, "shot", "shots") + " + " + plural(spec.queries, "query", "queries") + ")");
@@ -125,23 +151,27 @@ Episode draw_episode(const ImageSource& source, const EpisodeSpec& spec, uint64_
     throw UsageError(place_of(source) + " has " + plural(there, "class", "classes") + ", an episode of " + std::to_string(episode.spec.ways) +
                      " ways cannot be drawn");
   if (spec.fewest_shots > 0 && !spec.imbalanced) episode.spec.shots = draw_number(random, spec.fewest_shots, spec.shots);
-  episode.classes = draw_distinct(random, there, episode.spec.ways);
-  if (spec.within_group)
-    for (int& c : episode.classes) c = group[c];
-  std::vector<int> shots_of(episode.spec.ways, episode.spec.shots);
-  if (spec.imbalanced) {
-    for (int& own : shots_of) own = draw_number(random, spec.fewest_shots, spec.shots);
-    episode.spec.shots = *std::max_element(shots_of.begin(), shots_of.end());
+  std::vector<std::vector<int>> drawn;
+  std::vector<int> shots_of;
+  for (int attempt = 0; drawn.empty(); ++attempt) {
+    if (attempt == kMostAttempts)
+      throw DataError(place_of(source) + ": no " + std::to_string(episode.spec.ways) +
+                      " classes were found whose groups of images can each be on one side");
+    episode.classes = draw_distinct(random, there, episode.spec.ways);
+    if (spec.within_group)
+      for (int& c : episode.classes) c = group[c];
+    shots_of.assign(episode.spec.ways, episode.spec.shots);
+    if (spec.imbalanced)
+      for (int& own : shots_of) own = draw_number(random, spec.fewest_shots, spec.shots);
+    drawn = draw_images(source, random, episode.classes, shots_of, spec.queries);
   }
+  if (spec.imbalanced) episode.spec.shots = *std::max_element(shots_of.begin(), shots_of.end());
 
   uint64_t position = 0;
   for (int label = 0; label < episode.spec.ways; ++label) {
-    const int c = episode.classes[label], wanted = shots_of[label] + spec.queries;
-    if (wanted < 1 || wanted > source.class_size(c))
-      throw DataError(place_of(source) + ": class '" + source.class_name(c) + "' has " + plural(source.class_size(c), "image", "images") + ", an episode needs " +
-                      std::to_string(wanted));
-    const auto images = draw_distinct(random, source.class_size(c), wanted);
-    for (int k = 0; k < wanted; ++k) {
+    const int c = episode.classes[label];
+    const std::vector<int>& images = drawn[label];
+    for (int k = 0; k < shots_of[label] + spec.queries; ++k) {
       EpisodeImage image{{c, images[k], 0}, label};
       const bool is_support = k < shots_of[label];
       if (augmented == Augmented::kBoth || augmented == (is_support ? Augmented::kSupport : Augmented::kQuery))

@@ -49,8 +49,9 @@ void require_servable(const ImageSource& source, const EpisodeSpec& spec);
 /// Episode `index`, a pure function of (data set, split, specification, seed, index): classes drawn without
 /// replacement and given labels in random order, then shots + queries distinct images of each. Within groups, a group is drawn
 /// first, all alike that have enough classes. Ways are drawn evenly from those the source or group has, shots evenly.
-/// Every image that is to be augmented gets a key of its own.
-/// Throws UsageError if the source has too few classes, and DataError if a class that is drawn has too few images.
+/// Images of one group (ImageSource::image_groups) are all in support or all in query. Every image that is to be augmented gets a key of its own.
+/// Throws UsageError if the source has too few classes, and DataError if a class that is drawn has too few images, or no draw
+/// is found in which each group is on one side.
 Episode draw_episode(const ImageSource& source, const EpisodeSpec& spec, uint64_t seed, uint64_t index,
                      Augmented augmented = Augmented::kNone);
 

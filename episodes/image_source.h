@@ -35,7 +35,8 @@ struct SourceInfo {
   std::string form;        // on-disk form found, "images+csv"
   std::string split_rule;  // "ravi", "closerlook", ...; empty when the data set has one split only
   std::string crop;        // "none" or "bbox"
-  std::vector<std::string> notices;  // things the user should know, one line each ("16 of 20 test classes")
+  std::vector<std::string> notices = {};  // things the user should know, one line each ("16 of 20 test classes")
+  int64_t skipped = 0;     // images left out because they cannot be decoded
 };
 
 /// A labelled set of images, all of one size: the one interface behind which images live.
@@ -52,6 +53,9 @@ class ImageSource {
   virtual const std::string& class_group(int class_index) const;
   /// What an image is called, once in its class: its file below the data root, or "class/number" where there is no file.
   virtual std::string image_name(const ImageRef& ref) const;
+  /// The group of each of the class's images, where images come in groups (of one photograph, one patient): an episode has
+  /// a group in support or in query, not in both. Numbers are the same across classes. Empty: every image is on its own.
+  virtual std::span<const int> image_groups(int class_index) const;  // [class_size]
   virtual int height() const = 0;                     // of every image
   virtual int width() const = 0;
   virtual int channels() const = 0;

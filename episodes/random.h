@@ -48,7 +48,7 @@ class Random {
 uint64_t mix_key(std::initializer_list<uint64_t> key);
 
 /// The random streams in use: the second element of every key, so that no two purposes ever share numbers.
-enum class Stream : uint64_t { kEpisode = 1, kAugment, kParameters, kStrokes, kSplit, kValidation, kDrop };
+enum class Stream : uint64_t { kEpisode = 1, kAugment, kParameters, kStrokes, kSplit, kValidation, kDrop, kLabelNoise, kCorruption };
 constexpr uint64_t stream(Stream s) { return static_cast<uint64_t>(s); }
 
 }  // namespace fewatoms

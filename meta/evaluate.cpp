@@ -2,22 +2,42 @@
 
 #include <tbb/parallel_for.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <map>
+#include <numeric>
 
 #include "episodes/errors.h"
+#include "episodes/random.h"
 #include "meta/embedding.h"
 
 namespace fewatoms {
 
-MeanInterval mean_interval(const std::vector<double>& values) {
-  if (values.empty()) return {};
-  const auto n = static_cast<double>(values.size());
-  double sum = 0, squares = 0;
-  for (const double v : values) sum += v;
-  const double mean = sum / n;
-  for (const double v : values) squares += (v - mean) * (v - mean);
-  return {mean, 1.96 * std::sqrt(squares / n) / std::sqrt(n)};
+Tensor with_wrong_labels(const Tensor& labels, double noise, uint64_t key) {
+  const int64_t n = labels.size(0);
+  Random random{key, stream(Stream::kLabelNoise)};
+  const double expected = noise * static_cast<double>(n), whole = std::floor(expected);
+  auto count = static_cast<int64_t>(whole) + (random.uniform() < expected - whole ? 1 : 0);
+  if (count == 1) count = random.below(2) == 0 ? 0 : 2;  // one alone has nobody to exchange with
+  count = std::min(count, n);
+  std::vector<int64_t> order(n);
+  std::iota(order.begin(), order.end(), int64_t{0});
+  const auto* from = labels.data_ptr<int64_t>();
+  int64_t largest = 0;  // class among the chosen
+  for (int attempt = 0; attempt < 100; ++attempt) {
+    random.shuffle(order);
+    std::map<int64_t, int64_t> sizes;
+    for (int64_t i = 0; i < count; ++i) ++sizes[from[order[i]]];
+    largest = 0;
+    for (const auto& [label, size] : sizes) largest = std::max(largest, size);
+    if (2 * largest <= count) break;
+  }
+  // Sorted by class and moved on by the largest class's size, nobody gets the own label again.
+  std::stable_sort(order.begin(), order.begin() + count, [&](int64_t a, int64_t b) { return from[a] < from[b]; });
+  Tensor wrong = labels.clone();
+  for (int64_t i = 0; i < count; ++i) wrong.data_ptr<int64_t>()[order[i]] = from[order[(i + largest) % count]];
+  return wrong;
 }
 
 void require_evaluable(const Learner& learner, const ImageSource& source, const EvaluationOptions& options) {
@@ -36,6 +56,8 @@ void require_evaluable(const Learner& learner, const ImageSource& source, const 
       throw UsageError("a " + learner.options().head + " head trained for " + std::to_string(learner.options().ways) + " ways cannot be evaluated with " +
                        range_text(fewest, ways) + kAnyWays);
   };
+  if (!(options.rate_factor > 0)) throw UsageError("an inner rate's factor must be more than 0");
+  if (!(options.label_noise >= 0 && options.label_noise <= 1)) throw UsageError("label noise is a share, 0 to 1 was expected");
   if (!options.given.empty()) {
     if (static_cast<int>(options.given.size()) != options.episodes)
       throw UsageError(std::to_string(options.given.size()) + " episodes were given, " + std::to_string(options.episodes) + " asked for");
@@ -54,6 +76,55 @@ Episode evaluation_episode(const ImageSource& source, const EvaluationOptions& o
   return options.given.empty() ? draw_episode(source, options.spec, options.seed, index) : options.given.at(index);
 }
 
+namespace {
+
+/// An episode with its pixels, changed as the options say.
+Task load_changed_task(const ImageSource& source, const EvaluationOptions& options, int e) {
+  const Episode episode = evaluation_episode(source, options, e);
+  Task task = load_task(source, episode, e, options.pixel_norm);
+  if (options.support_source != nullptr) {
+    std::vector<ImageRef> images;
+    for (const EpisodeImage& image : episode.support) images.push_back(image.ref);
+    task.support = load_images(*options.support_source, images, options.pixel_norm);
+  }
+  if (options.label_noise > 0) task.support_labels = with_wrong_labels(task.support_labels, options.label_noise, mix_key({options.seed, task.index}));
+  return task;
+}
+
+NormMode evaluation_norm(const Learner& learner) { return learner.running_norm() ? NormMode::kRunning : NormMode::kBatch; }
+
+InnerState start_of(const ParameterSet& parameters, const EvaluationOptions& options) {
+  InnerState state(parameters);
+  state.rate_factor = options.rate_factor;
+  return state;
+}
+
+}  // namespace
+
+std::vector<double> adaptation_seconds(const Learner& learner, const ParameterSet& parameters, const ImageSource& source,
+                                       const EvaluationOptions& options, int tasks) {
+  require_evaluable(learner, source, options);
+  use_one_thread_per_operation();
+  at::NoGradGuard no_graph;
+  const ParameterSet start = parameters.leaves(false);
+  std::vector<std::vector<double>> seconds(options.inner_steps.size());
+  for (int e = -1; e < tasks; ++e) {  // the first warms caches up
+    Task task = load_changed_task(source, options, std::max(e, 0));
+    task.query = Tensor();
+    const auto begin = std::chrono::steady_clock::now();
+    const PreparedTask prepared = prepare(learner, start, task, evaluation_norm(learner));
+    InnerState state = start_of(start, options);
+    for (size_t mark = 0; mark < seconds.size(); ++mark) {
+      if (options.stop_requested && options.stop_requested()) throw EvaluationStopped();
+      state = adapt_further(learner, std::move(state), prepared, options.inner_steps[mark] - state.step, Order::kFirst);
+      if (e >= 0) seconds[mark].push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+    }
+  }
+  std::vector<double> medians;
+  for (std::vector<double>& values : seconds) medians.push_back(median(std::move(values)));
+  return medians;
+}
+
 Evaluation evaluate(const Learner& learner, const ParameterSet& parameters, const ImageSource& source,
                     const EvaluationOptions& options) {
   require_evaluable(learner, source, options);
@@ -61,7 +132,7 @@ Evaluation evaluate(const Learner& learner, const ParameterSet& parameters, cons
   const size_t marks = options.inner_steps.size();
   Evaluation result;
   result.accuracies.assign(options.episodes, std::vector<double>(marks));
-  std::vector<std::vector<double>> losses(options.episodes, std::vector<double>(marks));
+  result.losses = result.accuracies;
   const ParameterSet start = parameters.leaves(false);
 
   const auto obey_stop = [&] {
@@ -72,15 +143,15 @@ Evaluation evaluate(const Learner& learner, const ParameterSet& parameters, cons
     use_one_thread_per_operation();
     at::NoGradGuard no_graph;
     const PreparedTask task = make_task();
-    InnerState state(start);
+    InnerState state = start_of(start, options);
     for (size_t mark = 0; mark < marks; ++mark) {
       state = adapt_further(learner, std::move(state), task, options.inner_steps[mark] - state.step, Order::kFirst);
       const Tensor logits = query_logits(learner, state.parameters, task);
       result.accuracies[e][mark] = accuracy(logits, task.query_labels);
-      losses[e][mark] = at::cross_entropy_loss(logits, task.query_labels).item<double>();
+      result.losses[e][mark] = at::cross_entropy_loss(logits, task.query_labels).item<double>();
     }
   };
-  if (features_are_fixed(learner)) {
+  if (features_are_fixed(learner) && options.support_source == nullptr && options.label_noise == 0) {
     for (int first = 0; first < options.episodes;) {
       const EmbeddedEpisodes episodes(learner, start, source, options, first);
       tbb::parallel_for(first, episodes.end(), [&](int e) {
@@ -88,16 +159,13 @@ Evaluation evaluate(const Learner& learner, const ParameterSet& parameters, cons
         obey_stop();
         const auto [accuracy, loss] = episodes.prototype_score(e);  // without parameters there is but one mark, 0
         result.accuracies[e][0] = accuracy;
-        losses[e][0] = loss;
+        result.losses[e][0] = loss;
       });
       first = episodes.end();
     }
   } else {
-    const NormMode norm = learner.running_norm() ? NormMode::kRunning : NormMode::kBatch;
     tbb::parallel_for(0, options.episodes, [&](int e) {
-      run(e, [&] {
-        return prepare(learner, start, load_task(source, evaluation_episode(source, options, e), e, options.pixel_norm), norm);
-      });
+      run(e, [&] { return prepare(learner, start, load_changed_task(source, options, e), evaluation_norm(learner)); });
     });
   }
 
@@ -105,7 +173,7 @@ Evaluation evaluate(const Learner& learner, const ParameterSet& parameters, cons
     std::vector<double> values, loss;
     for (int e = 0; e < options.episodes; ++e) {
       values.push_back(result.accuracies[e][mark]);
-      loss.push_back(losses[e][mark]);
+      loss.push_back(result.losses[e][mark]);
     }
     const MeanInterval over_episodes = mean_interval(values);
     result.by_steps.push_back({options.inner_steps[mark], over_episodes.mean, over_episodes.ci95, mean_interval(loss).mean});

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "meta/inner_loop.h"
+#include "meta/statistics.h"
 
 namespace fewatoms {
 
@@ -15,6 +16,10 @@ struct EvaluationOptions {
   uint64_t seed = 0;                 // of the episodes; runs with equal seeds see the same ones
   std::vector<int> inner_steps = {5};  // accuracies are reported after each of these; ascending, >= 0
   PixelNorm pixel_norm = PixelNorm::kUnit;
+  // What may be different from the way the learner was trained, to see how well it bears it:
+  double rate_factor = 1;            // inner step sizes are multiplied by it, > 0
+  double label_noise = 0;            // share of the support labels that are wrong, 0..1: see with_wrong_labels
+  const ImageSource* support_source = nullptr;  // where support images come from: `source`'s, changed (meta/corruption.h); null: source
   std::function<bool()> stop_requested = {};  // asked before every episode, from any thread; optional
 };
 
@@ -35,6 +40,7 @@ struct StepAccuracy {
 struct Evaluation {
   std::vector<StepAccuracy> by_steps;
   std::vector<std::vector<double>> accuracies;  // [episode][step mark], for paired comparisons
+  std::vector<std::vector<double>> losses;      // the same of the mean query cross-entropy
   double seconds = 0;
 };
 
@@ -51,10 +57,13 @@ void require_evaluable(const Learner& learner, const ImageSource& source, const 
 Evaluation evaluate(const Learner& learner, const ParameterSet& parameters, const ImageSource& source,
                     const EvaluationOptions& options);
 
-/// Mean and half-width of the 95 % interval.
-struct MeanInterval {
-  double mean = 0, ci95 = 0;
-};
-MeanInterval mean_interval(const std::vector<double>& values);
+/// Labels [n] of which on average a share of `noise` is exchanged among the images, so that every class keeps its number of
+/// images: a pure function of labels, noise and key. Chosen images get another class's label, unless more than half of them are of one class.
+Tensor with_wrong_labels(const Tensor& labels, double noise, uint64_t key);
+
+/// Seconds from a task's support images to its adapted parameters, after each of options.inner_steps: medians over the first `tasks`
+/// episodes, run one after the other on one thread. What adaptation cannot change is computed once, before the first step.
+std::vector<double> adaptation_seconds(const Learner& learner, const ParameterSet& parameters, const ImageSource& source,
+                                       const EvaluationOptions& options, int tasks);
 
 }  // namespace fewatoms

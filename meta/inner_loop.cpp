@@ -50,6 +50,12 @@ std::vector<Tensor> tensors_at(const ParameterSet& parameters, const std::vector
   return tensors;
 }
 
+/// Scores of the task's own classes: a learned head may have outputs for more.
+Tensor own_class_logits(const Learner& learner, const ParameterSet& parameters, const PreparedTask& task, const Tensor& head_features) {
+  const Tensor logits = learner.class_logits(head_features, parameters);
+  return logits.size(1) > task.ways ? logits.narrow(1, 0, task.ways) : logits;
+}
+
 /// Cross-entropy against targets of 1 - smoothing at the label, the rest spread over all classes.
 Tensor smoothed_loss(const Tensor& logits, const Tensor& labels, double smoothing) {
   return at::cross_entropy_loss(logits, labels, {}, at::Reduction::Mean, -100, smoothing);
@@ -123,9 +129,11 @@ PreparedTask prepare(const Learner& learner, const ParameterSet& parameters, con
     return learner.backbone().prepare(fixed(images, part).x, parameters, prepared.next_block, learner.adapted());
   };
   prepared.support = again(task.support, Part::kSupport);
-  Activations query = fixed(task.query, Part::kQuery);
-  prepared.query = query.x;
-  prepared.query_updates = std::move(query.updates);
+  if (task.query.defined()) {
+    Activations query = fixed(task.query, Part::kQuery);
+    prepared.query = query.x;
+    prepared.query_updates = std::move(query.updates);
+  }
   if (!has_class_weights(learner.head()) && !learner.adapted().empty() && task.support.size(0) == task.ways)
     prepared.views = again(at::cat({shifted(task.support, {task.index, 1}), shifted(task.support, {task.index, 2})}), Part::kViews);
   return prepared;
@@ -133,7 +141,7 @@ PreparedTask prepare(const Learner& learner, const ParameterSet& parameters, con
 
 Tensor inner_loss(const Learner& learner, const ParameterSet& parameters, const PreparedTask& task) {
   if (has_class_weights(learner.head()))
-    return at::cross_entropy_loss(learner.class_logits(features(learner, parameters, task, Part::kSupport, task.support), parameters),
+    return at::cross_entropy_loss(own_class_logits(learner, parameters, task, features(learner, parameters, task, Part::kSupport, task.support)),
                                   task.support_labels);
   const Comparison head = learner.comparison(parameters);
   if (!task.views.x.defined())
@@ -172,7 +180,9 @@ InnerState adapt_further(const Learner& learner, InnerState state, const Prepare
     for (size_t k = 0; k < values.size(); ++k) {
       Tensor g = gradients[k];
       if (options.inner_weight_decay > 0) g = g + options.inner_weight_decay * (create_graph ? values[k] : values[k].detach());
-      const Tensor step = direction(options.inner_optimizer, g, k, state), rate = learner.learned_rate(k, state.step, current);
+      Tensor step = direction(options.inner_optimizer, g, k, state);
+      const Tensor rate = learner.learned_rate(k, state.step, current);
+      if (state.rate_factor != 1) step = step * state.rate_factor;
       moved.push_back(values[k] - (rate.defined() ? rate * step : learner.inner_rates()[k] * step));
     }
     current = current.with(adapted, moved);
@@ -192,7 +202,7 @@ Tensor query_logits(const Learner& learner, const ParameterSet& adapted, const P
                     std::vector<StatisticUpdate>* updates) {
   if (updates) updates->insert(updates->end(), task.query_updates.begin(), task.query_updates.end());
   const Tensor query = features(learner, adapted, task, Part::kQuery, task.query, updates);
-  if (has_class_weights(learner.head())) return learner.class_logits(query, adapted);
+  if (has_class_weights(learner.head())) return own_class_logits(learner, adapted, task, query);
   const Tensor support = features(learner, adapted, task, Part::kSupport, task.support);
   return compared_logits(learner.comparison(adapted), support, task.support_labels, task.ways, query);
 }

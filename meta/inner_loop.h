@@ -20,7 +20,8 @@ struct PreparedTask {
   std::vector<StatisticUpdate> query_updates;  // what the query images' pass through the fixed blocks found
 };
 
-/// Runs the fixed blocks. In the graph of `parameters` where gradient mode is on.
+/// Runs the fixed blocks. In the graph of `parameters` where gradient mode is on. The task may have no query images (undefined), and
+/// fewer classes than a learned head: its outputs beyond `task.ways` are then left out of losses and scores.
 PreparedTask prepare(const Learner& learner, const ParameterSet& parameters, const Task& task, const Pass& pass);
 
 /// Mean loss of the support set. Class weights: cross-entropy of their scores. Heads that compare: cross-entropy of each
@@ -31,6 +32,7 @@ Tensor inner_loss(const Learner& learner, const ParameterSet& parameters, const 
 struct InnerState {
   ParameterSet parameters;  // with the task's own head, if the learner makes one, and the norms of the last step's pass
   int step = 0;             // steps done
+  double rate_factor = 1;   // every step size is multiplied by it
   std::vector<Tensor> first_moment, second_moment;  // of the inner optimizer, one per adapted tensor; empty if it has none
 
   InnerState(ParameterSet start) : parameters(std::move(start)) {}

@@ -105,6 +105,10 @@ class SyntheticSource : public ImageSource {
   int classes() const override { return static_cast<int>(class_sizes_.size()); }
   const std::string& class_name(int c) const override { return names_.at(c); }
   int class_size(int c) const override { return class_sizes_.at(c); }
+  std::span<const int> image_groups(int c) const override {
+    return groups_.empty() ? std::span<const int>() : std::span<const int>(groups_.at(c));
+  }
+  void set_groups(std::vector<std::vector<int>> groups) { groups_ = std::move(groups); }
   int height() const override { return size_; }
   int width() const override { return size_; }
   int channels() const override { return channels_; }
@@ -124,6 +128,7 @@ class SyntheticSource : public ImageSource {
 
  private:
   std::vector<int> class_sizes_;
+  std::vector<std::vector<int>> groups_;  // by class; empty: none
   int size_;
   int channels_;
   SourceInfo info_;

@@ -1,5 +1,6 @@
 #include "backbones/backbone.h"
 
+#include <regex>
 #include <set>
 
 #include "episodes/errors.h"
@@ -46,7 +47,8 @@ INSTANTIATE_TEST_SUITE_P(Backbones, EveryNetwork,
                          ::testing::Combine(::testing::ValuesIn(backbone_names()), ::testing::ValuesIn(convolution_kinds()),
                                             ::testing::Values("flatten", "mean"), ::testing::Values(28, 33)),
                          [](const auto& info) {
-                           return std::get<0>(info.param) + "_" + std::get<1>(info.param) + "_" + std::get<2>(info.param) + "_" +
+                           const std::string backbone = std::regex_replace(std::get<0>(info.param), std::regex("-"), "_");
+                           return backbone + "_" + std::get<1>(info.param) + "_" + std::get<2>(info.param) + "_" +
                                   std::to_string(std::get<3>(info.param));
                          });
 

@@ -145,5 +145,29 @@ TEST(DecodeImage, RefusesOtherArrays) {
     EXPECT_THROW(decode_image(whole.substr(0, length), "x", 3), DataError) << length;
 }
 
+TEST(DecodeImage, ReducesPhotographsWhileEnoughPixelsRemain) {
+  cv::Mat picture(240, 400, CV_8UC3);
+  for (int y = 0; y < picture.rows; ++y)
+    for (int x = 0; x < picture.cols; ++x) picture.at<cv::Vec3b>(y, x) = cv::Vec3b(x / 2, y, (x + y) / 4);
+  const std::string jpeg = encoded(picture, ".jpg"), png = encoded(picture, ".png");
+  EXPECT_EQ(reduction_for(jpeg, 121), 1);
+  EXPECT_EQ(reduction_for(jpeg, 120), 2);
+  EXPECT_EQ(reduction_for(jpeg, 60), 4);
+  EXPECT_EQ(reduction_for(jpeg, 1), 8);
+  EXPECT_EQ(reduction_for(jpeg, 60, 100), 1);  // of a part of 100 pixels
+  EXPECT_EQ(reduction_for(jpeg, 50, 100), 2);
+  EXPECT_EQ(reduction_for(png, 60), 1);
+  EXPECT_EQ(reduction_for(jpeg.substr(0, 300), 60), 1);
+  const cv::Mat whole = decode_image(jpeg, "x", 3), half = decode_image(jpeg, "x", 3, false, 2);
+  ASSERT_EQ(half.size(), cv::Size(200, 120));
+  EXPECT_EQ(decode_image(jpeg, "x", 3, false, 8).size(), cv::Size(50, 30));
+  EXPECT_EQ(decode_image(png, "x", 3, false, 2).size(), cv::Size(400, 240));
+  for (int y = 10; y < 110; y += 10)  // the same place, the same colours in the same order
+    for (int x = 10; x < 190; x += 10)
+      for (int c = 0; c < 3; ++c)
+        EXPECT_NEAR(half.at<cv::Vec3b>(y, x)[c], whole.at<cv::Vec3b>(2 * y, 2 * x)[c], 4);
+  EXPECT_EQ(decode_image(encoded(cv::Mat(64, 64, CV_8UC1, cv::Scalar(77)), ".jpg"), "x", 1, false, 2).channels(), 1);
+}
+
 }  // namespace
 }  // namespace fewatoms

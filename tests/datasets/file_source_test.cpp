@@ -48,6 +48,32 @@ TEST(FileSource, ShrinksByArea) {
   EXPECT_EQ(pixels(*one_file(folder / "stripes.png", options(8, 1)), 0, 0), std::vector<uint8_t>(64, 50));
 }
 
+// A photograph much larger than the target is decoded at half scale or less: nearly the same pixels, boxes included; the very
+// same on request.
+TEST(FileSource, DecodesPhotographsAtReducedScaleUnlessExact) {
+  const TemporaryFolder folder;
+  cv::Mat picture(200, 240, CV_8UC3);
+  for (int y = 0; y < picture.rows; ++y)
+    for (int x = 0; x < picture.cols; ++x) picture.at<cv::Vec3b>(y, x) = cv::Vec3b(x, y, (x * y) % 256);
+  const std::string file = (folder / "a.jpg").string();
+  cv::imwrite(file, picture, {cv::IMWRITE_JPEG_QUALITY, 95});
+  DatasetOptions exact = options(20);
+  exact.exact_decode = true;
+  for (const std::optional<Box>& box : {std::optional<Box>(), std::optional<Box>(Box{100, 60, 90, 120})}) {
+    const auto source = [&](const DatasetOptions& with) {
+      return pixels(*file_source({}, open_anywhere(), {{"class", {{file, box}}, 0}}, with), 0, 0);
+    };
+    const auto reduced = source(options(20)), whole = source(exact);  // of 200 or 90 pixels, of which 40 are enough
+    EXPECT_NE(reduced, whole);
+    double difference = 0;
+    for (size_t i = 0; i < whole.size(); ++i) difference += std::abs(reduced[i] - whole[i]);
+    EXPECT_LT(difference / static_cast<double>(whole.size()), 2.5);
+    exact.image_size = 110;
+    EXPECT_EQ(source(options(110)), source(exact));  // not much larger than the target
+    exact.image_size = 20;
+  }
+}
+
 TEST(FileSource, EnlargesAndForgetsTheAspect) {
   const TemporaryFolder folder;
   test::write_image(folder / "wide.png", 5, 3);

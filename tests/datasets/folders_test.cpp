@@ -59,7 +59,7 @@ TEST_F(Folders, GoldenSplit) {
 
 TEST_F(Folders, EverySplitHasAClassOrTheRootIsRefused) {
   write_classes(2);
-  EXPECT_THAT(message_of<UsageError>([&] { open_dataset(options(), "train"); }), HasSubstr("2 class folders"));
+  EXPECT_THAT(message_of<UsageError>([&] { open_dataset(options(), "train"); }), HasSubstr("2 classes, at least 3"));
   write_classes(3);
   for (const char* split : {"train", "val", "test"}) EXPECT_EQ(open_dataset(options(), split)->classes(), 1);
 }

@@ -101,7 +101,7 @@ TEST(Plugin, RefusesTheCallersMistakes) {
 std::vector<std::string> one_split(const DatasetOptions&) { return {"train"}; }
 
 TEST(RegisterDataset, MakesASourceADataSet) {
-  register_dataset({.name = "registered", .needs_root = false, .usual_size = 16, .usual_channels = 3, .splits = one_split,
+  register_dataset({.name = "registered", .summary = "drawn here", .needs_root = false, .usual_size = 16, .usual_channels = 3, .splits = one_split,
                     .open = [](const DatasetOptions& o, const std::string&) { return prepared_source(std::make_shared<SyntheticSource>(6, 20, 8), o); }});
   const DatasetOptions options = resolve({.name = "registered"});
   EXPECT_EQ(options.image_size, 16);

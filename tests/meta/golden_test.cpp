@@ -61,8 +61,9 @@ ParameterSet hashed_parameters(const ParameterSet& like) {
     double low = -0.5, high = 0.5;  // coefficients and the head's weight
     if (p.role == Role::kAtom) low = -0.6, high = 0.6;
     if (p.role == Role::kKernel) low = -0.4, high = 0.4;
-    if (p.name.ends_with(".scale")) low = -0.3, high = 1.2;
-    if (p.name.ends_with(".shift")) low = -0.1, high = 0.4;
+    if (p.name.find(".norm.scale") != std::string::npos) low = -0.3, high = 1.2;
+    if (p.name.find(".norm.shift") != std::string::npos) low = -0.1, high = 0.4;
+    if (p.name.starts_with("inner_lr.")) low = 0.02, high = 0.08;
     if (p.name == "head.bias") low = -0.1, high = 0.1;
     made.add(p.name, uniform(p.name, p.tensor.sizes(), low, high), p.role);
   }
@@ -73,11 +74,13 @@ json golden() {
   return json::parse(test::read_file(std::filesystem::path(FEWATOMS_SOURCE_DIR) / "tests" / "golden" / "maml.json"));
 }
 
+constexpr const char* kCases[] = {"Maml", "Fomaml", "Anil", "AcdcMaml", "AcdcProto", "MetaSgd", "MamlPlusPlus", "Reptile", "CosineHead", "ProtoNet", "R2d2"};
+
 class Golden : public ::testing::TestWithParam<size_t> {};
 
 TEST_P(Golden, TenOuterIterationsEqualPlainPyTorch) {
   const json file = golden();
-  ASSERT_EQ(file.at("cases").size(), 5U);
+  ASSERT_EQ(file.at("cases").size(), std::size(kCases));
   const json &s = file.at("settings"), &c = file.at("cases").at(GetParam());
   SCOPED_TRACE(c.at("name").get<std::string>());
   LearnerOptions options;
@@ -91,22 +94,31 @@ TEST_P(Golden, TenOuterIterationsEqualPlainPyTorch) {
   options.inner_lr = c.at("inner_lr");
   options.inner_steps = s.at("inner_steps");
   options.ways = s.at("ways");
+  if (options.scope == "none") {
+    options.inner_steps = 0;
+    options.inner_lr = "0.05";
+  }
+  options.norm = c.value("norm", "batch");
+  options.temperature = c.value("temperature", 1.0);
+  if (c.contains("learned_rates")) options.inner_lr_learned = "tensor";
+  if (c.value("learned_rates", "") == "tensor and step") options.inner_lr_per_step = "yes";
+  if (c.value("displacement", false)) options.outer_gradient = "displacement";
+  if (c.value("learned_head", false)) options.head_learned = "yes";
   ParameterSet initial;
   const Learner learner(options, initial);
   ParameterSet parameters = hashed_parameters(initial);
 
   std::vector<Tensor> values;
-  for (const Parameter& p : parameters) values.push_back(p.tensor);
-  const std::vector<size_t> trainable = parameters.trainable();
-  ASSERT_EQ(trainable.size(), values.size());
+  for (const size_t i : parameters.trainable()) values.push_back(parameters.tensor(i));
   torch::optim::Adam adam(values, torch::optim::AdamOptions(s.at("outer_lr").get<double>()));
   const int meta_batch = s.at("meta_batch"), iterations = s.at("iterations");
   for (int iteration = 0; iteration < iterations; ++iteration) {
     double loss = 0;
     std::vector<Tensor> sums;
     for (const Tensor& value : values) sums.push_back(at::zeros_like(value));
+    std::vector<TaskGradient> results;
     for (int t = 0; t < meta_batch; ++t) {
-      const TaskGradient result = task_gradient(learner, parameters, make_task(iteration * meta_batch + t, s));
+      const TaskGradient& result = results.emplace_back(task_gradient(learner, parameters, make_task(iteration * meta_batch + t, s)));
       loss += result.loss / meta_batch;
       for (size_t i = 0; i < sums.size(); ++i) sums[i] += result.gradients[i] / meta_batch;
     }
@@ -114,14 +126,20 @@ TEST_P(Golden, TenOuterIterationsEqualPlainPyTorch) {
     ASSERT_NEAR(loss, expected, 1e-8 * std::abs(expected)) << "iteration " << iteration + 1;
     for (size_t i = 0; i < values.size(); ++i) values[i].mutable_grad() = sums[i];
     adam.step();
+    if (options.norm == "running")
+      for (const TaskGradient& result : results) parameters = merge_statistics(parameters, result.updates);
   }
+  for (const Parameter& p : parameters)
+    if (p.role == Role::kStatistic) {
+      const Tensor expected = at::tensor(c.at("statistics").at(p.name).get<std::vector<double>>(), at::kDouble);
+      EXPECT_LT((p.tensor - expected).abs().max().item<double>(), 1e-8) << p.name;
+    }
 }
 
 std::string case_name(const ::testing::TestParamInfo<size_t>& info) {
-  const std::vector<std::string> names = {"Maml", "Fomaml", "Anil", "AcdcMaml", "AcdcProto"};
-  return names.at(info.param);
+  return kCases[info.param];
 }
-INSTANTIATE_TEST_SUITE_P(Cases, Golden, ::testing::Range(size_t{0}, size_t{5}), case_name);
+INSTANTIATE_TEST_SUITE_P(Cases, Golden, ::testing::Range(size_t{0}, std::size(kCases)), case_name);
 
 }  // namespace
 }  // namespace fewatoms

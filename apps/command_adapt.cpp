@@ -1,0 +1,177 @@
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <iostream>
+
+#include <nlohmann/json.hpp>
+
+#include "apps/command_line.h"
+#include "apps/pictures.h"
+#include "apps/run_folder.h"
+#include "backbones/safetensors.h"
+#include "episodes/errors.h"
+#include "meta/adapter.h"
+#include "meta/embedding.h"
+
+namespace fewatoms {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+struct AdaptCommand {
+  std::string run, support, query, out, checkpoint, json_file;
+  int inner_steps = -1;
+};
+
+/// Numbers by role, what the task keeps besides them, and the file's size.
+json describe_adapter(const Adapter& adapter, const std::filesystem::path& file) {
+  json by_role = json::object();
+  int64_t changed = 0, kept = 0;
+  for (const auto& [role, count] : adapter.values.count()) {
+    by_role[to_string(role)] = count;
+    changed += count;
+  }
+  for (const auto& [name, tensor] : adapter.statistics) kept += tensor.numel();
+  const int64_t features = adapter.support_features.defined() ? adapter.support_features.numel() : 0;
+  json result = {{"run", adapter.run_id},
+                 {"method", adapter.method},
+                 {"checkpoint", adapter.checkpoint},
+                 {"classes", adapter.classes},
+                 {"support_images", adapter.support_images},
+                 {"inner_steps", adapter.inner_steps},
+                 {"adapted", changed},
+                 {"adapted_by_role", by_role},
+                 {"statistics", kept},
+                 {"support_features", features}};
+  if (!file.empty()) result["bytes"] = std::filesystem::file_size(file);
+  return result;
+}
+
+std::string text_of(const json& j) { return j.dump(2, ' ', false, json::error_handler_t::replace) + "\n"; }
+
+std::string counts_text(const json& description) {
+  std::string text;
+  for (const auto& [role, count] : description.at("adapted_by_role").items())
+    text += (text.empty() ? "" : ", ") + std::to_string(count.get<int64_t>()) + " " + role;
+  const auto add = [&](const char* key, const char* name) {
+    if (description.at(key) > 0) text += (text.empty() ? "" : ", ") + std::to_string(description.at(key).get<int64_t>()) + " " + name;
+  };
+  add("statistics", "norm statistics");
+  add("support_features", "support features");
+  return text;
+}
+
+/// Accuracy on class folders whose names the adapter knows, with what each class was taken for.
+json evaluate_folders(const TaskClassifier& classifier, const ImageSource& query, const std::string& folder, PixelNorm norm) {
+  const std::vector<std::string>& classes = classifier.classes();
+  std::vector<int64_t> labels;
+  for (int c = 0; c < query.classes(); ++c) {
+    const auto found = std::find(classes.begin(), classes.end(), query.class_name(c));
+    if (found == classes.end())
+      throw UsageError("'" + folder + "' has a class '" + query.class_name(c) + "' that the support set has not, did you mean '" +
+                       nearest_name(query.class_name(c), classes) + "'?");
+    labels.push_back(found - classes.begin());
+  }
+  const Task task = support_task(query, norm);  // its images with their folder's number
+  const Tensor predicted = classifier.probabilities(task.support).argmax(1);
+  std::vector<double> hits;
+  json confusion = json::array();
+  std::vector<std::vector<int64_t>> counts(classes.size(), std::vector<int64_t>(classes.size()));
+  for (int64_t i = 0; i < predicted.size(0); ++i) {
+    const int64_t label = labels[task.support_labels[i].item<int64_t>()], guess = predicted[i].item<int64_t>();
+    hits.push_back(guess == label ? 1 : 0);
+    ++counts[label][guess];
+  }
+  const MeanInterval accuracy = mean_interval(hits);
+  return {{"query_images", hits.size()}, {"accuracy", accuracy.mean}, {"ci95", accuracy.ci95}, {"confusion", counts}};
+}
+
+int run_adapt(const AdaptCommand& command) {
+  if (command.out.empty() && command.query.empty())
+    throw UsageError("adapt: --out FILE keeps the adapter, --query DIR evaluates it; one of them was expected");
+  const Run run = read_run(command.run, command.checkpoint);
+  const Learner& learner = *run.learner;
+  const PixelNorm norm = run.settings.trainer.pixel_norm;
+  const auto support = open_class_folders(picture_options(run.settings, command.support));
+  const int usual = learner.adapted().empty() ? 0 : evaluation_options(run.settings).inner_steps.back();
+  const int steps = command.inner_steps >= 0 ? command.inner_steps : usual;
+  require_adaptable(learner, *support, steps);
+  std::shared_ptr<const ImageSource> query;
+  if (!command.query.empty()) query = open_class_folders(picture_options(run.settings, command.query));
+
+  const Task task = support_task(*support, norm);
+  std::vector<std::string> classes;
+  for (int c = 0; c < support->classes(); ++c) classes.push_back(support->class_name(c));
+  const auto begin = std::chrono::steady_clock::now();
+  Adapter adapter = make_adapter(learner, run.state.parameters, task, classes, steps);
+  const double milliseconds = 1000 * std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  adapter.checkpoint = run.checkpoint;
+  if (!command.out.empty()) save_adapter(command.out, adapter);
+
+  json result = describe_adapter(adapter, command.out);
+  result["milliseconds"] = milliseconds;
+  if (query) result.update(evaluate_folders(TaskClassifier(learner, run.state.parameters, adapter, "the adapter"), *query, command.query, norm));
+  if (!command.json_file.empty()) write_file_atomically(command.json_file, text_of(result));
+
+  for (const std::string& notice : support->info().notices) std::cerr << "note: " << notice << std::endl;
+  std::printf("%s (%s, %s) adapted to %zu classes by %lld images in %d steps, %.0f ms\n", command.run.c_str(), adapter.method.c_str(),
+              run.checkpoint.c_str(), adapter.classes.size(), static_cast<long long>(adapter.support_images), steps, milliseconds);
+  if (!command.out.empty())
+    std::printf("%s: %lld bytes (%s)\n", command.out.c_str(), result.at("bytes").get<long long>(), counts_text(result).c_str());
+  if (query)
+    std::printf("%s: %.1f ± %.1f %% of %lld images right, each judged alone\n", command.query.c_str(), 100 * result.at("accuracy").get<double>(),
+                100 * result.at("ci95").get<double>(), result.at("query_images").get<long long>());
+  return 0;
+}
+
+int inspect_adapter(const std::string& file, bool as_json) {
+  const Adapter adapter = load_adapter(file);
+  json result = describe_adapter(adapter, file);
+  json tensors = json::array();
+  for (const Parameter& p : adapter.values) tensors.push_back({{"name", p.name}, {"role", to_string(p.role)}, {"shape", p.tensor.sizes().vec()}});
+  for (const auto& [name, tensor] : adapter.statistics) tensors.push_back({{"name", name}, {"role", "statistic"}, {"shape", tensor.sizes().vec()}});
+  result["tensors"] = tensors;
+  if (as_json) {
+    std::fputs(text_of(result).c_str(), stdout);
+    return 0;
+  }
+  std::printf("%s: %lld bytes (%s)\n", file.c_str(), result.at("bytes").get<long long>(), counts_text(result).c_str());
+  std::printf("run %s (%s, %s checkpoint), %lld support images, %d inner steps\n", adapter.run_id.c_str(), adapter.method.c_str(),
+              adapter.checkpoint.c_str(), static_cast<long long>(adapter.support_images), adapter.inner_steps);
+  std::printf("%zu classes:", adapter.classes.size());
+  for (const std::string& name : adapter.classes) std::printf(" %s", name.c_str());
+  std::printf("\n");
+  for (const json& t : tensors)
+    std::printf("  %-28s %-12s %s\n", t.at("name").get<std::string>().c_str(), t.at("role").get<std::string>().c_str(), t.at("shape").dump().c_str());
+  return 0;
+}
+
+}  // namespace
+
+Command setup_adapt(CLI::App& program) {
+  auto command = std::make_shared<AdaptCommand>();
+  AdaptCommand& c = *command;
+  CLI::App* app = program.add_subcommand("adapt", "learn a new task from folders of pictures: an adapter file of kilobytes");
+  app->add_option("RUN", c.run, "run folder")->required();
+  app->add_option("--support", c.support, "folder (or archive) with one folder of pictures per class")->required()->type_name("DIR");
+  app->add_option("--out", c.out, "adapter file to write")->type_name("FILE");
+  app->add_option("--query", c.query, "folder of the same classes: how many of its pictures the adapted network gets right")->type_name("DIR");
+  app->add_option("--inner-steps", c.inner_steps, "steps to take; left out: as the run is evaluated")->check(CLI::Range(0, 1000));
+  app->add_option("--checkpoint", c.checkpoint, "best or last; left out: best if there is one")->check(CLI::IsMember({"best", "last"}));
+  app->add_option("--json", c.json_file, "file to write the result to");
+  for (CLI::Option* option : app->get_options()) option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  return [command] { return run_adapt(*command); };
+}
+
+Command setup_adapter(CLI::App& program) {
+  CLI::App* app = program.add_subcommand("adapter", "what an adapter file holds");
+  app->require_subcommand(1);
+  CLI::App* inspect = app->add_subcommand("inspect", "classes, run, tensors and sizes of an adapter file");
+  auto file = std::make_shared<std::string>();
+  auto as_json = std::make_shared<bool>(false);
+  inspect->add_option("FILE", *file, "adapter file")->required();
+  inspect->add_flag("--json", *as_json, "as JSON");
+  return [file, as_json] { return inspect_adapter(*file, *as_json); };
+}
+
+}  // namespace fewatoms

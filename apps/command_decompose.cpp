@@ -1,0 +1,125 @@
+#include <cstdio>
+#include <iostream>
+
+#include <nlohmann/json.hpp>
+
+#include "apps/command_line.h"
+#include "apps/progress.h"
+#include "apps/run_folder.h"
+#include "backbones/decomposition.h"
+#include "backbones/safetensors.h"
+#include "episodes/errors.h"
+#include "meta/checkpoint.h"
+
+namespace fewatoms {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+struct DecomposeCommand {
+  std::string run, out, checkpoint, split = "val", data_root, json_file;
+  ConvOptions conv{.kind = "acdc"};
+  int finetune = 0, episodes = 600, threads = 0;
+};
+
+int run_decompose(const DecomposeCommand& c) {
+  const Run standard = read_run(c.run, c.checkpoint);
+  if (standard.settings.learner.network.conv.kind != "standard")
+    throw UsageError("run '" + c.run + "' has convolutions '" + standard.settings.learner.network.conv.kind + "', standard ones were expected");
+  const RunPaths paths(c.out);
+  if (std::filesystem::exists(paths.config()) || std::filesystem::exists(paths.last()))
+    throw UsageError("'" + c.out + "' holds a run already; another --out was expected");
+  Settings settings = standard.settings;
+  settings.learner.network.conv = c.conv;
+  settings.init.clear();
+  if (!c.data_root.empty()) settings.data.root = std::filesystem::absolute(c.data_root).lexically_normal();
+  settings.trainer.iterations = std::max(1, c.finetune);
+  settings.val_every = 0;
+  ParameterSet initial;
+  const Learner learner(settings.learner, initial);
+  const auto source = open_dataset(settings.data, c.split);
+  std::shared_ptr<const ImageSource> train;
+  if (c.finetune > 0) {
+    train = open_training_sources(settings).train;
+    require_trainable(learner, initial, *train, settings.trainer);
+  }
+
+  std::vector<LayerError> errors;
+  TrainState state;
+  state.parameters = decomposed(initial, standard.state.parameters, learner.backbone(), c.conv, errors);
+  EvaluationOptions options = evaluation_options(settings);
+  options.episodes = c.episodes;
+  const auto accuracy_of = [&](const Learner& of, const ParameterSet& parameters) {
+    Evaluation evaluation;
+    with_threads(c.threads, [&] { evaluation = evaluate(of, parameters, *source, options); });
+    return evaluation.by_steps.back();
+  };
+  const StepAccuracy before = accuracy_of(*standard.learner, standard.state.parameters), after = accuracy_of(learner, state.parameters);
+  const int64_t weights = convolution_weights(state.parameters), all = convolution_weights(standard.state.parameters);
+
+  std::error_code error;
+  std::filesystem::create_directories(c.out, error);
+  if (error) throw UsageError("cannot make folder '" + c.out + "': " + error.message());
+  write_file_atomically(paths.config(), config_text(settings));
+  save_checkpoint(paths.last(), state);
+
+  std::printf("%-32s error %%\n", "layer");
+  json layers = json::array();
+  for (const LayerError& e : errors) {
+    std::printf("%-32s %7.2f\n", e.layer.c_str(), 100 * e.relative);
+    layers.push_back({{"layer", e.layer}, {"relative_error", e.relative}});
+  }
+  std::printf("convolution weights: %lld, %.1f %% of %lld\n", static_cast<long long>(weights), 100.0 * static_cast<double>(weights) / static_cast<double>(all),
+              static_cast<long long>(all));
+  std::printf("%s %s, %d episodes, %d inner steps:\n", source->info().dataset.c_str(), c.split.c_str(), c.episodes, before.inner_steps);
+  const auto say = [](const char* what, const StepAccuracy& a) { std::printf("  %-20s %5.2f ± %.2f\n", what, 100 * a.accuracy, 100 * a.ci95); };
+  say("standard", before);
+  say("decomposed", after);
+  std::fflush(stdout);
+  const auto as_json = [](const StepAccuracy& a) { return json{{"accuracy", a.accuracy}, {"ci95", a.ci95}}; };
+  json result = {{"run", c.run}, {"sharing", c.conv.sharing}, {"atoms", c.conv.atoms}, {"group", c.conv.group}, {"layers", layers},
+                 {"convolution_weights", weights}, {"standard_convolution_weights", all}, {"split", c.split}, {"episodes", c.episodes},
+                 {"inner_steps", before.inner_steps}, {"standard", as_json(before)}, {"decomposed", as_json(after)}};
+  if (c.finetune > 0) {
+    TrainingRunOptions training;
+    training.trainer = settings.trainer;
+    training.val_every = 0;
+    training.checkpoint_every = settings.checkpoint_every;
+    Progress progress(0, c.finetune, false);
+    training.on_iteration = [&](const IterationReport& report) { progress.update(report.iteration, report.loss, report.accuracy); };
+    with_threads(c.threads, [&] { state = run_training(learner, *train, nullptr, training, std::move(state), paths); });
+    const StepAccuracy tuned = accuracy_of(learner, state.parameters);
+    say(("after " + std::to_string(c.finetune) + " iterations").c_str(), tuned);
+    result["finetuned"] = as_json(tuned);
+    result["finetune_iterations"] = c.finetune;
+  }
+  if (!c.json_file.empty()) write_file_atomically(c.json_file, result.dump(2) + "\n");
+  return 0;
+}
+
+}  // namespace
+
+Command setup_decompose(CLI::App& program) {
+  CLI::App* app = program.add_subcommand("decompose", "a run of standard convolutions as one of atoms and coefficients, by least squares");
+  auto command = std::make_shared<DecomposeCommand>();
+  DecomposeCommand& c = *command;
+  app->add_option("RUN", c.run, "run folder of a standard network")->required();
+  app->add_option("--out", c.out, "run folder to make")->required()->type_name("DIR");
+  app->add_option("--sharing", c.conv.sharing, "which layers use the same coefficients; above layer they are fitted jointly")
+      ->check(CLI::IsMember({"layer", "block", "stage", "net"}))->capture_default_str();
+  app->add_option("--atoms", c.conv.atoms, "atoms per layer")->check(CLI::Range(1, 121))->capture_default_str();
+  app->add_option("--group", c.conv.group, "channels of a group, each pair with atoms of its own; 0: no groups")->check(CLI::Range(0, 1024))->capture_default_str();
+  app->add_flag("--decompose-stem", c.conv.decompose_stem, "the first convolution too");
+  app->add_flag("--decompose-pointwise", c.conv.decompose_pointwise, "1x1 convolutions too");
+  app->add_option("--finetune", c.finetune, "iterations of training afterwards, as RUN was trained")->check(CLI::Range(0, 1'000'000'000))->capture_default_str();
+  app->add_option("--split", c.split, "train, val or test: to compare on")->check(CLI::IsMember({"train", "val", "test"}))->capture_default_str();
+  app->add_option("--episodes", c.episodes, "to compare on")->check(CLI::Range(1, 1'000'000))->capture_default_str();
+  app->add_option("--data-root", c.data_root, "folder of the data set's files; left out: as in training")->type_name("DIR");
+  app->add_option("--checkpoint", c.checkpoint, "best or last; left out: best if there is one")->check(CLI::IsMember({"best", "last"}));
+  app->add_option("--threads", c.threads, "0: all cores; results do not depend on it")->check(CLI::Range(0, 1024));
+  app->add_option("--json", c.json_file, "file to write the result to")->type_name("FILE");
+  for (CLI::Option* option : app->get_options()) option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  return [command] { return run_decompose(*command); };
+}
+
+}  // namespace fewatoms

@@ -1,0 +1,56 @@
+#include <cstdio>
+
+#include "apps/command_line.h"
+#include "apps/run_folder.h"
+#include "backbones/safetensors.h"
+#include "backbones/standard_form.h"
+#include "episodes/errors.h"
+#include "meta/adapter.h"
+
+namespace fewatoms {
+namespace {
+
+struct ExportCommand {
+  std::string run, adapter, out, checkpoint, format = "standard";
+};
+
+int run_export(const ExportCommand& command) {
+  std::string checkpoint = command.checkpoint;
+  Adapter adapter;
+  if (!command.adapter.empty()) adapter = load_adapter(command.adapter);
+  if (checkpoint.empty()) checkpoint = adapter.checkpoint;
+  const Run run = read_run(command.run, checkpoint);
+  const NetworkOptions& network = run.settings.learner.network;
+  ParameterSet parameters = run.state.parameters;
+  if (!command.adapter.empty()) parameters = TaskClassifier(*run.learner, parameters, adapter, "adapter '" + command.adapter + "'").parameters();
+  const SafeTensors file{.tensors = standard_form(run.learner->backbone(), network.conv, parameters),
+                         .metadata = {{"format", "pt"},
+                                      {"backbone", network.backbone},
+                                      {"width", std::to_string(network.width)},
+                                      {"image_size", std::to_string(network.image_size)},
+                                      {"channels", std::to_string(network.channels)},
+                                      {"norm", run.settings.learner.norm},
+                                      {"pixel_norm", run.settings.pixel_norm}}};
+  write_safetensors(command.out, file);
+  int64_t numbers = 0;
+  for (const auto& [name, tensor] : file.tensors) numbers += tensor.numel();
+  std::printf("%s: %zu tensors, %lld numbers\n", command.out.c_str(), file.tensors.size(), static_cast<long long>(numbers));
+  return 0;
+}
+
+}  // namespace
+
+Command setup_export(CLI::App& program) {
+  auto command = std::make_shared<ExportCommand>();
+  ExportCommand& c = *command;
+  CLI::App* app = program.add_subcommand("export", "a run's network for other programs: plain kernels under PyTorch's names");
+  app->add_option("RUN", c.run, "run folder")->required();
+  app->add_option("--format", c.format, "standard: safetensors of plain layers")->check(CLI::IsMember({"standard"}))->capture_default_str();
+  app->add_option("--adapter", c.adapter, "file of `fewatoms adapt`: the network as that task changed it")->type_name("FILE");
+  app->add_option("--checkpoint", c.checkpoint, "best or last; left out: the adapter's, or best if there is one")->check(CLI::IsMember({"best", "last"}));
+  app->add_option("--out", c.out, "file to write")->required()->type_name("FILE");
+  for (CLI::Option* option : app->get_options()) option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  return [command] { return run_export(*command); };
+}
+
+}  // namespace fewatoms

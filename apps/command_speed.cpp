@@ -1,0 +1,368 @@
+#include <algorithm>
+#include <cstdio>
+#include <iostream>
+
+#include <nlohmann/json.hpp>
+
+#include "apps/csv.h"
+#include "apps/evaluation_choice.h"
+#include "backbones/safetensors.h"
+#include "episodes/errors.h"
+#include "meta/adaptation_curve.h"
+#include "meta/corruption.h"
+
+namespace fewatoms {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+struct SpeedCommand {
+  std::vector<std::string> runs;
+  EvaluationChoice choice;
+  std::string steps = "0,1,2,3,5,10,20,50,100", checkpoint, rates, shots, corrupt, label_noise, json_file, csv_file;
+  int timed_tasks = 5, threads = 0;
+};
+
+/// Accuracy under one condition, as "corrupt noise 3".
+struct Point {
+  std::string condition, kind;  // rate, shots, corrupt or label-noise; the corruption
+  double value = 0;
+  StepAccuracy result;
+};
+
+/// A run with all that was found about it.
+struct Subject {
+  std::string folder, name;  // name: the last part of the folder
+  Run run;
+  std::shared_ptr<const ImageSource> source;
+  EvaluationOptions options;  // its curve's
+  Evaluation curve;
+  std::vector<double> seconds;  // to each number of steps
+  CurveSummary summary;
+  std::vector<Point> points;
+
+  const Learner& learner() const { return *run.learner; }
+  int own_steps() const { return learner().adapted().empty() ? 0 : evaluation_options(run.settings).inner_steps.back(); }
+  int64_t adapted() const {
+    int64_t sum = 0;
+    for (const auto& [role, count] : learner().adapted_count(run.state.parameters)) sum += count;
+    return sum;
+  }
+};
+
+std::vector<std::string> words(const std::string& text) {
+  std::vector<std::string> parts;
+  for (size_t at = 0; at <= text.size();) {
+    const size_t comma = std::min(text.find(',', at), text.size());
+    parts.push_back(text.substr(at, comma - at));
+    at = comma + 1;
+  }
+  return parts;
+}
+
+/// What is looked at besides the curve.
+struct Sweeps {
+  std::vector<double> rates, label_noise;
+  std::vector<int> shots;
+  std::vector<std::string> corrupt;
+};
+
+Sweeps parse_sweeps(const SpeedCommand& c) {
+  Sweeps sweeps;
+  if (!c.rates.empty()) sweeps.rates = parse_numbers("--rates", c.rates, 1e-3, 1e3);
+  if (!c.label_noise.empty()) sweeps.label_noise = parse_numbers("--label-noise", c.label_noise, 0, 1);
+  if (!c.shots.empty()) sweeps.shots = parse_steps("--shots", c.shots);
+  if (std::any_of(sweeps.shots.begin(), sweeps.shots.end(), [](int s) { return s < 1; })) throw UsageError("--shots is '" + c.shots + "', numbers from 1 were expected");
+  if (!c.corrupt.empty()) sweeps.corrupt = words(c.corrupt);
+  for (const std::string& kind : sweeps.corrupt) corruption_from_string(kind);
+  return sweeps;
+}
+
+std::string last_part(const std::string& folder) {
+  std::filesystem::path path = std::filesystem::path(folder).lexically_normal();
+  if (!path.has_filename()) path = path.parent_path();
+  return path.filename().string();
+}
+
+/// Reads the runs and their images; everything that can be refused is refused here.
+std::vector<Subject> open_subjects(const SpeedCommand& command, const Sweeps& sweeps) {
+  std::vector<Subject> subjects;
+  const std::vector<int> steps = parse_steps("--steps", command.steps);
+  for (const std::string& folder : command.runs) {
+    Subject s{.folder = folder, .name = last_part(folder), .run = read_run(folder, command.checkpoint), .source = {}, .options = {},
+              .curve = {}, .seconds = {}, .summary = {}, .points = {}};
+    const DatasetOptions data = chosen_data(s.run.settings, command.choice);
+    if (!subjects.empty()) {
+      const DatasetOptions first = chosen_data(subjects[0].run.settings, command.choice);
+      if (first.name != data.name || first.root != data.root || first.split_rule != data.split_rule || first.crop != data.crop)
+        throw UsageError("runs '" + subjects[0].folder + "' (" + first.name + ") and '" + folder + "' (" + data.name +
+                         ") have different images: --dataset, --data-root, --split-rule and --crop choose the same for all");
+    }
+    s.source = open_dataset(data, command.choice.split);
+    s.options = chosen_evaluation(s.run.settings, command.choice);
+    s.options.inner_steps = s.learner().adapted().empty() ? std::vector<int>{0} : steps;
+    if (!subjects.empty()) s.options.spec = subjects[0].options.spec;  // the same episodes for all
+    try {
+      require_evaluable(s.learner(), *s.source, s.options);
+      EvaluationOptions most = s.options;
+      for (const int shots : sweeps.shots) {
+        most.spec.shots = shots;
+        require_evaluable(s.learner(), *s.source, most);
+      }
+    } catch (const UsageError& e) {
+      throw UsageError("run '" + folder + "': " + e.what());
+    }
+    subjects.push_back(std::move(s));
+  }
+  return subjects;
+}
+
+/// One evaluation at the run's own number of steps, changed by `change`.
+template <class Change>
+void add_point(Subject& s, const std::string& condition, const std::string& kind, double value, Change&& change) {
+  EvaluationOptions options = s.options;
+  options.inner_steps = {s.own_steps()};
+  change(options);
+  s.points.push_back({condition, kind, value, evaluate(s.learner(), s.run.state.parameters, *s.source, options).by_steps.front()});
+}
+
+void measure(Subject& s, const Sweeps& sweeps, int timed_tasks) {
+  const auto say = [&](const char* what) { std::fprintf(stderr, "%s: %s\n", s.folder.c_str(), what); };
+  const ParameterSet& parameters = s.run.state.parameters;
+  say("accuracy by inner steps");
+  s.curve = evaluate(s.learner(), parameters, *s.source, s.options);
+  s.seconds = adaptation_seconds(s.learner(), parameters, *s.source, s.options, timed_tasks);
+  s.summary = summarise_curve(s.curve.by_steps, s.seconds);
+  if (!sweeps.rates.empty() && s.own_steps() > 0) {
+    say("inner rates");
+    for (const double factor : sweeps.rates) add_point(s, "rate", "", factor, [&](EvaluationOptions& o) { o.rate_factor = factor; });
+  }
+  if (!sweeps.shots.empty()) say("shots");
+  for (const int shots : sweeps.shots) add_point(s, "shots", "", shots, [&](EvaluationOptions& o) { o.spec.shots = shots; });
+  for (const std::string& kind : sweeps.corrupt) {
+    say(("support images spoiled: " + kind).c_str());
+    add_point(s, "corrupt", kind, 0, [](EvaluationOptions&) {});
+    for (int strength = 1; strength <= kCorruptionStrengths; ++strength) {
+      const auto spoiled = corrupted_source(s.source, corruption_from_string(kind), strength);
+      add_point(s, "corrupt", kind, strength, [&](EvaluationOptions& o) { o.support_source = spoiled.get(); });
+    }
+  }
+  if (!sweeps.label_noise.empty()) say("wrong labels");
+  for (const double share : sweeps.label_noise)
+    add_point(s, "label-noise", "", share, [&](EvaluationOptions& o) { o.label_noise = share; });
+}
+
+/// Accuracy minus accuracy of the same episode.
+struct Pair {
+  const Subject *a, *b;
+  std::vector<std::pair<int, MeanInterval>> by_steps;
+};
+
+/// Episode accuracies after some number of steps; a run that adapts nothing stays where it starts.
+std::vector<double> at_steps(const Subject& s, int steps) {
+  const std::vector<int>& marks = s.options.inner_steps;
+  const size_t mark = marks.size() == 1 ? 0 : std::find(marks.begin(), marks.end(), steps) - marks.begin();
+  std::vector<double> values;
+  for (const auto& episode : s.curve.accuracies) values.push_back(episode.at(mark));
+  return values;
+}
+
+std::vector<Pair> pairs_of(const std::vector<Subject>& subjects) {
+  std::vector<Pair> pairs;
+  for (size_t i = 0; i < subjects.size(); ++i)
+    for (size_t j = i + 1; j < subjects.size(); ++j) {
+      Pair pair{&subjects[i], &subjects[j], {}};
+      const Subject& longer = subjects[i].options.inner_steps.size() >= subjects[j].options.inner_steps.size() ? subjects[i] : subjects[j];
+      for (const int steps : longer.options.inner_steps)
+        pair.by_steps.emplace_back(steps, paired_difference(at_steps(subjects[i], steps), at_steps(subjects[j], steps)));
+      pairs.push_back(std::move(pair));
+    }
+  return pairs;
+}
+
+json step_json(const StepAccuracy& step) {
+  return {{"inner_steps", step.inner_steps}, {"accuracy", step.accuracy}, {"ci95", step.ci95}, {"loss", step.loss}};
+}
+
+double milliseconds_per_step(const Subject& s, size_t mark) {
+  const int steps = s.options.inner_steps[mark] - s.options.inner_steps[0];
+  return steps == 0 ? 0 : 1000 * (s.seconds[mark] - s.seconds[0]) / steps;
+}
+
+json subject_json(const Subject& s) {
+  json result = {{"run", s.folder},
+                 {"checkpoint", s.run.checkpoint},
+                 {"iteration", s.run.state.iteration},
+                 {"trained_on", s.run.settings.data.name},
+                 {"seed", s.run.settings.trainer.seed},
+                 {"image_size", s.run.settings.learner.network.image_size},
+                 {"norm", s.run.settings.learner.norm},
+                 {"transductive", s.learner().transductive()}};
+  result.update(describe_network(s.run.settings, s.learner(), s.run.state.parameters));
+  result["adapted_bytes"] = 4 * s.adapted();
+  json by_steps = json::array(), points = json::array();
+  for (size_t i = 0; i < s.curve.by_steps.size(); ++i) {
+    by_steps.push_back(step_json(s.curve.by_steps[i]));
+    by_steps.back()["milliseconds"] = 1000 * s.seconds[i];
+    by_steps.back()["milliseconds_per_step"] = milliseconds_per_step(s, i);
+  }
+  for (const Point& p : s.points) {
+    json point = {{"condition", p.condition}, {"kind", p.kind}, {"value", p.value}};
+    point.update(step_json(p.result));
+    points.push_back(point);
+  }
+  result["by_steps"] = by_steps;
+  result["best_accuracy"] = s.summary.best_accuracy;
+  result["best_steps"] = s.summary.best_steps;
+  result["steps_to_95"] = s.summary.steps_to_95;
+  result["milliseconds_to_95"] = 1000 * s.summary.seconds_to_95;
+  result["drop_from_best_to_last"] = s.summary.drop;
+  result["conditions"] = points;
+  result["accuracy_by_episode"] = s.curve.accuracies;
+  return result;
+}
+
+json result_json(const std::vector<Subject>& subjects, const std::vector<Pair>& pairs) {
+  const EvaluationOptions& o = subjects[0].options;
+  const SourceInfo& info = subjects[0].source->info();
+  json runs = json::array(), paired = json::array();
+  for (const Subject& s : subjects) runs.push_back(subject_json(s));
+  for (const Pair& pair : pairs) {
+    json by_steps = json::array();
+    for (const auto& [steps, d] : pair.by_steps) by_steps.push_back({{"inner_steps", steps}, {"difference", d.mean}, {"ci95", d.ci95}});
+    paired.push_back({{"run", pair.a->folder}, {"minus", pair.b->folder}, {"by_steps", by_steps}});
+  }
+  return {{"dataset", info.dataset}, {"split", info.split},       {"split_rule", info.split_rule}, {"crop", info.crop},
+          {"ways", o.spec.ways},     {"shots", o.spec.shots},     {"queries", o.spec.queries},     {"episodes", o.episodes},
+          {"eval_seed", o.seed},     {"notices", info.notices},   {"runs", runs},                  {"paired", paired}};
+}
+
+/// One row per number: run, condition (steps, rate, shots, corrupt, label-noise, or minus for a paired difference), what it was, result.
+std::string csv(const std::vector<Subject>& subjects, const std::vector<Pair>& pairs) {
+  std::string text = "run,condition,kind,value,inner_steps,accuracy,ci95,loss,milliseconds\n";
+  char row[256];
+  for (const Subject& s : subjects) {
+    for (size_t i = 0; i < s.curve.by_steps.size(); ++i) {
+      const StepAccuracy& a = s.curve.by_steps[i];
+      std::snprintf(row, sizeof row, ",steps,,%d,%d,%.6f,%.6f,%.6f,%.4f\n", a.inner_steps, a.inner_steps, a.accuracy, a.ci95, a.loss, 1000 * s.seconds[i]);
+      text += csv_field(s.folder) + row;
+    }
+    for (const Point& p : s.points) {
+      std::snprintf(row, sizeof row, ",%s,%s,%g,%d,%.6f,%.6f,%.6f,\n", p.condition.c_str(), p.kind.c_str(), p.value, p.result.inner_steps,
+                    p.result.accuracy, p.result.ci95, p.result.loss);
+      text += csv_field(s.folder) + row;
+    }
+  }
+  for (const Pair& pair : pairs)
+    for (const auto& [steps, d] : pair.by_steps) {
+      std::snprintf(row, sizeof row, ",%d,%d,%.6f,%.6f,,\n", steps, steps, d.mean, d.ci95);
+      text += csv_field(pair.a->folder) + ",minus," + csv_field(pair.b->folder) + row;
+    }
+  return text;
+}
+
+void print_points(const Subject& s, const std::string& condition, const char* title, const char* factor) {
+  std::string line, kind;
+  double least = 1, most = 0;
+  const auto flush = [&] {
+    if (line.empty()) return;
+    std::printf("  %-26s%s", (title + (kind.empty() ? "" : " " + kind)).c_str(), line.c_str());
+    if (condition == "rate") std::printf("   spread %.1f", 100 * (most - least));
+    std::printf("\n");
+    line.clear();
+  };
+  char text[64];
+  for (const Point& p : s.points) {
+    if (p.condition != condition) continue;
+    if (p.kind != kind) flush();
+    kind = p.kind;
+    std::snprintf(text, sizeof text, "  %s%g: %.1f", factor, p.value, 100 * p.result.accuracy);
+    line += text;
+    least = std::min(least, p.result.accuracy);
+    most = std::max(most, p.result.accuracy);
+  }
+  flush();
+}
+
+void print_subject(const Subject& s) {
+  const NetworkOptions& network = s.run.settings.learner.network;
+  std::printf("\n%s: %s, %s-%d %s, scope %s, norm %s%s, %s checkpoint, iteration %lld\n", s.folder.c_str(), s.learner().options().method.c_str(),
+              network.backbone.c_str(), network.width, network.conv.kind.c_str(), s.learner().options().scope.c_str(),
+              s.run.settings.learner.norm.c_str(), s.learner().transductive() ? " (transductive)" : "", s.run.checkpoint.c_str(),
+              static_cast<long long>(s.run.state.iteration));
+  std::printf("  adapts %lld numbers, %lld bytes\n", static_cast<long long>(s.adapted()), static_cast<long long>(4 * s.adapted()));
+  std::printf("  inner steps     accuracy %%      loss   ms to here   ms/step\n");
+  for (size_t i = 0; i < s.curve.by_steps.size(); ++i) {
+    const StepAccuracy& a = s.curve.by_steps[i];
+    std::printf("  %11d   %6.2f ± %-5.2f  %7.3f   %10.2f   %7.2f\n", a.inner_steps, 100 * a.accuracy, 100 * a.ci95, a.loss, 1000 * s.seconds[i],
+                milliseconds_per_step(s, i));
+  }
+  std::printf("  best %.2f %% after %d steps; 95 %% of it after %d steps, %.2f ms; from the best to %d steps %.2f points lost\n",
+              100 * s.summary.best_accuracy, s.summary.best_steps, s.summary.steps_to_95, 1000 * s.summary.seconds_to_95,
+              s.curve.by_steps.back().inner_steps, 100 * s.summary.drop);
+  if (!s.points.empty()) std::printf("  accuracy %% after %d steps, by\n", s.own_steps());
+  print_points(s, "rate", "inner rate", "x");
+  print_points(s, "shots", "shots", "");
+  print_points(s, "corrupt", "support", "");
+  print_points(s, "label-noise", "wrong labels", "");
+}
+
+int run_speed(const SpeedCommand& command) {
+  const Sweeps sweeps = parse_sweeps(command);
+  std::vector<Subject> subjects = open_subjects(command, sweeps);
+  with_threads(command.threads, [&] {
+    for (Subject& s : subjects) measure(s, sweeps, command.timed_tasks);
+  });
+  const std::vector<Pair> pairs = pairs_of(subjects);
+  if (!command.json_file.empty()) write_file_atomically(command.json_file, result_json(subjects, pairs).dump(2) + "\n");
+  if (!command.csv_file.empty()) write_file_atomically(command.csv_file, csv(subjects, pairs));
+
+  const EvaluationOptions& o = subjects[0].options;
+  const SourceInfo& info = subjects[0].source->info();
+  for (const std::string& notice : info.notices) std::cerr << "note: " << notice << std::endl;
+  std::printf("%s %s, %d-way %d-shot, %d queries: %d episodes%s\n", info.dataset.c_str(), info.split.c_str(), o.spec.ways, o.spec.shots,
+              o.spec.queries, o.episodes, subjects.size() > 1 ? ", the same for all runs" : "");
+  for (const Subject& s : subjects) print_subject(s);
+  if (!pairs.empty()) std::printf("\ndifferences in points, paired by episode, after so many steps\n");
+  for (const Pair& pair : pairs) {
+    std::printf("  %s - %s\n   ", pair.a->name.c_str(), pair.b->name.c_str());
+    for (const auto& [steps, d] : pair.by_steps) std::printf("  %d: %+.2f ± %.2f", steps, 100 * d.mean, 100 * d.ci95);
+    std::printf("\n");
+  }
+  return 0;
+}
+
+}  // namespace
+
+Command setup_speed(CLI::App& program) {
+  auto command = std::make_shared<SpeedCommand>();
+  SpeedCommand& c = *command;
+  c.choice.episodes = 200;
+  CLI::App* app = program.add_subcommand("speed", "how fast and how robustly runs adapt: accuracy, time and size by inner steps, compared pair by pair");
+  app->add_option("RUN", c.runs, "run folders")->required();
+  app->add_option("--steps,--eval-inner-steps", c.steps, "inner steps to report at")->capture_default_str();
+  add_choice_options(*app, c.choice);
+  app->add_option("--shots", c.shots, "numbers of support images per class to compare, as 1,2,5,10; the rest uses the first run's own");
+  app->add_option("--rates", c.rates, "factors of the inner rates to compare; alone: 0.25,0.5,1,2,4")->expected(0, 1);
+  app->add_option("--corrupt", c.corrupt, "support images spoiled at five strengths: noise, blur, brightness, jpeg; alone: all of them")
+      ->expected(0, 1);
+  app->add_option("--label-noise", c.label_noise, "shares of wrong support labels; alone: 0,0.2,0.4")->expected(0, 1);
+  app->add_option("--checkpoint", c.checkpoint, "best or last; left out: best if there is one")->check(CLI::IsMember({"best", "last"}));
+  app->add_option("--timed-tasks", c.timed_tasks, "tasks to measure times on, one after the other on one thread")->check(CLI::Range(1, 1000))->capture_default_str();
+  app->add_option("--threads", c.threads, "0: all cores; accuracies do not depend on it")->check(CLI::Range(0, 1024));
+  app->add_option("--json", c.json_file, "file to write everything to, accuracies of each episode included");
+  app->add_option("--csv", c.csv_file, "file to write one row per number to");
+  for (CLI::Option* option : app->get_options())
+    if (option->get_name() != "RUN") option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  return [app, command] {
+    const auto alone = [&](const char* name, std::string& value, const char* usual) {  // CLI11 gives "true" or nothing
+      if (app->count(name) > 0 && (value.empty() || value == "true")) value = usual;
+    };
+    alone("--rates", command->rates, "0.25,0.5,1,2,4");
+    alone("--corrupt", command->corrupt, "noise,blur,brightness,jpeg");
+    alone("--label-noise", command->label_noise, "0,0.2,0.4");
+    return run_speed(*command);
+  };
+}
+
+}  // namespace fewatoms

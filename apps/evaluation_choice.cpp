@@ -1,0 +1,115 @@
+#include "apps/evaluation_choice.h"
+
+#include <charconv>
+
+#include <nlohmann/json.hpp>
+
+#include "episodes/errors.h"
+
+namespace fewatoms {
+
+void add_choice_options(CLI::App& app, EvaluationChoice& c) {
+  app.add_option("--dataset", c.dataset, "data set; left out: the run's own");
+  app.add_option("--data-root", c.data_root, "folder of its files; left out: the run's own");
+  app.add_option("--split", c.split, "train, val or test")->capture_default_str();
+  app.add_option("--crop", c.crop, "none or bbox (cub)");
+  app.add_option("--split-rule", c.split_rule, "which published split");
+  app.add_flag("--skip-bad", c.skip_bad, "leave out images that cannot be decoded, and count them");
+  app.add_option("--episodes", c.episodes, "number of episodes")->check(CLI::Range(1, 10'000'000))->capture_default_str();
+  app.add_option("--plugin", c.plugin, "data set plugin: the shared library; left out: the run's own");
+  app.add_option("--plugin-option", c.plugin_options, "data set plugin: an option of its own, as key=value; again for each")
+      ->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  app.add_option("--ways", c.ways, "classes per episode, or a range as 5..20; left out: the run's own");
+  app.add_flag("--imbalanced", c.imbalanced, "a range of shots is drawn for each class of an episode");
+  app.add_flag("--within-group", c.within_group, "classes of an episode are of one group: an alphabet, a superclass");
+  app.add_option("--queries", c.queries, "query images per class; left out: the run's own")->check(CLI::Range(1, 1000));
+  app.add_option("--eval-seed", c.eval_seed, "of the episodes")->check(not_negative)->capture_default_str();
+}
+
+DatasetOptions chosen_data(const Settings& settings, const EvaluationChoice& choice) {
+  DatasetOptions data = settings.data;
+  if (!choice.dataset.empty() && choice.dataset != data.name) {
+    data.name = choice.dataset;
+    data.root.clear();
+    data.split_rule.clear();
+    data.split_file.clear();
+    data.crop = "none";
+    data.rotations = "none";
+    data.plugin.clear();
+    data.plugin_options.clear();
+  }
+  if (!choice.data_root.empty()) data.root = choice.data_root;
+  if (!choice.crop.empty()) data.crop = choice.crop;
+  if (choice.skip_bad) data.skip_bad = true;
+  if (!choice.plugin.empty()) data.plugin = choice.plugin;
+  if (!choice.plugin_options.empty()) data.plugin_options = choice.plugin_options;
+  if (!choice.split_rule.empty()) data.split_rule = choice.split_rule;
+  return data;
+}
+
+EvaluationOptions chosen_evaluation(const Settings& settings, const EvaluationChoice& choice) {
+  EvaluationOptions options = evaluation_options(settings);
+  options.episodes = choice.episodes;
+  options.seed = choice.eval_seed;
+  const auto set = [](const std::string& name, const std::string& given, NumberRange range, int least) {
+    if (given.empty()) return;
+    try {
+      set_range(range, given, least, 1000);
+    } catch (const UsageError& e) {
+      throw UsageError("--" + name + ": " + e.what());
+    }
+  };
+  set("ways", choice.ways, {&options.spec.fewest_ways, &options.spec.ways}, 2);
+  set("shots", choice.shots, {&options.spec.fewest_shots, &options.spec.shots}, 1);
+  if (options.spec.fewest_shots == 0) options.spec.imbalanced = false;  // the run's own
+  if (choice.imbalanced) options.spec.imbalanced = true;
+  if (choice.within_group) options.spec.within_group = true;
+  if (choice.queries > 0) options.spec.queries = choice.queries;
+  return options;
+}
+
+nlohmann::ordered_json describe_network(const Settings& settings, const Learner& learner, const ParameterSet& parameters) {
+  using json = nlohmann::ordered_json;
+  json by_role = json::object();
+  int64_t total = 0, adapted = 0;
+  for (const auto& [role, count] : parameters.count()) total += role == Role::kStatistic ? 0 : count;
+  for (const auto& [role, count] : learner.adapted_count(parameters)) {
+    by_role[to_string(role)] = count;
+    adapted += count;
+  }
+  const NetworkOptions& network = settings.learner.network;
+  const bool decomposed = network.conv.kind == "acdc";
+  return {{"method", learner.options().method},
+          {"trained_with", settings.learner.method},
+          {"head", learner.options().head},
+          {"scope", learner.options().scope},
+          {"backbone", network.backbone},
+          {"width", network.width},
+          {"conv", network.conv.kind},
+          {"sharing", decomposed ? json(network.conv.sharing) : json(nullptr)},
+          {"atoms", decomposed ? json(network.conv.atoms) : json(nullptr)},
+          {"parameters_total", total},
+          {"conv_weights", convolution_weights(parameters)},
+          {"parameters_adapted", adapted},
+          {"parameters_adapted_by_role", by_role}};
+}
+
+std::vector<double> parse_numbers(const std::string& what, const std::string& text, double low, double high) {
+  std::vector<double> numbers;
+  const char* at = text.data();
+  const char* end = at + text.size();
+  while (true) {
+    double value = 0;
+    const auto [next, error] = std::from_chars(at, end, value);
+    if (error != std::errc() || (next != end && *next != ',') || !(value >= low && value <= high)) {
+      char range[64];
+      std::snprintf(range, sizeof range, "%g to %g", low, high);
+      throw UsageError(what + " is '" + text + "', numbers from " + range + " with commas between were expected");
+    }
+    numbers.push_back(value);
+    if (next == end) return numbers;
+    at = next + 1;
+  }
+}
+
+}  // namespace fewatoms

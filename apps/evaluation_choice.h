@@ -1,0 +1,36 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "apps/command_line.h"
+#include "apps/run_folder.h"
+
+namespace fewatoms {
+
+/// What `eval` and `speed` are told of images and episodes. Empty and 0: as the run has it.
+struct EvaluationChoice {
+  std::string dataset, data_root, split = "test", crop, split_rule, plugin;
+  std::vector<std::string> plugin_options;
+  int episodes = 600, queries = 0;
+  std::string ways, shots;  // a number or a range
+  bool imbalanced = false, within_group = false;
+  uint64_t eval_seed = 0;
+  bool skip_bad = false;
+};
+void add_choice_options(CLI::App& app, EvaluationChoice& choice);
+
+/// The data set that a run is evaluated on: another one comes with its own root and split, and the network's image size and channels.
+DatasetOptions chosen_data(const Settings& settings, const EvaluationChoice& choice);
+/// The run's own way of evaluating, with the choice's episodes.
+EvaluationOptions chosen_evaluation(const Settings& settings, const EvaluationChoice& choice);
+
+/// What results say about a run's network and what it adapts: names as in docs/results.md.
+nlohmann::ordered_json describe_network(const Settings& settings, const Learner& learner, const ParameterSet& parameters);
+
+/// "0.25,1,4" as numbers. Throws UsageError, naming `what`, on anything else or a number outside of low..high.
+std::vector<double> parse_numbers(const std::string& what, const std::string& text, double low, double high);
+
+}  // namespace fewatoms

@@ -1,0 +1,87 @@
+#include "datasets/good_images.h"
+
+#include <tbb/parallel_for.h>
+
+#include "datasets/files.h"
+#include "episodes/errors.h"
+
+namespace fewatoms {
+namespace {
+
+class GoodImages final : public ImageSource {
+ public:
+  /// `good`: by class, the images that stay.
+  GoodImages(std::shared_ptr<const ImageSource> whole, std::vector<std::vector<int>> good, SourceInfo info)
+      : whole_(std::move(whole)), good_(std::move(good)), info_(std::move(info)) {
+    for (int c = 0; c < whole_->classes(); ++c) {
+      const auto groups = whole_->image_groups(c);
+      std::vector<int>& kept = groups_.emplace_back();
+      if (groups.empty()) continue;
+      for (const int i : good_[c]) kept.push_back(groups[i]);
+    }
+  }
+
+  const SourceInfo& info() const override { return info_; }
+  int classes() const override { return whole_->classes(); }
+  const std::string& class_name(int c) const override { return whole_->class_name(c); }
+  int class_size(int c) const override { return static_cast<int>(good_.at(c).size()); }
+  const std::string& class_group(int c) const override { return whole_->class_group(c); }
+  std::span<const int> image_groups(int c) const override { return groups_.at(c); }
+  int height() const override { return whole_->height(); }
+  int width() const override { return whole_->width(); }
+  int channels() const override { return whole_->channels(); }
+  ImageView image(const ImageRef& ref) const override { return whole_->image(inner(ref)); }
+
+  void prefetch(std::span<const ImageRef> refs) const override {
+    std::vector<ImageRef> inside;
+    for (const ImageRef& ref : refs) inside.push_back(inner(ref));
+    whole_->prefetch(inside);
+  }
+
+ private:
+  ImageRef inner(ImageRef ref) const {
+    ref.image_index = good_.at(ref.class_index).at(ref.image_index);
+    return ref;
+  }
+
+  const std::shared_ptr<const ImageSource> whole_;
+  const std::vector<std::vector<int>> good_;
+  std::vector<std::vector<int>> groups_;
+  const SourceInfo info_;
+};
+
+}  // namespace
+
+std::shared_ptr<const ImageSource> without_bad_images(std::shared_ptr<const ImageSource> source) {
+  std::vector<std::vector<std::string>> reasons;  // empty text: good
+  for (int c = 0; c < source->classes(); ++c) reasons.emplace_back(source->class_size(c));
+  tbb::parallel_for(0, source->classes(), [&](int c) {
+    tbb::parallel_for(0, source->class_size(c), [&, c](int i) {
+      try {
+        source->image({c, i, 0});
+      } catch (const DataError& error) {
+        reasons[c][i] = error.what();
+      }
+    });
+  });
+
+  std::vector<std::vector<int>> good;
+  SourceInfo info = source->info();
+  std::string first;
+  for (const auto& of_class : reasons) {
+    good.emplace_back();
+    for (size_t i = 0; i < of_class.size(); ++i) {
+      if (of_class[i].empty()) {
+        good.back().push_back(static_cast<int>(i));
+      } else {
+        if (info.skipped++ == 0) first = of_class[i];
+      }
+    }
+  }
+  if (info.skipped == 0) return source;
+  info.notices.push_back("left out " + counted(info.skipped, "bad image") + " (--skip-bad): " + first +
+                         (info.skipped > 1 ? "; 'dataset verify' lists them all" : ""));
+  return std::make_shared<GoodImages>(std::move(source), std::move(good), std::move(info));
+}
+
+}  // namespace fewatoms

@@ -1,0 +1,20 @@
+#include "meta/adaptation_curve.h"
+
+#include <algorithm>
+
+namespace fewatoms {
+
+CurveSummary summarise_curve(const std::vector<StepAccuracy>& by_steps, const std::vector<double>& seconds) {
+  TORCH_CHECK(!by_steps.empty() && by_steps.size() == seconds.size(), by_steps.size(), " numbers of steps and ", seconds.size(), " times");
+  const auto best = std::max_element(by_steps.begin(), by_steps.end(),
+                                     [](const StepAccuracy& a, const StepAccuracy& b) { return a.accuracy < b.accuracy; });
+  const auto fast = std::find_if(by_steps.begin(), by_steps.end(),
+                                 [&](const StepAccuracy& s) { return s.accuracy >= 0.95 * best->accuracy; });
+  return {.best_steps = best->inner_steps,
+          .best_accuracy = best->accuracy,
+          .steps_to_95 = fast->inner_steps,
+          .seconds_to_95 = seconds[fast - by_steps.begin()],
+          .drop = best->accuracy - by_steps.back().accuracy};
+}
+
+}  // namespace fewatoms

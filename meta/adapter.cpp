@@ -1,0 +1,296 @@
+#include "meta/adapter.h"
+
+#include <openssl/evp.h>
+#include <tbb/parallel_for.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include <nlohmann/json.hpp>
+
+#include "backbones/safetensors.h"
+#include "episodes/errors.h"
+#include "meta/embedding.h"
+
+namespace fewatoms {
+namespace {
+
+using nlohmann::json;
+
+constexpr const char* kFormat = "fewatoms-adapter-1";
+constexpr const char* kFeatures = "support.features";
+constexpr const char* kLabels = "support.labels";
+
+/// Heads that see the support set through its class means alone.
+bool uses_means(HeadKind head) { return head == HeadKind::kPrototype || head == HeadKind::kRelation; }
+
+NormMode serving_norm(const Learner& learner) {
+  return learner.running_norm() || learner.transductive() ? NormMode::kRunning : NormMode::kBatch;
+}
+
+/// The learner's body, able to keep the statistics of its norms.
+std::unique_ptr<Backbone> body_with_statistics(const Learner& learner, ParameterSet& parameters) {
+  NetworkOptions network = learner.options().network;
+  network.running_statistics = true;
+  return make_backbone(network, learner.options().seed, parameters);
+}
+
+const Tensor* find(const ParameterSet& parameters, const std::string& name) {
+  const auto found = std::find_if(parameters.begin(), parameters.end(), [&](const Parameter& p) { return p.name == name; });
+  return found == parameters.end() ? nullptr : &found->tensor;
+}
+
+/// `to` with the values of `from` and of `statistics` that have its names. What neither has is added to `missing`.
+ParameterSet filled(const ParameterSet& to, const ParameterSet& from, const std::map<std::string, Tensor>& statistics,
+                    std::vector<std::string>& missing) {
+  ParameterSet result;
+  for (const Parameter& p : to) {
+    const auto statistic = statistics.find(p.name);
+    const Tensor* given = statistic != statistics.end() ? &statistic->second : find(from, p.name);
+    if (given == nullptr || given->sizes() != p.tensor.sizes()) missing.push_back(p.name);
+    result.add(p.name, given == nullptr ? p.tensor : *given, p.role);
+  }
+  return result;
+}
+
+/// Parameters that a network at this number of steps starts from.
+ParameterSet norms_after(const Learner& learner, const ParameterSet& parameters, int inner_steps) {
+  return inner_steps == 0 ? parameters : learner.at_step(parameters, inner_steps - 1);
+}
+
+int64_t whole_number(const SafeTensors& file, const std::string& key, const std::filesystem::path& path) {
+  const auto found = file.metadata.find(key);
+  int64_t value = -1;
+  if (found != file.metadata.end()) std::from_chars(found->second.data(), found->second.data() + found->second.size(), value);
+  if (value < 0) throw DataError("'" + path.string() + "': metadata '" + key + "' is missing or not a number");
+  return value;
+}
+
+void require_ways(const Learner& learner, int classes) {
+  if (classes < 2) throw UsageError("there is " + std::to_string(classes) + " class to learn, at least 2 were expected");
+  const int ways = learner.options().ways;
+  if (learner.fixed_ways() && classes > ways)
+    throw UsageError("there are " + std::to_string(classes) + " classes to learn, but the " + learner.options().head + " head of this run has " +
+                     std::to_string(ways) + " ways: at most " + std::to_string(ways) +
+                     " were expected (heads made for each task, as those of protonet and proto-maml, take any number)");
+}
+
+}  // namespace
+
+Task support_task(const ImageSource& source, PixelNorm norm) {
+  const std::vector<ImageRef> images = all_images(source);
+  std::vector<int64_t> labels;
+  for (const ImageRef& image : images) labels.push_back(image.class_index);
+  source.prefetch(images);
+  Task task;
+  task.ways = source.classes();
+  task.support = load_images(source, images, norm);
+  task.support_labels = at::tensor(labels, at::kLong);
+  return task;
+}
+
+std::string network_identity(const Learner& learner, const ParameterSet& parameters) {
+  const LearnerOptions& o = learner.options();
+  std::string text = o.method + "|" + o.head + "|" + o.norm + "|" + o.scope + "|" + o.feature_norm + "|" + o.network.pool;
+  const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> digest(EVP_MD_CTX_new(), EVP_MD_CTX_free);
+  TORCH_CHECK(digest && EVP_DigestInit_ex(digest.get(), EVP_sha256(), nullptr) == 1, "SHA-256 is not available");
+  for (const Parameter& p : parameters) {
+    const Tensor whole = p.tensor.contiguous();
+    text += "|" + p.name;
+    for (const int64_t n : whole.sizes()) text.append(" ").append(std::to_string(n));
+    EVP_DigestUpdate(digest.get(), whole.data_ptr(), whole.nbytes());
+  }
+  EVP_DigestUpdate(digest.get(), text.data(), text.size());
+  unsigned char bytes[EVP_MAX_MD_SIZE];
+  EVP_DigestFinal_ex(digest.get(), bytes, nullptr);
+  std::string digits;
+  for (int i = 0; i < 16; ++i) {
+    char two[3];
+    std::snprintf(two, sizeof two, "%02x", bytes[i]);
+    digits += two;
+  }
+  return digits;
+}
+
+void require_adaptable(const Learner& learner, const ImageSource& support, int inner_steps) {
+  const int classes = support.classes();
+  require_ways(learner, classes);
+  if (inner_steps < 0 || inner_steps > 1000) throw UsageError("inner steps " + std::to_string(inner_steps) + " is outside 0..1000");
+  if (inner_steps > 0 && learner.adapted().empty())
+    throw UsageError("scope '" + learner.options().scope + "' adapts nothing: 0 inner steps were expected");
+  if (has_class_weights(learner.head()) || inner_steps == 0) return;
+  int most = 0;
+  for (int c = 0; c < classes; ++c) most = std::max(most, support.class_size(c));
+  for (int c = 0; c < classes && most > 1; ++c)
+    if (support.class_size(c) < 2)
+      throw DataError("class '" + support.class_name(c) + "' has 1 image where others have up to " + std::to_string(most) +
+                      ": adapting a head '" + learner.options().head + "' leaves one out, 2 were expected");
+}
+
+Adapter make_adapter(const Learner& learner, const ParameterSet& parameters, const Task& task, std::vector<std::string> classes, int inner_steps) {
+  require_ways(learner, task.ways);
+  at::NoGradGuard no_graph;
+  const ParameterSet start = parameters.leaves(false);
+  const PreparedTask prepared = prepare(learner, start, task, learner.running_norm() ? NormMode::kRunning : NormMode::kBatch);
+  const ParameterSet adapted = adapt(learner, start, prepared, inner_steps, Order::kFirst);
+
+  Adapter adapter;
+  adapter.run_id = network_identity(learner, parameters);
+  adapter.method = learner.options().method;
+  adapter.classes = std::move(classes);
+  adapter.inner_steps = inner_steps;
+  adapter.support_images = task.support.size(0);
+  const auto changed = [&](size_t i) {
+    const auto& indices = learner.adapted();
+    return i >= learner.size() || (inner_steps > 0 && std::find(indices.begin(), indices.end(), i) != indices.end());
+  };
+  for (size_t i = 0; i < adapted.size(); ++i)
+    if (changed(i)) adapter.values.add(adapted[i].name, adapted.tensor(i).detach().clone(), adapted[i].role);
+
+  if (!learner.transductive() && has_class_weights(learner.head())) return adapter;
+  ParameterSet body;
+  std::unique_ptr<Backbone> own;
+  const Backbone* backbone = &learner.backbone();
+  if (learner.transductive()) {
+    std::vector<std::string> statistics;  // which nobody has yet
+    own = body_with_statistics(learner, body);
+    body = filled(body, adapted, {}, statistics);
+    backbone = own.get();
+  }
+  const Activations pass = backbone->forward(task.support, learner.transductive() ? body : adapted,
+                                             learner.running_norm() ? NormMode::kRunning : NormMode::kBatch);
+  for (const StatisticUpdate& update : pass.updates) {
+    adapter.statistics[body[update.mean_index].name] = update.mean.to(at::kFloat);
+    adapter.statistics[body[update.variance_index].name] = update.variance.to(at::kFloat);
+  }
+  if (has_class_weights(learner.head())) return adapter;
+  adapter.support_features = learner.head_features(pass.x, adapted);
+  adapter.support_labels = task.support_labels;
+  if (uses_means(learner.head())) {
+    adapter.support_features = prototypes(adapter.support_features, task.support_labels, task.ways);
+    adapter.support_labels = at::arange(task.ways, at::kLong);
+  }
+  return adapter;
+}
+
+void save_adapter(const std::filesystem::path& path, const Adapter& adapter) {
+  SafeTensors file;
+  json roles = json::object();
+  for (const Parameter& p : adapter.values) {
+    file.tensors[p.name] = p.tensor;
+    roles[p.name] = to_string(p.role);
+  }
+  for (const auto& [name, tensor] : adapter.statistics) file.tensors[name] = tensor;
+  if (adapter.support_features.defined()) {
+    file.tensors[kFeatures] = adapter.support_features;
+    file.tensors[kLabels] = adapter.support_labels;
+  }
+  const auto text = [](const json& j) { return j.dump(-1, ' ', false, json::error_handler_t::replace); };
+  file.metadata = {{"format", kFormat},
+                   {"run", adapter.run_id},
+                   {"checkpoint", adapter.checkpoint},
+                   {"method", adapter.method},
+                   {"classes", text(adapter.classes)},
+                   {"roles", text(roles)},
+                   {"inner_steps", std::to_string(adapter.inner_steps)},
+                   {"support_images", std::to_string(adapter.support_images)}};
+  write_safetensors(path, file);
+}
+
+Adapter load_adapter(const std::filesystem::path& path) {
+  SafeTensors file = read_safetensors(path);
+  if (file.metadata["format"] != kFormat)
+    throw UsageError("'" + path.string() + "' is not an adapter (format '" + file.metadata["format"] + "'): a file of `fewatoms adapt` was expected");
+  Adapter adapter;
+  adapter.run_id = file.metadata["run"];
+  adapter.checkpoint = file.metadata["checkpoint"];
+  adapter.method = file.metadata["method"];
+  adapter.inner_steps = static_cast<int>(whole_number(file, "inner_steps", path));
+  adapter.support_images = whole_number(file, "support_images", path);
+  const json classes = json::parse(file.metadata["classes"], nullptr, /*allow_exceptions=*/false);
+  const json roles = json::parse(file.metadata["roles"], nullptr, /*allow_exceptions=*/false);
+  try {
+    adapter.classes = classes.get<std::vector<std::string>>();
+    for (const auto& [name, role] : roles.get<std::map<std::string, std::string>>()) {
+      const auto found = file.tensors.find(name);
+      if (found == file.tensors.end()) throw DataError("'" + path.string() + "': tensor '" + name + "' is missing");
+      adapter.values.add(name, found->second, role_from_string(role));
+      file.tensors.erase(found);
+    }
+  } catch (const json::exception&) {
+    throw DataError("'" + path.string() + "': metadata 'classes' or 'roles' is missing or damaged");
+  }
+  if (adapter.classes.size() < 2) throw DataError("'" + path.string() + "' has " + std::to_string(adapter.classes.size()) + " classes, at least 2 were expected");
+  if (file.tensors.count(kFeatures) + file.tensors.count(kLabels) == 2) {
+    adapter.support_features = file.tensors[kFeatures];
+    adapter.support_labels = file.tensors[kLabels];
+    file.tensors.erase(kFeatures);
+    file.tensors.erase(kLabels);
+  }
+  adapter.statistics = std::move(file.tensors);
+  return adapter;
+}
+
+TaskClassifier::TaskClassifier(const Learner& learner, const ParameterSet& parameters, const Adapter& adapter, const std::string& where)
+    : learner_(learner), classes_(adapter.classes), body_(&learner.backbone()), norm_(serving_norm(learner)),
+      support_features_(adapter.support_features), support_labels_(adapter.support_labels) {
+  if (adapter.run_id != network_identity(learner, parameters))
+    throw UsageError(where + " belongs to another run, or to this one before it was trained further (method '" + adapter.method +
+                     "'): adapt again, or name its run");
+  std::vector<std::string> missing;
+  const auto ways = static_cast<int64_t>(classes_.size());
+  if (learner.fixed_ways() && ways > learner.options().ways)
+    throw DataError(where + " is damaged: it has " + std::to_string(ways) + " classes, its run's head has " + std::to_string(learner.options().ways) + " ways");
+  adapted_ = norms_after(learner, parameters.leaves(false), adapter.inner_steps);
+  for (size_t i = 0; i < adapted_.size(); ++i)
+    if (const Tensor* value = find(adapter.values, adapted_[i].name)) {
+      if (value->sizes() != adapted_.tensor(i).sizes()) missing.push_back(adapted_[i].name);
+      else adapted_ = adapted_.with({i}, {*value});
+    }
+  if (learner.makes_head())
+    for (const char* name : {"head.weight", "head.bias"}) {
+      if (name == std::string("head.bias") && learner.head() != HeadKind::kLinear) continue;
+      const Tensor* value = find(adapter.values, name);
+      if (value == nullptr || value->size(0) != ways) missing.push_back(name);
+      else adapted_.add(name, *value, Role::kHead);
+    }
+  if (learner.transductive()) {
+    own_body_ = body_with_statistics(learner, body_parameters_);
+    body_ = own_body_.get();
+    body_parameters_ = filled(body_parameters_, adapted_, adapter.statistics, missing);
+  } else {
+    body_parameters_ = adapted_;
+  }
+  if (!has_class_weights(learner.head())) {
+    const bool good = support_features_.defined() && support_features_.dim() == 2 && support_features_.size(1) == learner.backbone().features() &&
+                      support_labels_.dim() == 1 && support_labels_.size(0) == support_features_.size(0) &&
+                      support_labels_.scalar_type() == at::kLong && support_labels_.numel() > 0 &&
+                      support_labels_.min().item<int64_t>() >= 0 && support_labels_.max().item<int64_t>() < ways;
+    if (!good) missing.emplace_back(kFeatures);
+  }
+  if (!missing.empty()) throw DataError(where + " is damaged: tensor '" + missing.front() + "' is missing or has another shape than its run's");
+}
+
+ParameterSet TaskClassifier::parameters() const {
+  ParameterSet all = body_parameters_;
+  for (const Parameter& p : adapted_)
+    if (find(all, p.name) == nullptr) all.add(p.name, p.tensor, p.role);
+  return all;
+}
+
+Tensor TaskClassifier::probabilities(const Tensor& images) const {
+  const auto ways = static_cast<int64_t>(classes_.size());
+  const Tensor table = at::empty({images.size(0), ways}, at::kFloat);
+  tbb::parallel_for(int64_t{0}, images.size(0), [&](int64_t i) {
+    use_one_thread_per_operation();
+    at::NoGradGuard no_graph;
+    const Tensor x = learner_.head_features(body_->forward(images.narrow(0, i, 1), body_parameters_, norm_).x, adapted_);
+    const Tensor logits = has_class_weights(learner_.head())
+                              ? learner_.class_logits(x, adapted_).narrow(1, 0, ways)
+                              : compared_logits(learner_.comparison(adapted_), support_features_, support_labels_, ways, x);
+    table[i].copy_(logits[0].softmax(0));
+  });
+  return table;
+}
+
+}  // namespace fewatoms

@@ -1,0 +1,34 @@
+#include "meta/statistics.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <c10/util/Exception.h>
+
+namespace fewatoms {
+
+MeanInterval mean_interval(const std::vector<double>& values) {
+  if (values.empty()) return {};
+  const auto n = static_cast<double>(values.size());
+  double sum = 0, squares = 0;
+  for (const double v : values) sum += v;
+  const double mean = sum / n;
+  for (const double v : values) squares += (v - mean) * (v - mean);
+  return {mean, 1.96 * std::sqrt(squares / n) / std::sqrt(n)};
+}
+
+MeanInterval paired_difference(const std::vector<double>& a, const std::vector<double>& b) {
+  TORCH_CHECK(a.size() == b.size(), "pairs of ", a.size(), " and ", b.size(), " values");
+  std::vector<double> differences;
+  for (size_t i = 0; i < a.size(); ++i) differences.push_back(a[i] - b[i]);
+  return mean_interval(differences);
+}
+
+double median(std::vector<double> values) {
+  TORCH_CHECK(!values.empty(), "the median of no values");
+  std::sort(values.begin(), values.end());
+  const size_t middle = values.size() / 2;
+  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+}
+
+}  // namespace fewatoms

@@ -1,0 +1,52 @@
+#include "meta/statistics.h"
+
+#include <cmath>
+
+#include "meta/adaptation_curve.h"
+#include "tests/meta/small.h"
+
+namespace fewatoms {
+namespace {
+
+TEST(Statistics, ByHand) {
+  const MeanInterval i = mean_interval({1, 3});  // deviation 1
+  EXPECT_DOUBLE_EQ(i.mean, 2);
+  EXPECT_DOUBLE_EQ(i.ci95, 1.96 / std::sqrt(2.0));
+  EXPECT_DOUBLE_EQ(mean_interval({}).ci95, 0);
+  EXPECT_DOUBLE_EQ(median({3, 1, 2}), 2);
+  EXPECT_DOUBLE_EQ(median({4, 1, 2, 3}), 2.5);
+}
+
+TEST(Statistics, WhatPairsShareDropsOut) {
+  const std::vector<double> a = {0.2, 0.9, 0.5, 0.4}, b = {0.1, 0.8, 0.4, 0.3};
+  const MeanInterval d = paired_difference(a, b);
+  EXPECT_NEAR(d.mean, 0.1, 1e-12);
+  EXPECT_NEAR(d.ci95, 0, 1e-12);  // although each of them varies
+  EXPECT_GT(mean_interval(a).ci95, 0.2);
+  const MeanInterval back = paired_difference(b, a);
+  EXPECT_DOUBLE_EQ(back.mean, -d.mean);
+  const std::vector<double> none(4, 0.0);
+  EXPECT_DOUBLE_EQ(paired_difference(a, none).ci95, mean_interval(a).ci95);
+}
+
+TEST(Statistics, UnequalSizesAreNoPairs) { EXPECT_THROW(paired_difference({1, 2}, {1}), c10::Error); }
+
+TEST(AdaptationCurve, ByHand) {
+  const std::vector<StepAccuracy> curve = {{0, 0.2, 0, 0}, {1, 0.75, 0, 0}, {5, 0.76, 0, 0}, {10, 0.8, 0, 0}, {20, 0.8, 0, 0}, {100, 0.7, 0, 0}};
+  const CurveSummary s = summarise_curve(curve, {0.001, 0.002, 0.006, 0.011, 0.021, 0.101});
+  EXPECT_EQ(s.best_steps, 10);  // the first of two
+  EXPECT_DOUBLE_EQ(s.best_accuracy, 0.8);
+  EXPECT_EQ(s.steps_to_95, 5);  // 0.76 is 95 % of 0.8
+  EXPECT_DOUBLE_EQ(s.seconds_to_95, 0.006);
+  EXPECT_NEAR(s.drop, 0.1, 1e-12);
+}
+
+TEST(AdaptationCurve, WithoutAdaptationThereIsOnePoint) {
+  const CurveSummary s = summarise_curve({{0, 0.6, 0.01, 1}}, {0.002});
+  EXPECT_EQ(s.steps_to_95, 0);
+  EXPECT_DOUBLE_EQ(s.drop, 0);
+  EXPECT_DOUBLE_EQ(s.seconds_to_95, 0.002);
+}
+
+}  // namespace
+}  // namespace fewatoms
