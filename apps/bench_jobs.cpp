@@ -43,7 +43,7 @@ class RandomImages final : public ImageSource {
 };
 
 std::vector<Task> tasks_of(const ImageSource& source, const TrainerOptions& t, int64_t iteration) {
-  return load_tasks(source, t.spec, t.seed, static_cast<uint64_t>(iteration) * t.meta_batch, t.meta_batch, t.augment, t.pixel_norm);
+  return load_tasks(source, t.spec, t.seed, static_cast<uint64_t>(iteration) * t.meta_batch, t.meta_batch, t.augmented, t.pixel_norm);
 }
 
 /// The same job with no limit to its iterations.

@@ -37,6 +37,10 @@ json result_json(const Settings& settings, const Learner& learner, const ImageSo
           {"ways", options.spec.ways},
           {"shots", options.spec.shots},
           {"queries", options.spec.queries},
+          {"fewest_ways", options.spec.fewest_ways > 0 ? options.spec.fewest_ways : options.spec.ways},
+          {"fewest_shots", options.spec.fewest_shots > 0 ? options.spec.fewest_shots : options.spec.shots},
+          {"imbalanced", options.spec.imbalanced},
+          {"within_group", options.spec.within_group},
           {"dataset", info.dataset},
           {"split", info.split},
           {"split_rule", info.split_rule},
@@ -103,9 +107,10 @@ int run_eval(const EvalCommand& command) {
     write_file_atomically(command.json_file, result_json(settings, learner, *source, options, evaluation, run.checkpoint, state).dump(2) + "\n");
   for (const std::string& notice : source->info().notices) std::cerr << "note: " << notice << std::endl;
   const std::string as = command.method.empty() ? "" : " by " + command.method;
-  std::printf("%s (%s, iteration %lld) on %s %s: %d-way %d-shot, %d queries, %d episodes, norm %s%s\n", command.run.c_str(),
+  std::printf("%s (%s, iteration %lld) on %s %s: %s-way %s-shot, %d queries, %d episodes, norm %s%s\n", command.run.c_str(),
               (run.checkpoint + as).c_str(), static_cast<long long>(state.iteration), source->info().dataset.c_str(),
-              source->info().split.c_str(), options.spec.ways, options.spec.shots, options.spec.queries, options.episodes,
+              source->info().split.c_str(), range_text(options.spec.fewest_ways, options.spec.ways).c_str(),
+              range_text(options.spec.fewest_shots, options.spec.shots).c_str(), options.spec.queries, options.episodes,
               settings.learner.norm.c_str(), learner.transductive() ? " (transductive)" : "");
   std::printf("  inner steps   accuracy %%\n");
   for (const StepAccuracy& step : evaluation.by_steps)
@@ -121,7 +126,7 @@ Command setup_eval(CLI::App& program) {
   EvalCommand& c = *command;
   app->add_option("RUN", c.run, "run folder")->required();
   add_choice_options(*app, c.choice);
-  app->add_option("--shots", c.choice.shots, "support images per class; left out: the run's own")->check(CLI::Range(1, 1000));
+  app->add_option("--shots", c.choice.shots, "support images per class, or a range as 1..10; left out: the run's own");
   app->add_option("--eval-inner-steps", c.steps, "steps to report at, as 0,1,2,5,10; left out: the run's own");
   app->add_option("--checkpoint", c.checkpoint, "best or last; left out: best if there is one")->check(CLI::IsMember({"best", "last"}));
   app->add_option("--threads", c.threads, "0: all cores; results do not depend on it")->check(CLI::Range(0, 1024));
@@ -131,7 +136,8 @@ Command setup_eval(CLI::App& program) {
         return std::find(names.begin(), names.end(), given) != names.end() ? std::string() : unknown_name("method", given, names);
       });
   app->add_option("--json", c.json_file, "file to write the result to");
-  for (CLI::Option* option : app->get_options()) option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  for (CLI::Option* option : app->get_options())
+    if (option->get_name() != "--plugin-option") option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   return [command] { return run_eval(*command); };
 }
 

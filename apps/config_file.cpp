@@ -31,6 +31,12 @@ template <class T>
 std::string toml_text(const T& value) {
   if constexpr (std::is_same_v<T, std::string>)
     return toml_string(value);
+  else if constexpr (std::is_same_v<T, std::vector<std::string>>) {
+    std::string list;
+    for (const std::string& text : value) list += (list.empty() ? "" : ", ") + toml_string(text);
+    return "[" + list + "]";
+  } else if constexpr (std::is_same_v<T, NumberRange>)
+    return *value.fewest == 0 ? std::to_string(*value.most) : toml_string(range_text(*value.fewest, *value.most));
   else if constexpr (std::is_same_v<T, std::filesystem::path>)
     return toml_string(value.string());
   else if constexpr (std::is_same_v<T, bool>)
@@ -65,13 +71,25 @@ std::vector<std::string> arguments_from_config(const std::filesystem::path& path
 
   std::vector<std::string> keys = {"method"};
   Settings any;
-  for_each_option(any, [&](const OptionText& text, auto&) { keys.emplace_back(text.name); });
+  std::set<std::string> lists;  // keys that may be given several times
+  for_each_option(any, [&](const OptionText& text, auto& value) {
+    keys.emplace_back(text.name);
+    if constexpr (std::is_same_v<std::decay_t<decltype(value)>, std::vector<std::string>>) lists.emplace(text.name);
+  });
   std::vector<std::string> arguments;
   for (const auto& [key, node] : table) {
     const std::string name(key.str());
     if (std::find(keys.begin(), keys.end(), name) == keys.end())
       throw UsageError("'" + path.string() + "': unknown key '" + name + "', did you mean '" + nearest_name(name, keys) + "'?");
     std::string value;
+    if (const auto* list = node.as_array(); list != nullptr && lists.contains(name)) {
+      for (const auto& element : *list) {
+        const auto* text = element.as_string();
+        if (text == nullptr) throw UsageError("'" + path.string() + "': key '" + name + "' is a list of more than texts");
+        arguments.push_back("--" + name + "=" + text->get());
+      }
+      continue;
+    }
     if (const auto* text = node.as_string())
       value = text->get();
     else if (const auto* yes = node.as_boolean())

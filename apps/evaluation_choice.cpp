@@ -16,7 +16,12 @@ void add_choice_options(CLI::App& app, EvaluationChoice& c) {
   app.add_option("--split-rule", c.split_rule, "which published split");
   app.add_flag("--skip-bad", c.skip_bad, "leave out images that cannot be decoded, and count them");
   app.add_option("--episodes", c.episodes, "number of episodes")->check(CLI::Range(1, 10'000'000))->capture_default_str();
-  app.add_option("--ways", c.ways, "classes per episode; left out: the run's own")->check(CLI::Range(2, 1000));
+  app.add_option("--plugin", c.plugin, "data set plugin: the shared library; left out: the run's own");
+  app.add_option("--plugin-option", c.plugin_options, "data set plugin: an option of its own, as key=value; again for each")
+      ->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  app.add_option("--ways", c.ways, "classes per episode, or a range as 5..20; left out: the run's own");
+  app.add_flag("--imbalanced", c.imbalanced, "a range of shots is drawn for each class of an episode");
+  app.add_flag("--within-group", c.within_group, "classes of an episode are of one group: an alphabet, a superclass");
   app.add_option("--queries", c.queries, "query images per class; left out: the run's own")->check(CLI::Range(1, 1000));
   app.add_option("--eval-seed", c.eval_seed, "of the episodes")->check(not_negative)->capture_default_str();
 }
@@ -29,10 +34,15 @@ DatasetOptions chosen_data(const Settings& settings, const EvaluationChoice& cho
     data.split_rule.clear();
     data.split_file.clear();
     data.crop = "none";
+    data.rotations = "none";
+    data.plugin.clear();
+    data.plugin_options.clear();
   }
   if (!choice.data_root.empty()) data.root = choice.data_root;
   if (!choice.crop.empty()) data.crop = choice.crop;
   if (choice.skip_bad) data.skip_bad = true;
+  if (!choice.plugin.empty()) data.plugin = choice.plugin;
+  if (!choice.plugin_options.empty()) data.plugin_options = choice.plugin_options;
   if (!choice.split_rule.empty()) data.split_rule = choice.split_rule;
   return data;
 }
@@ -41,8 +51,19 @@ EvaluationOptions chosen_evaluation(const Settings& settings, const EvaluationCh
   EvaluationOptions options = evaluation_options(settings);
   options.episodes = choice.episodes;
   options.seed = choice.eval_seed;
-  if (choice.ways > 0) options.spec.ways = choice.ways;
-  if (choice.shots > 0) options.spec.shots = choice.shots;
+  const auto set = [](const std::string& name, const std::string& given, NumberRange range, int least) {
+    if (given.empty()) return;
+    try {
+      set_range(range, given, least, 1000);
+    } catch (const UsageError& e) {
+      throw UsageError("--" + name + ": " + e.what());
+    }
+  };
+  set("ways", choice.ways, {&options.spec.fewest_ways, &options.spec.ways}, 2);
+  set("shots", choice.shots, {&options.spec.fewest_shots, &options.spec.shots}, 1);
+  if (options.spec.fewest_shots == 0) options.spec.imbalanced = false;  // the run's own
+  if (choice.imbalanced) options.spec.imbalanced = true;
+  if (choice.within_group) options.spec.within_group = true;
   if (choice.queries > 0) options.spec.queries = choice.queries;
   return options;
 }

@@ -12,8 +12,11 @@ namespace fewatoms {
 
 /// What `eval` and `speed` are told of images and episodes. Empty and 0: as the run has it.
 struct EvaluationChoice {
-  std::string dataset, data_root, split = "test", crop, split_rule;
-  int episodes = 600, ways = 0, shots = 0, queries = 0;
+  std::string dataset, data_root, split = "test", crop, split_rule, plugin;
+  std::vector<std::string> plugin_options;
+  int episodes = 600, queries = 0;
+  std::string ways, shots;  // a number or a range
+  bool imbalanced = false, within_group = false;
   uint64_t eval_seed = 0;
   bool skip_bad = false;
 };

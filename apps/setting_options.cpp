@@ -46,11 +46,29 @@ void add_setting(CLI::App& app, const OptionText& text, T& value) {
   CLI::Option* option = nullptr;
   if constexpr (std::is_same_v<T, bool>)
     option = app.add_flag(std::string("--") + text.name, value, help);
+  else if constexpr (std::is_same_v<T, NumberRange>)
+    option = app.add_option_function<std::string>(std::string("--") + text.name, [range = value, text](const std::string& v) {
+                  set_range(range, v, text.low, text.high);
+                }, help)
+                 ->default_str(range_text(*value.fewest, *value.most))
+                 ->check([text](const std::string& given) {
+                   int fewest = 0, most = 0;
+                   try {
+                     set_range({&fewest, &most}, given, text.low, text.high);
+                   } catch (const UsageError& e) {
+                     return std::string(e.what());
+                   }
+                   return std::string();
+                 });
   else if constexpr (std::is_same_v<T, std::filesystem::path>)
     option = app.add_option_function<std::string>(std::string("--") + text.name, [&value](const std::string& v) { value = v; }, help);
   else
     option = app.add_option(std::string("--") + text.name, value, help)->capture_default_str();
-  option->group(text.group)->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  option->group(text.group);
+  if constexpr (std::is_same_v<T, std::vector<std::string>>)
+    option->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->default_str("");
+  else
+    option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   add_checks<T>(option, text);
 }
 
@@ -78,13 +96,19 @@ void add_data_options(CLI::App& app, Settings& settings) {
 std::vector<std::string> setting_arguments(const CLI::App& app) {
   std::vector<std::string> arguments;
   Settings any;
-  const auto take = [&](const std::string& name) {
+  const auto given = [&](const std::string& name) {
     const CLI::Option* option = app.get_option("--" + name);
-    if (option->count() == 0) return;
-    arguments.push_back("--" + name + "=" + option->results().back());
+    return option->count() > 0 ? option->results() : std::vector<std::string>();
   };
-  take("method");
-  for_each_option(any, [&](const OptionText& text, auto&) { take(text.name); });
+  const auto add = [&](const std::string& name, const std::string& value) { arguments.push_back("--" + name + "=" + value); };
+  if (const auto method = given("method"); !method.empty()) add("method", method.back());
+  for_each_option(any, [&](const OptionText& text, auto& value) {
+    const auto values = given(text.name);
+    if constexpr (std::is_same_v<std::decay_t<decltype(value)>, std::vector<std::string>>)
+      for (const std::string& one : values) add(text.name, one);
+    else if (!values.empty())
+      add(text.name, values.back());
+  });
   return arguments;
 }
 

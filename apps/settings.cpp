@@ -2,13 +2,31 @@
 
 #include <algorithm>
 #include <charconv>
+#include <map>
 #include <numeric>
 #include <thread>
 
+#include "datasets/rotations.h"
 #include "episodes/errors.h"
 #include "episodes/random.h"
 
 namespace fewatoms {
+namespace {
+
+/// Of "key=value" texts the last one of each key, by key: what is given twice is set by the later.
+std::vector<std::string> last_of_each_key(const std::vector<std::string>& given) {
+  std::map<std::string, std::string> last;
+  for (const std::string& text : given) {
+    const size_t equals = text.find('=');
+    if (equals == 0 || equals == std::string::npos) throw UsageError("plugin option '" + text + "' is not key=value");
+    last[text.substr(0, equals)] = text;
+  }
+  std::vector<std::string> kept;
+  for (const auto& [key, text] : last) kept.push_back(text);
+  return kept;
+}
+
+}  // namespace
 
 Settings default_settings(const std::string& method, const std::string& dataset) {
   const Method& row = find_method(method);
@@ -24,19 +42,45 @@ Settings default_settings(const std::string& method, const std::string& dataset)
 void complete(Settings& s) {
   s.data = resolve(s.data);
   if (!s.data.root.empty()) s.data.root = std::filesystem::absolute(s.data.root).lexically_normal();  // a run outlives the current folder
+  if (!s.data.plugin.empty()) s.data.plugin = std::filesystem::absolute(s.data.plugin).lexically_normal();
+  s.data.plugin_options = last_of_each_key(s.data.plugin_options);
   if (!s.data.split_file.empty()) s.data.split_file = std::filesystem::absolute(s.data.split_file).lexically_normal();
   if (!s.init.empty()) s.init = std::filesystem::absolute(s.init).lexically_normal();
   s.learner.network.image_size = s.data.image_size;
   s.learner.network.channels = s.data.channels;
   s.learner.ways = s.trainer.spec.ways;
   s.learner.seed = s.trainer.seed;
-  s.trainer.augment = s.data.augment != "none";
+  s.trainer.augmented = s.data.augment == "none"       ? Augmented::kNone
+                        : s.augment_support == "yes" ? Augmented::kBoth
+                        : s.augment_support == "no"  ? Augmented::kQuery
+                                                     : Augmented::kSupport;
+  if (s.augment_support != "yes" && s.data.augment == "none")
+    throw UsageError("augment-support '" + s.augment_support + "' needs an augmentation, augment is 'none'");
   s.trainer.pixel_norm = pixel_norm_from_string(s.pixel_norm);
   if (s.eval_inner_steps.empty()) s.eval_inner_steps = std::to_string(s.learner.inner_steps);
   require_consistent(s.learner);
   require_phases(s.learner, s.trainer);
   require_valid(s.trainer);
   parse_steps("eval-inner-steps", s.eval_inner_steps);
+}
+
+void set_range(NumberRange range, const std::string& text, double low, double high) {
+  int first = 0, last = 0;
+  const char *at = text.data(), *end = at + text.size();
+  auto read = std::from_chars(at, end, first);
+  last = first;
+  bool good = read.ec == std::errc() && first >= low && first <= high;
+  const bool two = good && read.ptr != end;
+  if (two) {
+    good = text.compare(static_cast<size_t>(read.ptr - at), 2, "..") == 0;
+    if (good) read = std::from_chars(read.ptr + 2, end, last);
+    good = good && read.ec == std::errc() && read.ptr == end && last > first && last <= high;
+  }
+  if (!good)
+    throw UsageError("'" + text + "' is not a whole number from " + std::to_string(static_cast<int>(low)) + " to " +
+                     std::to_string(static_cast<int>(high)) + ", or two as 5..20, the smaller first");
+  *range.fewest = two ? first : 0;
+  *range.most = last;
 }
 
 std::vector<int> parse_steps(const std::string& what, const std::string& text) {
@@ -64,8 +108,17 @@ EvaluationOptions evaluation_options(const Settings& s) {
   const EpisodeSpec& train = s.trainer.spec;
   const bool fixed = has_class_weights(head_from_string(s.learner.head)) && s.learner.head_start == "learned";
   EvaluationOptions options;
-  options.spec.ways = s.eval_ways > 0 ? s.eval_ways : fixed ? train.ways : std::min(5, train.ways);
-  options.spec.shots = s.eval_shots > 0 ? s.eval_shots : train.shots;
+  options.spec = train;  // ranges, and what else says of which kind the episodes are
+  if (train.fewest_ways == 0) options.spec.ways = fixed ? train.ways : std::min(5, train.ways);
+  if (s.eval_ways > 0) {
+    options.spec.ways = s.eval_ways;
+    options.spec.fewest_ways = 0;
+  }
+  if (s.eval_shots > 0) {
+    options.spec.shots = s.eval_shots;
+    options.spec.fewest_shots = 0;
+    options.spec.imbalanced = false;
+  }
   options.spec.queries = s.eval_queries > 0 ? s.eval_queries : train.queries;
   options.episodes = s.val_episodes;
   options.inner_steps = parse_steps("eval-inner-steps", s.eval_inner_steps);
@@ -75,7 +128,11 @@ EvaluationOptions evaluation_options(const Settings& s) {
 
 TrainingSources open_training_sources(const Settings& s) {
   TrainingSources sources;
-  sources.train = open_dataset(s.data, "train");
+  // Classes leave train before they are turned: a turned copy of a training class is no new class.
+  const bool turned_later = s.val_from_train > 0;
+  DatasetOptions data = s.data;
+  if (turned_later) data.rotations = "none";
+  sources.train = open_dataset(data, "train");
   if (s.val_from_train > 0) {
     const int classes = sources.train->classes();
     if (s.val_from_train >= classes)
@@ -89,6 +146,8 @@ TrainingSources open_training_sources(const Settings& s) {
     std::sort(order.begin() + s.val_from_train, order.end());
     sources.validation = subset_of_classes(sources.train, {order.begin(), order.begin() + s.val_from_train}, "val-from-train");
     sources.train = subset_of_classes(sources.train, {order.begin() + s.val_from_train, order.end()}, "train");
+    sources.train = with_rotations(sources.train, s.data.rotations, "train");
+    sources.validation = with_rotations(sources.validation, s.data.rotations, "val");
   } else if (s.val_every > 0) {
     try {
       sources.validation = open_dataset(s.data, "val");

@@ -17,6 +17,7 @@ struct Settings {
   LearnerOptions learner;
   TrainerOptions trainer;  // with the episodes' specification and the seed of everything
   std::string pixel_norm = "unit";
+  std::string augment_support = "yes";  // what data.augment changes: support and query images; no: query; only: support
   int val_every = 500;
   int val_episodes = 600;
   int val_from_train = 0;
@@ -38,6 +39,14 @@ struct OptionText {
   /// Whether it decides what is trained. A resumed run may change the others.
   bool identity = true;
 };
+
+/// A number, or a range of numbers that each episode draws from: "5" or "5..20". The option's low and high hold for both ends.
+struct NumberRange {
+  int* fewest;  // 0: a plain number
+  int* most;
+};
+/// Sets it. Throws UsageError, saying what was expected, on other texts, and numbers outside of low..high.
+void set_range(NumberRange range, const std::string& text, double low, double high);
 
 /// Calls f(OptionText, value&) for every option of `train`, in the order of the help text: the one list from which command
 /// line, configuration file and resume checks come.
@@ -61,6 +70,10 @@ void for_each_option(Settings& s, F&& f) {
   f(OptionText{"exact-decode", data, "decode photographs at full scale even where they become much smaller"}, s.data.exact_decode);
   f(OptionText{"augment", data, "random changes of training images", {"none", "crop-jitter-flip"}}, s.data.augment);
   f(OptionText{"pixel-norm", data, "unit: x/255; imagenet: minus mean, by deviation", {"unit", "imagenet"}}, s.pixel_norm);
+  f(OptionText{"augment-support", data, "which images of an episode augment changes: support and query (yes), query (no), or support (only)", {"yes", "no", "only"}}, s.augment_support);
+  f(OptionText{"rotations", data, "each class as four, turned by 0, 90, 180 and 270 degrees, in the training split or in all (in training the published Omniglot protocol, whose four are built into data set omniglot)", {"none", "train", "all"}}, s.data.rotations);
+  f(OptionText{.name = "plugin", .group = data, .help = "data set plugin: the shared library", .identity = false}, s.data.plugin);
+  f(OptionText{"plugin-option", data, "data set plugin: an option of its own, as key=value; again for each"}, s.data.plugin_options);
   f(OptionText{"cache-mb", data, "memory for decoded images, MiB; 0: none", {}, 0, kMany, false}, s.data.cache_mb);
 
   const char* network = "Network";
@@ -86,8 +99,11 @@ void for_each_option(Settings& s, F&& f) {
   f(OptionText{.name = "init", .group = network, .help = "run folder whose body training starts from"}, s.init);
 
   const char* episodes = "Episodes";
-  f(OptionText{"ways", episodes, "classes per training episode", {}, 2, 1000}, s.trainer.spec.ways);
-  f(OptionText{"shots", episodes, "support images per class", {}, 1, 1000}, s.trainer.spec.shots);
+  NumberRange ways{&s.trainer.spec.fewest_ways, &s.trainer.spec.ways}, shots{&s.trainer.spec.fewest_shots, &s.trainer.spec.shots};
+  f(OptionText{"ways", episodes, "classes per training episode; 5..20: drawn for each episode", {}, 2, 1000}, ways);
+  f(OptionText{"shots", episodes, "support images per class; 1..10: drawn for each episode", {}, 1, 1000}, shots);
+  f(OptionText{"imbalanced", episodes, "a range of shots is drawn for each class of an episode"}, s.trainer.spec.imbalanced);
+  f(OptionText{"within-group", episodes, "classes of an episode are of one group: an alphabet (omniglot), a superclass (tiered-imagenet)"}, s.trainer.spec.within_group);
   f(OptionText{"queries", episodes, "query images per class", {}, 1, 1000}, s.trainer.spec.queries);
   f(OptionText{"meta-batch", episodes, "episodes per outer step", {}, 1, 1024}, s.trainer.meta_batch);
   f(OptionText{"iterations", episodes, "outer steps", {}, 1, kMany}, s.trainer.iterations);

@@ -103,6 +103,10 @@ class CachedSource final : public ImageSource, public StoredPictures {
   const std::string& class_name(int c) const override { return classes_.at(c).name; }
   int class_size(int c) const override { return classes_.at(c).images; }
   const std::string& class_group(int c) const override { return classes_.at(c).group; }
+  std::string image_name(const ImageRef& ref) const override {
+    const auto& name = classes_.at(ref.class_index).image_name;
+    return name ? name(ref.image_index) : ImageSource::image_name(ref);
+  }
   std::span<const int> image_groups(int c) const override { return classes_.at(c).image_groups; }
   int height() const override { return size_; }
   int width() const override { return size_; }

@@ -14,6 +14,7 @@ struct ClassSize {
   std::string name;
   int images = 0;
   std::string group = {};  // what the class belongs to: a superclass, an alphabet; empty without
+  std::function<std::string(int image_index)> image_name = {};  // ImageSource::image_name; undefined: "class/number"
   std::vector<int> image_groups = {};  // as ImageSource::image_groups
 };
 

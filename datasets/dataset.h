@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -28,6 +29,9 @@ struct DatasetOptions {
   std::filesystem::path split_file = {};          // instead of seed and fractions: a table with the columns label and split
   bool skip_bad = false;            // leave out images that cannot be decoded; all are decoded at opening to find them
   bool exact_decode = false;        // decode JPEG photographs at full scale even where they are then made much smaller
+  std::string rotations = "none";   // "train" or "all": in such splits each class becomes four, turned by 0, 90, 180, 270 degrees
+  std::filesystem::path plugin = {};              // data set `plugin`: the shared library
+  std::vector<std::string> plugin_options = {};   // data set `plugin`: its own options, "key=value"
 };
 
 /// What `dataset inspect` reports of one split.
@@ -41,23 +45,29 @@ struct SplitSummary {
 /// A data set's fixed facts: one per registry line.
 struct DatasetEntry {
   std::string name;
-  std::string summary;  // one line for help texts
+  std::string summary = {};  // one line for help texts
   bool needs_root = true;
   int usual_size = 84;  // pixels
   int usual_channels = 3;
-  std::vector<std::string> split_rules;  // the first is the default; empty: nothing to choose
+  std::vector<std::string> split_rules = {};  // the first is the default; empty: nothing to choose
   bool has_boxes = false;                // whether `crop` "bbox" means something
+  bool has_rotations = false;            // whether its classes are turned copies already: `rotations` does not apply
   /// The splits that are present, of "train", "val", "test" in this order. Throws UsageError if `root` holds no form of
   /// the data set, or two.
-  std::vector<std::string> (*splits)(const DatasetOptions&) = nullptr;
+  std::function<std::vector<std::string>(const DatasetOptions&)> splits = {};
   /// Opens one split with options already resolved (no zeros, no empty rule).
   /// Throws UsageError (option that does not apply, split that is not there), DataError (bad files).
-  std::shared_ptr<const ImageSource> (*open)(const DatasetOptions&, const std::string& split) = nullptr;
+  std::function<std::shared_ptr<const ImageSource>(const DatasetOptions&, const std::string& split)> open = {};
 };
 
 /// The registry, in the order help texts show it: adding a data set is one file and one line here.
 const std::vector<DatasetEntry>& dataset_registry();
 std::vector<std::string> dataset_names();
+
+/// Adds a data set of the program's own, which `open_dataset` then knows by its name. `open` gives a source of the size and channels
+/// that the options say: prepared_source (datasets/prepared_source.h) makes any source so. Call before other threads use the
+/// registry. Throws UsageError if the name is taken, or `splits` or `open` is missing.
+void register_dataset(DatasetEntry entry);
 
 /// Options with the data set's usual size, channels and split rule filled in. Throws UsageError on an unknown name,
 /// size outside 8..512, channels other than 1 or 3, or an option the data set does not know. Touches no file.

@@ -14,6 +14,7 @@ DatasetEntry fc100_entry();
 DatasetEntry tiered_imagenet_entry();
 DatasetEntry fashion_mnist_entry();
 DatasetEntry folders_entry();
+DatasetEntry plugin_entry();
 DatasetEntry manifest_entry();
 
 }  // namespace fewatoms

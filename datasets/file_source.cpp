@@ -25,14 +25,15 @@ cv::Rect pixels_of(const Box& box, double margin, const cv::Mat& picture) {
 
 ImageSet file_images(FileTreePtr tree, std::vector<FileClass> classes, const DatasetOptions& options, bool inverted) {
   ImageSet set;
-  for (const FileClass& c : classes) {
-    set.classes.push_back({c.name, static_cast<int>(c.images.size()), c.group});
-    for (const FileImage& image : c.images)
-      if (image.group >= 0) set.classes.back().image_groups.push_back(image.group);
-  }
-
   // Shared, since loaders are copied.
   auto shared = std::make_shared<const std::vector<FileClass>>(std::move(classes));
+  for (size_t c = 0; c < shared->size(); ++c) {
+    const FileClass& from = (*shared)[c];
+    set.classes.push_back({from.name, static_cast<int>(from.images.size()), from.group,
+                           [shared, c](int image_index) { return (*shared)[c].images[image_index].path; }});
+    for (const FileImage& image : from.images)
+      if (image.group >= 0) set.classes.back().image_groups.push_back(image.group);
+  }
   set.load = [tree = std::move(tree), shared = std::move(shared), channels = options.channels, exif = options.exif,
               margin = options.crop_margin, enough = enough_pixels(options), inverted](int class_index, int image_index) {
     const FileClass& from = (*shared)[class_index];

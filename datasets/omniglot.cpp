@@ -164,6 +164,7 @@ DatasetEntry omniglot_entry() {
           .usual_size = 28,
           .usual_channels = 1,
           .split_rules = {"alphabets", "vinyals", "background-evaluation"},
+          .has_rotations = true,
           .splits = omniglot_splits,
           .open = open_omniglot};
 }

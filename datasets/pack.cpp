@@ -263,7 +263,7 @@ std::shared_ptr<const ImageSource> open_pack(const DatasetOptions& options, cons
       info.notices.push_back("images are packed at " + std::to_string(pack->image_size()) + "x" +
                              std::to_string(pack->image_size()) + " pixels and resized to " + std::to_string(options.image_size));
     std::vector<ClassSize> classes;
-    for (const PackedClass& c : packed.classes) classes.push_back({c.name, c.images, c.group, c.image_groups});
+    for (const PackedClass& c : packed.classes) classes.push_back({.name = c.name, .images = c.images, .group = c.group, .image_groups = c.image_groups});
     return cached_source(std::move(info), classes, options, [stored](int c, int i) { return stored->stored_picture(c, i); });
   }
   throw UsageError(pack->name() + " has no split '" + split + "': there is " + joined(present));

@@ -6,6 +6,7 @@
 #include "datasets/forms.h"
 #include "datasets/good_images.h"
 #include "datasets/pack.h"
+#include "datasets/rotations.h"
 #include "episodes/errors.h"
 
 namespace fewatoms {
@@ -21,14 +22,25 @@ void require_one_of(const std::string& what, const std::string& given, const std
   if (std::find(valid.begin(), valid.end(), given) == valid.end()) throw UsageError(unknown_name(what, given, valid));
 }
 
-}  // namespace
-
-const std::vector<DatasetEntry>& dataset_registry() {
-  static const std::vector<DatasetEntry> registry{
+std::vector<DatasetEntry>& registry() {
+  static std::vector<DatasetEntry> registry{
       strokes_entry(), mini_imagenet_entry(), cub_entry(), omniglot_entry(), cifar_fs_entry(), fc100_entry(),
-      tiered_imagenet_entry(), fashion_mnist_entry(), folders_entry(), manifest_entry(),
+      tiered_imagenet_entry(), fashion_mnist_entry(), folders_entry(), manifest_entry(), plugin_entry(),
   };
   return registry;
+}
+
+}  // namespace
+
+const std::vector<DatasetEntry>& dataset_registry() { return registry(); }
+
+void register_dataset(DatasetEntry entry) {
+  const auto names = dataset_names();
+  if (std::find(names.begin(), names.end(), entry.name) != names.end())
+    throw UsageError("there is a data set '" + entry.name + "' already, expected another name");
+  if (entry.name.empty() || !entry.splits || !entry.open)
+    throw UsageError("data set '" + entry.name + "' has no name, no splits or no open, expected all three");
+  registry().push_back(std::move(entry));
 }
 
 std::vector<std::string> dataset_names() {
@@ -49,6 +61,11 @@ DatasetOptions resolve(DatasetOptions options) {
     throw UsageError("cache is " + std::to_string(options.cache_mb) + " MiB, expected 0 or more");
   require_one_of("augmentation", options.augment, {"none", "crop-jitter-flip"});
   require_one_of("crop", options.crop, {"none", "bbox"});
+  require_one_of("rotations", options.rotations, {"none", "train", "all"});
+  if (options.rotations != "none" && entry.has_rotations)
+    throw UsageError("rotations '" + options.rotations + "' does not apply to data set '" + entry.name + "', whose classes are turned already");
+  if (entry.name != "plugin" && (!options.plugin.empty() || !options.plugin_options.empty()))
+    throw UsageError("plugin and plugin options go with data set 'plugin', the data set is '" + entry.name + "'");
   if (!(options.crop_margin >= 0 && options.crop_margin <= 1))
     throw UsageError("crop margin is " + std::to_string(options.crop_margin) + ", expected 0 to 1");
   if (options.crop == "bbox" && !entry.has_boxes)
@@ -69,10 +86,11 @@ std::shared_ptr<const ImageSource> open_dataset(const DatasetOptions& options, c
   const DatasetOptions resolved = resolve(options);
   const DatasetEntry& entry = find_entry(resolved.name);
   require_one_of("split", split, {"train", "val", "test"});
-  if (is_pack(resolved.root)) return open_pack(resolved, split);
+  if (is_pack(resolved.root)) return with_rotations(open_pack(resolved, split), resolved.rotations, split);
   if (entry.needs_root) open_root(resolved);
   auto source = entry.open(resolved, split);
-  return resolved.skip_bad ? without_bad_images(std::move(source)) : source;
+  if (resolved.skip_bad) source = without_bad_images(std::move(source));
+  return with_rotations(std::move(source), resolved.rotations, split);
 }
 
 std::vector<std::string> present_splits(const DatasetOptions& options) {

@@ -1,6 +1,8 @@
 #include "episodes/episode.h"
 
+#include <algorithm>
 #include <map>
+#include <numeric>
 #include <set>
 
 #include "episodes/errors.h"
@@ -22,17 +24,23 @@ std::string plural(int n, const std::string& one, const std::string& many) {
   return std::to_string(n) + " " + (n == 1 ? one : many);
 }
 
+std::string place_of(const ImageSource& source) { return source.info().dataset + " split '" + source.info().split + "'"; }
+
 /// Images of each drawn class, support first; [] if groups of images that several classes share came in each other's way.
 std::vector<std::vector<int>> draw_images(const ImageSource& source, Random& random, const std::vector<int>& classes,
-                                          const EpisodeSpec& spec) {
+                                          const std::vector<int>& shots, int queries) {
   std::vector<std::vector<int>> images;
   std::map<int, Side> sides;
-  for (const int c : classes) {
+  for (size_t label = 0; label < classes.size(); ++label) {
+    const int c = classes[label], wanted = shots[label] + queries;
+    if (wanted < 1 || wanted > source.class_size(c))
+      throw DataError(place_of(source) + ": class '" + source.class_name(c) + "' has " + plural(source.class_size(c), "image", "images") +
+                      ", an episode needs " + std::to_string(wanted));
     const auto groups = source.image_groups(c);
-    if (groups.empty() || spec.shots == 0)
-      images.push_back(draw_distinct(random, source.class_size(c), spec.shots + spec.queries));
+    if (groups.empty() || shots[label] == 0)
+      images.push_back(draw_distinct(random, source.class_size(c), wanted));
     else
-      images.push_back(draw_grouped(random, groups, spec.shots, spec.queries, sides));
+      images.push_back(draw_grouped(random, groups, shots[label], queries, sides));
     if (images.back().empty()) return {};
   }
   return images;
@@ -50,16 +58,58 @@ void require_sides(const ImageSource& source, const EpisodeSpec& spec, const std
   }
 }
 
-}  // namespace
+int fewest_ways(const EpisodeSpec& spec) { return spec.fewest_ways > 0 ? spec.fewest_ways : spec.ways; }
 
-void require_servable(const ImageSource& source, const EpisodeSpec& spec) {
+/// The classes of each group that has enough of them, by name of the group. Throws UsageError if there is none.
+std::vector<std::vector<int>> groups_to_draw(const ImageSource& source, const EpisodeSpec& spec) {
+  std::map<std::string, std::vector<int>> groups;
+  for (int c = 0; c < source.classes(); ++c) groups[source.class_group(c)].push_back(c);
+  groups.erase("");
+  if (groups.empty()) throw UsageError(place_of(source) + " has no groups of classes to draw episodes within");
+  std::vector<std::vector<int>> large;
+  std::string largest;
+  size_t most = 0;
+  for (auto& [name, classes] : groups) {
+    if (classes.size() > most) largest = name;
+    most = std::max(most, classes.size());
+    if (static_cast<int>(classes.size()) >= fewest_ways(spec)) large.push_back(std::move(classes));
+  }
+  if (large.empty())
+    throw UsageError(place_of(source) + " has no group of " + std::to_string(fewest_ways(spec)) + " classes: the largest, '" + largest + "', has " +
+                     std::to_string(most));
+  return large;
+}
+
+/// Evenly from fewest to most; nothing is drawn where there is but one.
+int draw_number(Random& random, int fewest, int most) {
+  return fewest == most ? most : fewest + static_cast<int>(random.below(static_cast<uint64_t>(most - fewest) + 1));
+}
+
+void require_valid(const EpisodeSpec& spec) {
   if (spec.ways < 2) throw UsageError("ways is " + std::to_string(spec.ways) + ", at least 2 are needed");
   if (spec.shots < 1) throw UsageError("shots is " + std::to_string(spec.shots) + ", at least 1 is needed");
   if (spec.queries < 1) throw UsageError("queries is " + std::to_string(spec.queries) + ", at least 1 is needed");
-  const std::string where = source.info().dataset + " split '" + source.info().split + "'";
+  const auto range = [](const std::string& what, int fewest, int most, int least) {
+    if (fewest != 0 && (fewest < least || fewest > most))
+      throw UsageError(what + " is " + std::to_string(fewest) + ".." + std::to_string(most) + ", expected " + std::to_string(least) +
+                       " or more, and the smaller number first");
+  };
+  range("ways", spec.fewest_ways, spec.ways, 2);
+  range("shots", spec.fewest_shots, spec.shots, 1);
+  if (spec.imbalanced && spec.fewest_shots == 0)
+    throw UsageError("imbalanced shots need a range of shots, such as 1..10, shots is " + std::to_string(spec.shots));
+}
+
+}  // namespace
+
+void require_servable(const ImageSource& source, const EpisodeSpec& spec) {
+  require_valid(spec);
+  const std::string where = place_of(source);
   if (spec.ways > source.classes())
     throw UsageError(where + " has " + plural(source.classes(), "class", "classes") + ", fewer than the " +
                      std::to_string(spec.ways) + " ways asked for");
+
+  if (spec.within_group) groups_to_draw(source, spec);
 
   const int needed = spec.shots + spec.queries;
   constexpr int kNamed = 3;
@@ -77,36 +127,85 @@ void require_servable(const ImageSource& source, const EpisodeSpec& spec) {
                   plural(spec.shots, "shot", "shots") + " + " + plural(spec.queries, "query", "queries") + ")");
 }
 
-Episode draw_episode(const ImageSource& source, const EpisodeSpec& spec, uint64_t seed, uint64_t index, bool augment) {
+Episode draw_episode(const ImageSource& source, const EpisodeSpec& spec, uint64_t seed, uint64_t index, Augmented augmented) {
   const uint64_t where = mix_key({text_key(source.info().dataset), text_key(source.info().split)});
   const auto ways = static_cast<uint64_t>(spec.ways), shots = static_cast<uint64_t>(spec.shots),
              queries = static_cast<uint64_t>(spec.queries);
-  Random random{seed, stream(Stream::kEpisode), where, ways, shots, queries, index};
+  // What plain specifications draw does not depend on what the others know.
+  const bool plain = spec.fixed() && !spec.within_group;
+  const uint64_t more = mix_key({static_cast<uint64_t>(spec.fewest_ways), static_cast<uint64_t>(spec.fewest_shots),
+                                 static_cast<uint64_t>(spec.imbalanced), static_cast<uint64_t>(spec.within_group)});
+  Random random = plain ? Random{seed, stream(Stream::kEpisode), where, ways, shots, queries, index}
+                        : Random{seed, stream(Stream::kEpisode), where, ways, shots, queries, index, more};
 
   Episode episode;
-  episode.spec = spec;
+  episode.spec = {.ways = spec.ways, .shots = spec.shots, .queries = spec.queries};
+  std::vector<int> group;  // to draw from; empty: all classes
+  if (spec.within_group) {
+    const auto groups = groups_to_draw(source, spec);
+    group = groups[random.below(groups.size())];
+  }
+  const int there = spec.within_group ? static_cast<int>(group.size()) : source.classes();
+  if (spec.fewest_ways > 0) episode.spec.ways = draw_number(random, spec.fewest_ways, std::max(spec.fewest_ways, std::min(spec.ways, there)));
+  if (episode.spec.ways < 1 || episode.spec.ways > there)
+    throw UsageError(place_of(source) + " has " + plural(there, "class", "classes") + ", an episode of " + std::to_string(episode.spec.ways) +
+                     " ways cannot be drawn");
+  if (spec.fewest_shots > 0 && !spec.imbalanced) episode.spec.shots = draw_number(random, spec.fewest_shots, spec.shots);
   std::vector<std::vector<int>> drawn;
+  std::vector<int> shots_of;
   for (int attempt = 0; drawn.empty(); ++attempt) {
     if (attempt == kMostAttempts)
-      throw DataError(source.info().dataset + " split '" + source.info().split + "': no " + std::to_string(spec.ways) +
+      throw DataError(place_of(source) + ": no " + std::to_string(episode.spec.ways) +
                       " classes were found whose groups of images can each be on one side");
-    episode.classes = draw_distinct(random, source.classes(), spec.ways);
-    drawn = draw_images(source, random, episode.classes, spec);
+    episode.classes = draw_distinct(random, there, episode.spec.ways);
+    if (spec.within_group)
+      for (int& c : episode.classes) c = group[c];
+    shots_of.assign(episode.spec.ways, episode.spec.shots);
+    if (spec.imbalanced)
+      for (int& own : shots_of) own = draw_number(random, spec.fewest_shots, spec.shots);
+    drawn = draw_images(source, random, episode.classes, shots_of, spec.queries);
   }
+  if (spec.imbalanced) episode.spec.shots = *std::max_element(shots_of.begin(), shots_of.end());
+
   uint64_t position = 0;
-  for (int label = 0; label < spec.ways; ++label) {
+  for (int label = 0; label < episode.spec.ways; ++label) {
     const int c = episode.classes[label];
     const std::vector<int>& images = drawn[label];
-    for (int k = 0; k < spec.shots + spec.queries; ++k) {
+    for (int k = 0; k < shots_of[label] + spec.queries; ++k) {
       EpisodeImage image{{c, images[k], 0}, label};
-      if (augment) {
+      const bool is_support = k < shots_of[label];
+      if (augmented == Augmented::kBoth || augmented == (is_support ? Augmented::kSupport : Augmented::kQuery))
         image.ref.augment_key = mix_key({seed, stream(Stream::kAugment), where, ways, shots, queries, index, position}) | 1;
-        ++position;
-      }
-      (k < spec.shots ? episode.support : episode.query).push_back(image);
+      ++position;
+      (is_support ? episode.support : episode.query).push_back(image);
     }
   }
   return episode;
+}
+
+std::vector<Episode> draw_episodes(const ImageSource& source, const EpisodeSpec& spec, uint64_t seed, uint64_t first, int count) {
+  std::vector<Episode> episodes;
+  for (int i = 0; i < count; ++i) episodes.push_back(draw_episode(source, spec, seed, first + i));
+  return episodes;
+}
+
+std::vector<Episode> draw_episodes_of_unique_classes(const ImageSource& source, const EpisodeSpec& spec, uint64_t seed, int count) {
+  constexpr int kRepeats = 10'000;  // in a row: next to nothing is left
+  std::vector<Episode> episodes;
+  std::set<std::vector<int>> seen;
+  for (uint64_t index = 0, repeats = 0; static_cast<int>(episodes.size()) < count; ++index) {
+    Episode episode = draw_episode(source, spec, seed, index);
+    std::vector<int> classes = episode.classes;
+    std::sort(classes.begin(), classes.end());
+    if (seen.insert(std::move(classes)).second) {
+      episodes.push_back(std::move(episode));
+      repeats = 0;
+    } else if (++repeats == kRepeats) {
+      throw UsageError(place_of(source) + " has about " + plural(static_cast<int>(episodes.size()), "set", "sets") + " of classes for such episodes, fewer than the " +
+                       std::to_string(count) + " of unique classes asked for");
+    }
+  }
+  return episodes;
 }
 
 }  // namespace fewatoms

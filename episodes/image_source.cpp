@@ -20,6 +20,7 @@ class Subset final : public ImageSource {
   const std::string& class_name(int c) const override { return whole_->class_name(kept_.at(c)); }
   int class_size(int c) const override { return whole_->class_size(kept_.at(c)); }
   const std::string& class_group(int c) const override { return whole_->class_group(kept_.at(c)); }
+  std::string image_name(const ImageRef& ref) const override { return whole_->image_name(inner(ref)); }
   std::span<const int> image_groups(int c) const override { return whole_->image_groups(kept_.at(c)); }
   int height() const override { return whole_->height(); }
   int width() const override { return whole_->width(); }
@@ -50,6 +51,9 @@ const std::string& ImageSource::class_group(int) const {
   return none;
 }
 
+std::string ImageSource::image_name(const ImageRef& ref) const {
+  return class_name(ref.class_index) + "/" + std::to_string(ref.image_index);
+}
 std::span<const int> ImageSource::image_groups(int) const { return {}; }
 
 std::shared_ptr<const ImageSource> subset_of_classes(std::shared_ptr<const ImageSource> whole, std::vector<int> kept,

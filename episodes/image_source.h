@@ -51,6 +51,8 @@ class ImageSource {
   virtual int class_size(int class_index) const = 0;  // images of that class
   /// What the class belongs to: its superclass, its alphabet. Empty where classes have no hierarchy.
   virtual const std::string& class_group(int class_index) const;
+  /// What an image is called, once in its class: its file below the data root, or "class/number" where there is no file.
+  virtual std::string image_name(const ImageRef& ref) const;
   /// The group of each of the class's images, where images come in groups (of one photograph, one patient): an episode has
   /// a group in support or in query, not in both. Numbers are the same across classes. Empty: every image is on its own.
   virtual std::span<const int> image_groups(int class_index) const;  // [class_size]

@@ -80,45 +80,46 @@ bool features_are_fixed(const Learner& learner) {
 
 EmbeddedEpisodes::EmbeddedEpisodes(const Learner& learner, const ParameterSet& parameters, const ImageSource& source,
                                    const EvaluationOptions& options, int first, int64_t most_bytes)
-    : spec_(options.spec), blocks_(learner.backbone().blocks()), first_(first), count_(std::min(options.episodes - first, kMostEpisodes)) {
+    : blocks_(learner.backbone().blocks()), first_(first), count_(std::min(options.episodes - first, kMostEpisodes)) {
   TORCH_CHECK(features_are_fixed(learner) && count_ > 0, "no episodes of fixed features");
   std::vector<int64_t> class_begins = {0};  // images are numbered class by class
   for (int c = 0; c < source.classes(); ++c) class_begins.push_back(class_begins.back() + source.class_size(c));
 
-  const int64_t support = int64_t{spec_.ways} * spec_.shots, query = int64_t{spec_.ways} * spec_.queries;
-  support_ = at::empty({count_, support}, at::kLong);
-  query_ = at::empty({count_, query}, at::kLong);
-  auto* support_images = support_.data_ptr<int64_t>();
-  auto* query_images = query_.data_ptr<int64_t>();
+  episodes_.resize(count_);
   tbb::parallel_for(0, count_, [&](int e) {
     if (options.stop_requested && options.stop_requested()) throw EvaluationStopped();
-    const Episode episode = draw_episode(source, spec_, options.seed, first_ + e);
-    const auto number = [&](const EpisodeImage& image) { return class_begins[image.ref.class_index] + image.ref.image_index; };
-    std::transform(episode.support.begin(), episode.support.end(), support_images + e * support, number);
-    std::transform(episode.query.begin(), episode.query.end(), query_images + e * query, number);
+    const Episode episode = evaluation_episode(source, options, first_ + e);
+    const auto numbered = [&](const std::vector<EpisodeImage>& images, Part& part) {
+      for (const EpisodeImage& image : images) {
+        part.rows.push_back(class_begins[image.ref.class_index] + image.ref.image_index);
+        part.labels.push_back(image.label);
+      }
+    };
+    episodes_[e].ways = episode.spec.ways;
+    numbered(episode.support, episodes_[e].support);
+    numbered(episode.query, episodes_[e].query);
   });
 
   // Rows are given to images in their order of appearance, as far as memory goes.
   const int64_t most_rows = most_bytes / (4 * learner.backbone().features());
   std::vector<int64_t> rows(class_begins.back(), -1), images;
   for (int e = 0; e < count_; ++e) {
-    if (e > 0 && static_cast<int64_t>(images.size()) + support + query > most_rows) {
+    Images& episode = episodes_[e];
+    if (e > 0 && static_cast<int64_t>(images.size() + episode.support.rows.size() + episode.query.rows.size()) > most_rows) {
       count_ = e;
       break;
     }
-    const auto give_rows = [&](int64_t* numbers, int64_t n) {
-      for (int64_t i = 0; i < n; ++i) {
-        int64_t& row = rows[numbers[i]];
+    for (Part* part : {&episode.support, &episode.query})
+      for (int64_t& number : part->rows) {
+        int64_t& row = rows[number];
         if (row < 0) {
           row = static_cast<int64_t>(images.size());
-          images.push_back(numbers[i]);
+          images.push_back(number);
         }
-        numbers[i] = row;
+        number = row;
       }
-    };
-    give_rows(support_images + e * support, support);
-    give_rows(query_images + e * query, query);
   }
+  episodes_.resize(count_);
 
   std::vector<ImageRef> refs;
   for (const int64_t image : images) {
@@ -126,43 +127,45 @@ EmbeddedEpisodes::EmbeddedEpisodes(const Learner& learner, const ParameterSet& p
     refs.push_back({c, static_cast<int>(image - class_begins[c]), 0});
   }
   features_ = embed_images(learner, parameters, source, refs, options.pixel_norm, options.stop_requested);
-  support_labels_ = at::arange(spec_.ways, at::kLong).repeat_interleave(spec_.shots);  // episodes are label-major
-  query_labels_ = at::arange(spec_.ways, at::kLong).repeat_interleave(spec_.queries);
 }
 
 PreparedTask EmbeddedEpisodes::task(int episode) const {
-  const int64_t e = episode - first_;
+  const Images& images = episodes_[episode - first_];
   PreparedTask task;
   task.index = episode;
-  task.ways = spec_.ways;
+  task.ways = images.ways;
   task.pass = NormMode::kRunning;
   task.next_block = blocks_;
-  task.support = features_.index_select(0, support_[e]);
-  task.query = features_.index_select(0, query_[e]);
-  task.support_labels = support_labels_;
-  task.query_labels = query_labels_;
+  task.support = features_.index_select(0, at::tensor(images.support.rows, at::kLong));
+  task.query = features_.index_select(0, at::tensor(images.query.rows, at::kLong));
+  task.support_labels = at::tensor(images.support.labels, at::kLong);
+  task.query_labels = at::tensor(images.query.labels, at::kLong);
   return task;
 }
 
 EmbeddedEpisodes::Score EmbeddedEpisodes::prototype_score(int episode) const {
-  const int64_t e = episode - first_, d = features_.size(1), ways = spec_.ways;
+  const Images& images = episodes_[episode - first_];
+  const Part &support = images.support, &query = images.query;
+  const int64_t d = features_.size(1), ways = images.ways;
   const auto* table = features_.data_ptr<float>();
-  const int64_t* support = support_.data_ptr<int64_t>() + e * support_.size(1);
-  const int64_t* query = query_.data_ptr<int64_t>() + e * query_.size(1);
   std::vector<float> centres(ways * d), distances(ways);
-  for (int64_t way = 0; way < ways; ++way) mean_of_rows(table, support + way * spec_.shots, spec_.shots, d, &centres[way * d]);
+  for (size_t begin = 0, end = 0; begin < support.rows.size(); begin = end) {
+    const int64_t label = support.labels[begin];
+    while (end < support.rows.size() && support.labels[end] == label) ++end;
+    mean_of_rows(table, &support.rows[begin], static_cast<int64_t>(end - begin), d, &centres[label * d]);
+  }
   int64_t hits = 0;
   double loss = 0;
-  for (int64_t q = 0; q < query_.size(1); ++q) {
-    squared_distances(table + query[q] * d, centres.data(), ways, d, distances.data());
-    const int64_t label = q / spec_.queries;
+  for (size_t q = 0; q < query.rows.size(); ++q) {
+    squared_distances(table + query.rows[q] * d, centres.data(), ways, d, distances.data());
+    const int64_t label = query.labels[q];
     const auto nearest = std::min_element(distances.begin(), distances.end());
     hits += nearest - distances.begin() == label;
     double sum = 0;
     for (const float distance : distances) sum += std::exp(static_cast<double>(*nearest) - distance);
     loss += static_cast<double>(distances[label]) - *nearest + std::log(sum);
   }
-  const auto count = static_cast<double>(query_.size(1));
+  const auto count = static_cast<double>(query.rows.size());
   return {static_cast<double>(hits) / count, loss / count};
 }
 

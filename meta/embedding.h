@@ -41,12 +41,19 @@ class EmbeddedEpisodes {
   Score prototype_score(int episode) const;
 
  private:
-  EpisodeSpec spec_;
+  /// Images of one episode's support or query set, label-major.
+  struct Part {
+    std::vector<int64_t> rows;    // of features_
+    std::vector<int64_t> labels;  // 0 .. ways-1
+  };
+  struct Images {
+    int ways = 0;
+    Part support, query;
+  };
+
   int blocks_, first_, count_;
-  Tensor support_labels_, query_labels_;
   Tensor features_;  // [distinct images, d]
-  Tensor support_;   // [episodes, ways*shots] int64, rows of features_
-  Tensor query_;     // [episodes, ways*queries]
+  std::vector<Images> episodes_;
 };
 
 }  // namespace fewatoms

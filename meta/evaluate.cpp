@@ -51,19 +51,36 @@ void require_evaluable(const Learner& learner, const ImageSource& source, const 
     if (steps > 0 && learner.adapted().empty())
       throw UsageError("scope '" + learner.options().scope + "' adapts nothing: 0 is the only number of inner steps to evaluate at");
   }
-  if (learner.fixed_ways() && options.spec.ways != learner.options().ways)
-    throw UsageError("a " + learner.options().head + " head trained for " + std::to_string(learner.options().ways) + " ways cannot be evaluated with " +
-                     std::to_string(options.spec.ways));
+  const auto require_ways = [&](int fewest, int ways) {
+    if (learner.fixed_ways() && (fewest != 0 || ways != learner.options().ways))
+      throw UsageError("a " + learner.options().head + " head trained for " + std::to_string(learner.options().ways) + " ways cannot be evaluated with " +
+                       range_text(fewest, ways) + kAnyWays);
+  };
   if (!(options.rate_factor > 0)) throw UsageError("an inner rate's factor must be more than 0");
   if (!(options.label_noise >= 0 && options.label_noise <= 1)) throw UsageError("label noise is a share, 0 to 1 was expected");
+  if (!options.given.empty()) {
+    if (static_cast<int>(options.given.size()) != options.episodes)
+      throw UsageError(std::to_string(options.given.size()) + " episodes were given, " + std::to_string(options.episodes) + " asked for");
+    for (const Episode& episode : options.given) {
+      require_ways(0, episode.spec.ways);
+      require_images_to_leave_out(learner, episode.spec);
+    }
+    return;
+  }
+  require_ways(options.spec.fewest_ways, options.spec.ways);
+  require_images_to_leave_out(learner, options.spec);
   require_servable(source, options.spec);
+}
+
+Episode evaluation_episode(const ImageSource& source, const EvaluationOptions& options, int index) {
+  return options.given.empty() ? draw_episode(source, options.spec, options.seed, index) : options.given.at(index);
 }
 
 namespace {
 
 /// An episode with its pixels, changed as the options say.
 Task load_changed_task(const ImageSource& source, const EvaluationOptions& options, int e) {
-  const Episode episode = draw_episode(source, options.spec, options.seed, e);
+  const Episode episode = evaluation_episode(source, options, e);
   Task task = load_task(source, episode, e, options.pixel_norm);
   if (options.support_source != nullptr) {
     std::vector<ImageRef> images;

@@ -12,6 +12,7 @@ namespace fewatoms {
 struct EvaluationOptions {
   EpisodeSpec spec;
   int episodes = 600;
+  std::vector<Episode> given = {};   // episodes to evaluate on, as many as `episodes` says; empty: they are drawn
   uint64_t seed = 0;                 // of the episodes; runs with equal seeds see the same ones
   std::vector<int> inner_steps = {5};  // accuracies are reported after each of these; ascending, >= 0
   PixelNorm pixel_norm = PixelNorm::kUnit;
@@ -42,6 +43,9 @@ struct Evaluation {
   std::vector<std::vector<double>> losses;      // the same of the mean query cross-entropy
   double seconds = 0;
 };
+
+/// The episodes that an evaluation sees: given or drawn.
+Episode evaluation_episode(const ImageSource& source, const EvaluationOptions& options, int index);
 
 /// Throws UsageError unless the learner can be evaluated so: marks ascending, none above 0 where nothing is adapted, ways that
 /// a linear head has; and what require_servable throws.

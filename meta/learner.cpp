@@ -281,6 +281,14 @@ Comparison Learner::comparison(const ParameterSet& parameters) const {
   return c;
 }
 
+std::string range_text(int fewest, int most) { return (fewest != 0 ? std::to_string(fewest) + ".." : "") + std::to_string(most); }
+
+void require_images_to_leave_out(const Learner& learner, const EpisodeSpec& spec) {
+  if (spec.imbalanced && spec.fewest_shots < 2 && !has_class_weights(learner.head()) && !learner.adapted().empty())
+    throw UsageError("a " + learner.options().head + " head that adapts leaves each support image out of its class: imbalanced shots must begin with 2, shots is " +
+                     range_text(spec.fewest_shots, spec.shots));
+}
+
 int64_t convolution_weights(const ParameterSet& parameters) {
   int64_t sum = 0;
   for (const auto& [role, count] : parameters.count())

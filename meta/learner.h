@@ -125,6 +125,16 @@ class Learner {
   int first_adapted_block_ = 0;
 };
 
+/// Throws UsageError if an episode may have a class of one shot beside others of more, and the learner's inner loss leaves each image
+/// out of its own class.
+void require_images_to_leave_out(const Learner& learner, const EpisodeSpec& spec);
+
+/// "5", or "5..20" where `fewest` is not 0.
+std::string range_text(int fewest, int most);
+
+/// What a refusal of other ways adds.
+constexpr const char* kAnyWays = " (head-start prototype or fresh and the heads that compare take any number)";
+
 /// Convolution weights (kernels, coefficients and atoms) of a parameter set.
 int64_t convolution_weights(const ParameterSet& parameters);
 

@@ -71,13 +71,13 @@ Task load_task(const ImageSource& source, const Episode& episode, uint64_t index
 }
 
 std::vector<Task> load_tasks(const ImageSource& source, const EpisodeSpec& spec, uint64_t seed, uint64_t first, int count,
-                             bool augment, PixelNorm norm, TaskLabels label) {
+                             Augmented augmented, PixelNorm norm, TaskLabels label) {
   EpisodeSpec drawn = spec;
   if (label == TaskLabels::kClasses) drawn.shots = 0;
   std::vector<Episode> episodes;
   std::vector<ImageRef> wanted;
   for (int i = 0; i < count; ++i) {
-    episodes.push_back(draw_episode(source, drawn, seed, first + i, augment));
+    episodes.push_back(draw_episode(source, drawn, seed, first + i, augmented));
     for (const auto* images : {&episodes.back().support, &episodes.back().query})
       for (const EpisodeImage& image : *images) wanted.push_back(image.ref);
   }

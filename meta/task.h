@@ -42,7 +42,7 @@ enum class TaskLabels {
 
 /// Episodes first .. first+count-1 of a source, images fetched in parallel.
 std::vector<Task> load_tasks(const ImageSource& source, const EpisodeSpec& spec, uint64_t seed, uint64_t first, int count,
-                             bool augment, PixelNorm norm, TaskLabels label = TaskLabels::kWithinEpisode);
+                             Augmented augmented, PixelNorm norm, TaskLabels label = TaskLabels::kWithinEpisode);
 
 /// Tasks run side by side, one operation thread each: an operation's result must not depend on the number of threads.
 /// Call before the first tensor operation of a thread.

@@ -8,6 +8,7 @@
 #include <numbers>
 
 #include "episodes/errors.h"
+#include "meta/evaluate.h"
 
 namespace fewatoms {
 namespace {
@@ -54,6 +55,10 @@ void require_trainable(const Learner& learner, const ParameterSet& parameters, c
   require_valid(options);
   EpisodeSpec spec = options.spec;
   if (learner.trains_on_classes()) {  // query images alone
+    if (!spec.fixed() || spec.within_group)
+      throw UsageError("training on classes takes batches of ways * queries images: ranges of ways or shots and groups are for episodes");
+    if (options.augmented == Augmented::kSupport)
+      throw UsageError("training on classes has no support images to augment");
     spec.shots = 1;
     spec.queries = std::max(1, spec.queries - 1);
     if (learner.options().classes != source.classes())
@@ -62,9 +67,10 @@ void require_trainable(const Learner& learner, const ParameterSet& parameters, c
   }
   require_servable(source, spec);
   require_phases(learner.options(), options);
-  if (learner.fixed_ways() && options.spec.ways != learner.options().ways)
-    throw UsageError("a " + learner.options().head + " head for " + std::to_string(learner.options().ways) + " ways cannot train on episodes of " +
-                     std::to_string(options.spec.ways));
+  if (learner.fixed_ways() && (options.spec.fewest_ways != 0 || options.spec.ways != learner.options().ways))
+    throw UsageError("a " + learner.options().head + " head with learned weights for " + std::to_string(learner.options().ways) +
+                     " ways cannot train on episodes of " + range_text(options.spec.fewest_ways, options.spec.ways) + kAnyWays);
+  require_images_to_leave_out(learner, options.spec);
   RoleRates("outer rate", options.outer_lr).require(roles_of(parameters, parameters.trainable()));
 }
 
@@ -93,7 +99,7 @@ void Trainer::start_loading(int64_t iteration) {
   next_iteration_ = iteration;
   next_ = std::async(std::launch::async, [this, iteration] {
     return load_tasks(source_, options_.spec, options_.seed, static_cast<uint64_t>(iteration) * options_.meta_batch,
-                      options_.meta_batch, options_.augment, options_.pixel_norm,
+                      options_.meta_batch, options_.augmented, options_.pixel_norm,
                       learner_.trains_on_classes() ? TaskLabels::kClasses : TaskLabels::kWithinEpisode);
   });
 }

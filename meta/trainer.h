@@ -26,7 +26,7 @@ struct TrainerOptions {
   double first_order_share = 0;       // of the iterations, from the start: order first (MAML++'s order annealing); 0..1
   double multi_step_share = 0;        // of the iterations, from the start: the query loss after every inner step counts, all alike
                                       // at first and the last alone at its end (MAML++'s multi-step loss); 0..1
-  bool augment = false;               // give training images augmentation keys
+  Augmented augmented = Augmented::kNone;  // which training images get augmentation keys
   PixelNorm pixel_norm = PixelNorm::kUnit;
   uint64_t seed = 0;                  // of the episodes
 };

@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <set>
 #include <thread>
 
@@ -73,11 +75,11 @@ TEST(Episode, IsTheSameFromAnyThreadInAnyOrder) {
   const EpisodeSpec spec;
   constexpr int kEpisodes = 64;
   std::vector<std::vector<uint64_t>> forwards, backwards(kEpisodes);
-  for (int i = 0; i < kEpisodes; ++i) forwards.push_back(numbers(draw_episode(source, spec, 5, i, true)));
+  for (int i = 0; i < kEpisodes; ++i) forwards.push_back(numbers(draw_episode(source, spec, 5, i, Augmented::kBoth)));
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t)
     threads.emplace_back([&, t] {
-      for (int i = kEpisodes - 1 - t; i >= 0; i -= 4) backwards[i] = numbers(draw_episode(source, spec, 5, i, true));
+      for (int i = kEpisodes - 1 - t; i >= 0; i -= 4) backwards[i] = numbers(draw_episode(source, spec, 5, i, Augmented::kBoth));
     });
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(forwards, backwards);
@@ -96,7 +98,7 @@ TEST(Episode, DependsOnSplitSpecificationSeedAndIndex) {
 
 TEST(Episode, AugmentationChangesTheKeysAlone) {
   const NoPixels source(20, 30, 8);
-  Episode plain = draw_episode(source, {}, 1, 4), augmented = draw_episode(source, {}, 1, 4, true);
+  Episode plain = draw_episode(source, {}, 1, 4), augmented = draw_episode(source, {}, 1, 4, Augmented::kBoth);
   std::set<uint64_t> keys;
   for (auto* part : {&augmented.support, &augmented.query})
     for (EpisodeImage& image : *part) {
@@ -106,6 +108,124 @@ TEST(Episode, AugmentationChangesTheKeysAlone) {
     }
   EXPECT_EQ(keys.size(), 80u);
   EXPECT_EQ(numbers(plain), numbers(augmented));
+}
+
+/// Classes in groups "a" and so on, as many as the sizes say, then one class in none.
+class Grouped : public NoPixels {
+ public:
+  explicit Grouped(std::vector<int> sizes) : NoPixels(static_cast<int>(std::accumulate(sizes.begin(), sizes.end(), 1)), 30, 8) {
+    for (size_t g = 0; g < sizes.size(); ++g)
+      for (int c = 0; c < sizes[g]; ++c) groups_.emplace_back(1, static_cast<char>('a' + g));
+    groups_.emplace_back();
+  }
+  const std::string& class_group(int c) const override { return groups_.at(c); }
+
+ private:
+  std::vector<std::string> groups_;
+};
+
+std::vector<int> shots_by_class(const Episode& episode) {
+  std::vector<int> shots(episode.spec.ways);
+  for (const EpisodeImage& image : episode.support) ++shots.at(image.label);
+  return shots;
+}
+
+TEST(EpisodeOfChangingSize, DrawsWaysAndShotsEvenlyFromTheirRanges) {
+  const NoPixels source(12, 30, 8);
+  const EpisodeSpec spec{.ways = 9, .shots = 4, .queries = 2, .fewest_ways = 5, .fewest_shots = 1};
+  std::vector<int> ways(5), shots(4);
+  for (uint64_t index = 0; index < 10000; ++index) {
+    const Episode episode = draw_episode(source, spec, 3, index);
+    ASSERT_EQ(episode.classes.size(), static_cast<size_t>(episode.spec.ways));
+    ASSERT_EQ(episode.query.size(), static_cast<size_t>(2 * episode.spec.ways));
+    ASSERT_EQ(shots_by_class(episode), std::vector<int>(episode.spec.ways, episode.spec.shots));
+    ++ways.at(episode.spec.ways - 5);
+    ++shots.at(episode.spec.shots - 1);
+    if (index < 20) { EXPECT_EQ(numbers(draw_episode(source, spec, 3, index)), numbers(episode)); }
+  }
+  EXPECT_LT(chi_square(ways), 23.5);   // 4 degrees of freedom, p = 1e-4
+  EXPECT_LT(chi_square(shots), 21.1);  // 3
+}
+
+TEST(EpisodeOfChangingSize, ImbalancedShotsAreEachClassesOwn) {
+  const NoPixels source(12, 30, 8);
+  const EpisodeSpec spec{.ways = 5, .shots = 6, .queries = 2, .fewest_shots = 2, .imbalanced = true};
+  std::vector<int> counts(5);
+  bool differ = false;
+  for (uint64_t index = 0; index < 2000; ++index) {
+    const Episode episode = draw_episode(source, spec, 3, index);
+    const auto shots = shots_by_class(episode);
+    for (const int own : shots) ++counts.at(own - 2);
+    EXPECT_EQ(episode.spec.shots, *std::max_element(shots.begin(), shots.end()));
+    differ = differ || std::set(shots.begin(), shots.end()).size() > 1;
+    EXPECT_TRUE(std::is_sorted(episode.support.begin(), episode.support.end(), [](const auto& a, const auto& b) { return a.label < b.label; }));
+  }
+  EXPECT_TRUE(differ);
+  EXPECT_LT(chi_square(counts), 23.5);
+}
+
+TEST(EpisodeWithinGroup, HasClassesOfOneGroupThatIsLargeEnough) {
+  const Grouped source({4, 2, 3});
+  std::vector<int> groups(3);
+  for (uint64_t index = 0; index < 2000; ++index) {
+    const Episode episode = draw_episode(source, {.ways = 3, .shots = 1, .queries = 1, .within_group = true}, 1, index);
+    std::set<std::string> names;
+    for (const int c : episode.classes) names.insert(source.class_group(c));
+    ASSERT_EQ(names.size(), 1u);
+    ++groups.at(names.begin()->front() - 'a');
+    EXPECT_EQ(std::set(episode.classes.begin(), episode.classes.end()).size(), 3u);
+  }
+  EXPECT_EQ(groups[1], 0);
+  EXPECT_LT(std::abs(groups[0] - groups[2]), 200);  // each group alike
+}
+
+TEST(EpisodeWithinGroup, VariableWaysEndWithTheGroup) {
+  const Grouped source({4, 2, 3});
+  std::set<int> ways;
+  for (uint64_t index = 0; index < 500; ++index)
+    ways.insert(draw_episode(source, {.ways = 8, .shots = 1, .queries = 1, .fewest_ways = 3, .within_group = true}, 1, index).spec.ways);
+  EXPECT_THAT(ways, testing::ElementsAre(3, 4));
+}
+
+TEST(Episode, AugmentsSupportOrQueryAlone) {
+  const NoPixels source(20, 30, 8);
+  const Episode both = draw_episode(source, {}, 1, 4, Augmented::kBoth);
+  for (const Augmented which : {Augmented::kSupport, Augmented::kQuery}) {
+    const Episode one = draw_episode(source, {}, 1, 4, which);
+    const bool support = which == Augmented::kSupport;
+    for (size_t i = 0; i < one.support.size(); ++i) EXPECT_EQ(one.support[i].ref.augment_key, support ? both.support[i].ref.augment_key : 0);
+    for (size_t i = 0; i < one.query.size(); ++i) EXPECT_EQ(one.query[i].ref.augment_key, support ? 0 : both.query[i].ref.augment_key);
+  }
+}
+
+TEST(Episode, AnUnservableSourceThrows) {
+  EXPECT_THAT(message_of<UsageError>([] { draw_episode(NoPixels(3, 20, 8), {.ways = 5}, 1, 0); }), HasSubstr("has 3 classes, an episode of 5 ways"));
+  EXPECT_THROW(draw_episode(NoPixels(std::vector<int>{}, 8), {}, 1, 0), UsageError);
+  EXPECT_THROW(draw_episode(NoPixels(5, 20, 8), {.ways = 0}, 1, 0), UsageError);
+  EXPECT_THAT(message_of<DataError>([] { draw_episode(NoPixels(5, 15, 8), {}, 1, 0); }), HasSubstr("has 15 images, an episode needs 16"));
+  EXPECT_THROW(draw_episode(NoPixels(5, 0, 8), {}, 1, 0), DataError);
+}
+
+TEST(DrawEpisodesOfUniqueClasses, RepeatsNoSetOfClasses) {
+  const NoPixels source(5, 30, 8);
+  const auto episodes = draw_episodes_of_unique_classes(source, {.ways = 2}, 1, 10);  // 5 choose 2: all there are
+  std::set<std::set<int>> sets;
+  for (const Episode& episode : episodes) sets.emplace(episode.classes.begin(), episode.classes.end());
+  EXPECT_EQ(sets.size(), 10u);
+  EXPECT_EQ(numbers(episodes[0]), numbers(draw_episode(source, {.ways = 2}, 1, 0)));
+  EXPECT_THAT(message_of<UsageError>([&] { draw_episodes_of_unique_classes(source, {.ways = 2}, 1, 11); }), HasSubstr("about 10 sets of classes"));
+}
+
+TEST(RequireServable, RefusesRangesAndGroupsThatCannotBe) {
+  const NoPixels source(5, 30, 8);
+  const auto refusal = [&](const EpisodeSpec& spec) { return message_of<UsageError>([&] { require_servable(source, spec); }); };
+  EXPECT_THAT(refusal({.fewest_ways = 1}), HasSubstr("ways is 1..5, expected 2 or more"));
+  EXPECT_THAT(refusal({.fewest_ways = 6}), HasSubstr("ways is 6..5"));
+  EXPECT_THAT(refusal({.shots = 3, .fewest_shots = 4}), HasSubstr("shots is 4..3"));
+  EXPECT_THAT(refusal({.imbalanced = true}), HasSubstr("need a range of shots"));
+  EXPECT_THAT(refusal({.within_group = true}), HasSubstr("has no groups of classes"));
+  EXPECT_THAT(message_of<UsageError>([] { require_servable(Grouped({4, 2}), {.ways = 5, .within_group = true}); }),
+              HasSubstr("no group of 5 classes: the largest, 'a', has 4"));
 }
 
 TEST(Episode, ClassesImagesAndLabelsAreUniform) {
@@ -133,7 +253,7 @@ TEST(Episode, LabelsDoNotFollowTheOrderOfClasses) {
 
 TEST(Episode, GoldenNumbers) {
   const NoPixels source(20, 30, 8);
-  const Episode episode = draw_episode(source, {.ways = 3, .shots = 1, .queries = 2}, 42, 1000, true);
+  const Episode episode = draw_episode(source, {.ways = 3, .shots = 1, .queries = 2}, 42, 1000, Augmented::kBoth);
   EXPECT_THAT(episode.classes, testing::ElementsAre(2, 7, 11));
   std::vector<int> images;
   for (const auto* part : {&episode.support, &episode.query})

@@ -306,7 +306,7 @@ TEST(OuterOptimizer, StepSizesAndTemperaturesDoNotDecay) {
 
 TEST(Classes, ABatchIsImagesWithTheirClassesAndNoSupport) {
   const SyntheticSource source(6, 10, 28);
-  const auto batches = load_tasks(source, {.ways = 4, .shots = 1, .queries = 2}, 3, 0, 5, false, PixelNorm::kUnit, TaskLabels::kClasses);
+  const auto batches = load_tasks(source, {.ways = 4, .shots = 1, .queries = 2}, 3, 0, 5, Augmented::kNone, PixelNorm::kUnit, TaskLabels::kClasses);
   std::set<int64_t> seen;
   for (const Task& batch : batches) {
     EXPECT_EQ(batch.support.size(0), 0);

@@ -104,7 +104,7 @@ TEST(Trainer, StepIsAdamOnTheMeanOfTheTaskGradients) {
   }
   for (int step = 1; step <= 4; ++step) {
     const IterationReport report = trainer.step();
-    const auto tasks = load_tasks(setup.source, options.spec, options.seed, 4 * (step - 1), 4, false, PixelNorm::kUnit);
+    const auto tasks = load_tasks(setup.source, options.spec, options.seed, 4 * (step - 1), 4, Augmented::kNone, PixelNorm::kUnit);
     double loss = 0, hits = 0, squares = 0;
     std::vector<Tensor> mean(trainable.size(), at::zeros({}, at::kDouble));
     for (const Task& task : tasks) {
@@ -193,7 +193,7 @@ TEST(Trainer, TasksOfTheCallerGiveTheSameStep) {
   const Subject setup;
   const TrainerOptions options = trainer_options(2);
   Trainer trainer(setup.learner, setup.source, options, setup.initial);
-  trainer.step(load_tasks(setup.source, options.spec, options.seed, 0, options.meta_batch, false, options.pixel_norm));
+  trainer.step(load_tasks(setup.source, options.spec, options.seed, 0, options.meta_batch, Augmented::kNone, options.pixel_norm));
   trainer.step();  // goes on with the source's episodes of the second iteration
   expect_identical(trainer.state(), trained(setup, 2, options));
 }

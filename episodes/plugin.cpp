@@ -1,0 +1,32 @@
+#include "episodes/plugin.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "episodes/errors.h"
+
+namespace fewatoms {
+
+void PluginOptions::require_known(const std::vector<std::string>& keys) const {
+  for (const auto& [key, value] : values)
+    if (std::find(keys.begin(), keys.end(), key) == keys.end()) throw UsageError(unknown_name("plugin option", key, keys));
+}
+
+int64_t PluginOptions::number(const std::string& key, int64_t otherwise, int64_t low, int64_t high) const {
+  const auto given = values.find(key);
+  if (given == values.end()) return otherwise;
+  const std::string& text = given->second;
+  int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || value < low || value > high)
+    throw UsageError("plugin option '" + key + "' is '" + text + "', expected a whole number from " + std::to_string(low) + " to " +
+                     std::to_string(high));
+  return value;
+}
+
+std::string PluginOptions::text(const std::string& key, const std::string& otherwise) const {
+  const auto given = values.find(key);
+  return given == values.end() ? otherwise : given->second;
+}
+
+}  // namespace fewatoms
