@@ -8,13 +8,13 @@
 namespace fewatoms {
 namespace {
 
-class GoodImages final : public ImageSource {
+class GoodImages final : public DerivedSource {
  public:
   /// `good`: by class, the images that stay.
-  GoodImages(std::shared_ptr<const ImageSource> whole, std::vector<std::vector<int>> good, SourceInfo info)
-      : whole_(std::move(whole)), good_(std::move(good)), info_(std::move(info)) {
-    for (int c = 0; c < whole_->classes(); ++c) {
-      const auto groups = whole_->image_groups(c);
+  GoodImages(std::shared_ptr<const ImageSource> from, std::vector<std::vector<int>> good, SourceInfo info)
+      : DerivedSource(std::move(from)), good_(std::move(good)), info_(std::move(info)) {
+    for (int c = 0; c < whole().classes(); ++c) {
+      const auto groups = whole().image_groups(c);
       std::vector<int>& kept = groups_.emplace_back();
       if (groups.empty()) continue;
       for (const int i : good_[c]) kept.push_back(groups[i]);
@@ -22,29 +22,17 @@ class GoodImages final : public ImageSource {
   }
 
   const SourceInfo& info() const override { return info_; }
-  int classes() const override { return whole_->classes(); }
-  const std::string& class_name(int c) const override { return whole_->class_name(c); }
+  const std::string& class_name(int c) const override { return whole().class_name(c); }  // of classes without a good image too
   int class_size(int c) const override { return static_cast<int>(good_.at(c).size()); }
-  const std::string& class_group(int c) const override { return whole_->class_group(c); }
+  const std::string& class_group(int c) const override { return whole().class_group(c); }
   std::span<const int> image_groups(int c) const override { return groups_.at(c); }
-  int height() const override { return whole_->height(); }
-  int width() const override { return whole_->width(); }
-  int channels() const override { return whole_->channels(); }
-  ImageView image(const ImageRef& ref) const override { return whole_->image(inner(ref)); }
-
-  void prefetch(std::span<const ImageRef> refs) const override {
-    std::vector<ImageRef> inside;
-    for (const ImageRef& ref : refs) inside.push_back(inner(ref));
-    whole_->prefetch(inside);
-  }
 
  private:
-  ImageRef inner(ImageRef ref) const {
+  ImageRef inner(ImageRef ref) const override {
     ref.image_index = good_.at(ref.class_index).at(ref.image_index);
     return ref;
   }
 
-  const std::shared_ptr<const ImageSource> whole_;
   const std::vector<std::vector<int>> good_;
   std::vector<std::vector<int>> groups_;
   const SourceInfo info_;

@@ -120,6 +120,8 @@ class PluginSource final : public ImageSource {
     for (int c = 0; c < classes(); ++c) {
       names_.push_back(call([&] { return source_->class_name(c); }));
       groups_.push_back(call([&] { return source_->class_group(c); }));
+      const auto of_images = call([&] { return source_->image_groups(c); });
+      image_groups_.emplace_back(of_images.begin(), of_images.end());
     }
   }
 
@@ -128,6 +130,7 @@ class PluginSource final : public ImageSource {
   const std::string& class_name(int c) const override { return names_.at(c); }
   int class_size(int c) const override { return call([&] { return source_->class_size(c); }); }
   const std::string& class_group(int c) const override { return groups_.at(c); }
+  std::span<const int> image_groups(int c) const override { return image_groups_.at(c); }
   int height() const override { return call([&] { return source_->height(); }); }
   int width() const override { return call([&] { return source_->width(); }); }
   int channels() const override { return call([&] { return source_->channels(); }); }
@@ -148,6 +151,7 @@ class PluginSource final : public ImageSource {
   std::shared_ptr<const ImageSource> source_;
   SourceInfo info_;
   std::vector<std::string> names_, groups_;
+  std::vector<std::vector<int>> image_groups_;
 };
 
 std::vector<std::string> plugin_splits(const DatasetOptions& options) { return Plugin(options).splits(); }

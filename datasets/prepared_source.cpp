@@ -41,8 +41,13 @@ std::shared_ptr<const ImageSource> prepared_source(std::shared_ptr<const ImageSo
   std::vector<ClassSize> classes;
   std::set<std::string> names;
   for (int c = 0; c < raw->classes(); ++c) {
+    const auto groups = raw->image_groups(c);
     classes.push_back({.name = raw->class_name(c), .images = raw->class_size(c), .group = raw->class_group(c),
-                       .image_name = [raw, c](int image) { return raw->image_name({c, image, 0}); }});
+                       .image_name = [raw, c](int image) { return raw->image_name({c, image, 0}); },
+                       .image_groups = {groups.begin(), groups.end()}});
+    if (!groups.empty() && groups.size() != static_cast<size_t>(raw->class_size(c)))
+      throw DataError("class '" + raw->class_name(c) + "' of " + where + " has " + std::to_string(groups.size()) + " numbers of groups, expected one for each of its " +
+                      std::to_string(raw->class_size(c)) + " images");
     if (!names.insert(classes.back().name).second) throw DataError(where + " has two classes named '" + classes.back().name + "'");
     if (classes.back().images < 1) throw DataError("class '" + classes.back().name + "' of " + where + " is empty, expected images");
   }

@@ -5,41 +5,25 @@
 namespace fewatoms {
 namespace {
 
-class Subset final : public ImageSource {
+class Subset final : public DerivedSource {
  public:
-  Subset(std::shared_ptr<const ImageSource> whole, std::vector<int> kept, std::string split)
-      : whole_(std::move(whole)), kept_(std::move(kept)), info_(whole_->info()) {
+  Subset(std::shared_ptr<const ImageSource> from, std::vector<int> kept, std::string split)
+      : DerivedSource(std::move(from)), kept_(std::move(kept)), info_(whole().info()) {
     info_.split = std::move(split);
     for (const int c : kept_)
-      if (c < 0 || c >= whole_->classes())
-        throw UsageError("class index " + std::to_string(c) + " is outside 0.." + std::to_string(whole_->classes() - 1));
+      if (c < 0 || c >= whole().classes())
+        throw UsageError("class index " + std::to_string(c) + " is outside 0.." + std::to_string(whole().classes() - 1));
   }
 
   const SourceInfo& info() const override { return info_; }
   int classes() const override { return static_cast<int>(kept_.size()); }
-  const std::string& class_name(int c) const override { return whole_->class_name(kept_.at(c)); }
-  int class_size(int c) const override { return whole_->class_size(kept_.at(c)); }
-  const std::string& class_group(int c) const override { return whole_->class_group(kept_.at(c)); }
-  std::string image_name(const ImageRef& ref) const override { return whole_->image_name(inner(ref)); }
-  std::span<const int> image_groups(int c) const override { return whole_->image_groups(kept_.at(c)); }
-  int height() const override { return whole_->height(); }
-  int width() const override { return whole_->width(); }
-  int channels() const override { return whole_->channels(); }
-  ImageView image(const ImageRef& ref) const override { return whole_->image(inner(ref)); }
-
-  void prefetch(std::span<const ImageRef> refs) const override {
-    std::vector<ImageRef> inside;
-    for (const ImageRef& ref : refs) inside.push_back(inner(ref));
-    whole_->prefetch(inside);
-  }
 
  private:
-  ImageRef inner(ImageRef ref) const {
+  ImageRef inner(ImageRef ref) const override {
     ref.class_index = kept_.at(ref.class_index);
     return ref;
   }
 
-  std::shared_ptr<const ImageSource> whole_;
   std::vector<int> kept_;
   SourceInfo info_;
 };
@@ -54,7 +38,14 @@ const std::string& ImageSource::class_group(int) const {
 std::string ImageSource::image_name(const ImageRef& ref) const {
   return class_name(ref.class_index) + "/" + std::to_string(ref.image_index);
 }
+
 std::span<const int> ImageSource::image_groups(int) const { return {}; }
+
+void DerivedSource::prefetch(std::span<const ImageRef> refs) const {
+  std::vector<ImageRef> inside;
+  for (const ImageRef& ref : refs) inside.push_back(inner(ref));
+  whole_->prefetch(inside);
+}
 
 std::shared_ptr<const ImageSource> subset_of_classes(std::shared_ptr<const ImageSource> whole, std::vector<int> kept,
                                                      std::string split) {

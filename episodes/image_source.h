@@ -67,6 +67,34 @@ class ImageSource {
   virtual void prefetch(std::span<const ImageRef>) const {}
 };
 
+/// A source made of another one: some of its images, its classes under other names, its pixels changed. What is not overridden is the
+/// other's, so that all that a source can say reaches through every layer.
+class DerivedSource : public ImageSource {
+ public:
+  explicit DerivedSource(std::shared_ptr<const ImageSource> whole) : whole_(std::move(whole)) {}
+
+  const SourceInfo& info() const override { return whole_->info(); }
+  int classes() const override { return whole_->classes(); }
+  const std::string& class_name(int c) const override { return whole_->class_name(inner({c}).class_index); }
+  int class_size(int c) const override { return whole_->class_size(inner({c}).class_index); }
+  const std::string& class_group(int c) const override { return whole_->class_group(inner({c}).class_index); }
+  std::string image_name(const ImageRef& ref) const override { return whole_->image_name(inner(ref)); }
+  std::span<const int> image_groups(int c) const override { return whole_->image_groups(inner({c}).class_index); }
+  int height() const override { return whole_->height(); }
+  int width() const override { return whole_->width(); }
+  int channels() const override { return whole_->channels(); }
+  ImageView image(const ImageRef& ref) const override { return whole_->image(inner(ref)); }
+  void prefetch(std::span<const ImageRef> refs) const override;
+
+ protected:
+  const ImageSource& whole() const { return *whole_; }
+  /// Which of the other source's images an image is; where a class is asked for, its image 0 stands for it.
+  virtual ImageRef inner(ImageRef ref) const { return ref; }
+
+ private:
+  const std::shared_ptr<const ImageSource> whole_;
+};
+
 /// Some of a source's classes, in the order given: validation classes cut from train, for instance.
 /// `kept` are class indices of `whole`; `split` replaces the split's name. Throws UsageError on an index out of range.
 std::shared_ptr<const ImageSource> subset_of_classes(std::shared_ptr<const ImageSource> whole, std::vector<int> kept,

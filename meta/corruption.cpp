@@ -94,22 +94,13 @@ Tensor after_jpeg(const Tensor& image, double quality) {
   return at::stack({y + 1.402 * cr, y - 0.344136 * cb - 0.714136 * cr, y + 1.772 * cb});
 }
 
-class CorruptedSource final : public ImageSource {
+class CorruptedSource final : public DerivedSource {
  public:
-  CorruptedSource(std::shared_ptr<const ImageSource> whole, Corruption kind, int strength)
-      : whole_(std::move(whole)), kind_(kind), strength_(strength) {}
-  const SourceInfo& info() const override { return whole_->info(); }
-  int classes() const override { return whole_->classes(); }
-  const std::string& class_name(int c) const override { return whole_->class_name(c); }
-  const std::string& class_group(int c) const override { return whole_->class_group(c); }
-  int class_size(int c) const override { return whole_->class_size(c); }
-  int height() const override { return whole_->height(); }
-  int width() const override { return whole_->width(); }
-  int channels() const override { return whole_->channels(); }
-  void prefetch(std::span<const ImageRef> images) const override { whole_->prefetch(images); }
+  CorruptedSource(std::shared_ptr<const ImageSource> clean, Corruption kind, int strength)
+      : DerivedSource(std::move(clean)), kind_(kind), strength_(strength) {}
 
   ImageView image(const ImageRef& ref) const override {
-    const ImageView clean = whole_->image(ref);
+    const ImageView clean = DerivedSource::image(ref);
     at::NoGradGuard no_graph;
     const Tensor pixels = at::from_blob(const_cast<uint8_t*>(clean.pixels), {clean.height, clean.width, clean.channels}, at::kByte);
     const uint64_t key = mix_key({static_cast<uint64_t>(ref.class_index), static_cast<uint64_t>(ref.image_index), ref.augment_key});
@@ -119,7 +110,6 @@ class CorruptedSource final : public ImageSource {
   }
 
  private:
-  std::shared_ptr<const ImageSource> whole_;
   Corruption kind_;
   int strength_;
 };

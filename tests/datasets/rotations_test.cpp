@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "datasets/dataset.h"
+#include "datasets/prepared_source.h"
 #include "episodes/errors.h"
 #include "tests/datasets/images.h"
 #include "tests/testing.h"
@@ -38,6 +39,19 @@ TEST(Rotations, TurnCounterClockwiseAndBackAfterFour) {
       EXPECT_EQ(at(half, 4 - y, 4 - x), at(original, y, x));
       EXPECT_EQ(at(last, x, 4 - y), at(original, y, x));
     }
+}
+
+TEST(DerivedSources, SayOfGroupsAndNamesWhatTheirSourceSays) {
+  const auto source = std::make_shared<SyntheticSource>(std::vector<int>{3, 2}, 8);
+  source->set_groups({{7, 8, 7}, {9, 8}});
+  const auto groups = [](const ImageSource& of, int c) { return std::vector<int>(of.image_groups(c).begin(), of.image_groups(c).end()); };
+  const auto expect = [&](const std::shared_ptr<const ImageSource>& of, int c) {
+    EXPECT_EQ(groups(*of, c), (std::vector<int>{9, 8}));
+    EXPECT_EQ(of->image_name({c, 1, 0}), "class1/1");
+  };
+  expect(rotated_classes(source), 6);
+  expect(subset_of_classes(source, {1}, "val"), 0);
+  expect(prepared_source(source, {.image_size = 16, .channels = 1}), 1);
 }
 
 TEST(Rotations, ApplyToTheSplitsAskedFor) {
