@@ -68,15 +68,15 @@ BenchResult bench_kernels(const BenchOptions& o) {
       for (size_t block = 0; block < layers.size(); ++block)
         for (const int64_t n : {5, 25, 75}) {
           const ConvLayer& layer = layers[block];
-          const bool stem = layer.stem;
+          const bool stem = layer.stem, plain = stays_plain(layer, {.kind = "acdc"});
           const Tensor x = images(n, layer.in, layer.size).requires_grad_(!stem);
           const Tensor w = at::randn({layer.out, layer.in, layer.kernel, layer.kernel}).requires_grad_(true);
           const double gflop = 2e-9 * static_cast<double>(n * layer.multiply_adds());
           const std::vector<Tensor> inputs = stem ? std::vector<Tensor>{w} : std::vector<Tensor>{x, w};
-          const Passes conv = time_passes(o.repeat, inputs, [&] { return conv2d(x, w, 1, 1); });
+          const Passes conv = time_passes(o.repeat, inputs, [&] { return conv2d(x, w, layer.stride, layer.padding); });
           const double forward = gflop / conv.forward.median(), both = gflop * (stem ? 2 : 3) / conv.both.median();
 
-          const Tensor map = images(n, layer.out, layer.size).requires_grad_(true);
+          const Tensor map = images(n, layer.out, layer.out_size()).requires_grad_(true);
           const Tensor scale = at::ones({layer.out}).requires_grad_(true), shift = at::zeros({layer.out}).requires_grad_(true);
           const Passes norm = time_passes(o.repeat, {map, scale, shift}, [&] { return norm_relu_pool(map, scale, shift, nullptr, nullptr); });
           const double map_gb = 4e-9 * static_cast<double>(map.numel());
@@ -99,14 +99,12 @@ BenchResult bench_kernels(const BenchOptions& o) {
                 std::printf("%9s %9s %6s %6s | ", "", "", "", "");
             std::printf("%9.3f %6.1f %9.3f %6.1f\n", 1e3 * norm.forward.median(), norm_forward, 1e3 * norm.both.median(), norm_both);
           };
-          if (stem) print("", nullptr, nullptr);  // stays plain
+          if (plain) print("", nullptr, nullptr);
           for (const int64_t atoms : {3, 6}) {
-            if (stem) break;
+            if (plain) break;
             const Tensor coefficients = at::randn({layer.out, layer.in, atoms});
-            const Tensor psi = at::randn({atoms, 3, 3}).requires_grad_(true);
-            const Passes two = time_passes(o.repeat, {x, psi}, [&] { return two_stage_convolution(x, coefficients, psi, 1, 1); });
-            const AtomMaps mixed = make_atom_maps(x.detach(), coefficients);
-            const Passes maps = time_passes(o.repeat, {psi}, [&] { return apply_atoms(mixed, psi); });
+            const Tensor psi = at::randn({atoms, layer.kernel, layer.kernel}).requires_grad_(true);
+            const Passes two = time_passes(o.repeat, {x, psi}, [&] { return two_stage_convolution(x, coefficients, psi, layer.stride, layer.padding); });
             const auto add = [&](const std::string& name, const Passes& passes) {
               BenchResult& entry = row[name + "_" + std::to_string(atoms)] = passes.json();
               entry["forward_gflops"] = gflop / passes.forward.median();
@@ -115,6 +113,12 @@ BenchResult bench_kernels(const BenchOptions& o) {
               entry["forward_backward_ratio"] = passes.both.median() / conv.both.median();
             };
             add("two_stage", two);
+            if (!layer.keeps_size_3x3()) {
+              print(std::to_string(atoms).c_str(), &two, nullptr);
+              continue;
+            }
+            const AtomMaps mixed = make_atom_maps(x.detach(), coefficients);
+            const Passes maps = time_passes(o.repeat, {psi}, [&] { return apply_atoms(mixed, psi); });
             add("maps", maps);
             print(std::to_string(atoms).c_str(), &two, &maps);
           }

@@ -2,15 +2,11 @@
 #include <chrono>
 
 #include "apps/bench.h"
+#include "meta/statistics.h"
 
 namespace fewatoms {
 
-double Timing::median() const {
-  std::vector<double> sorted = seconds;
-  std::sort(sorted.begin(), sorted.end());
-  const size_t half = sorted.size() / 2;
-  return sorted.size() % 2 == 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
-}
+double Timing::median() const { return fewatoms::median(seconds); }
 
 double Timing::minimum() const { return *std::min_element(seconds.begin(), seconds.end()); }
 

@@ -159,7 +159,7 @@ Command setup_adapt(CLI::App& program) {
   app->add_option("--inner-steps", c.inner_steps, "steps to take; left out: as the run is evaluated")->check(CLI::Range(0, 1000));
   app->add_option("--checkpoint", c.checkpoint, "best or last; left out: best if there is one")->check(CLI::IsMember({"best", "last"}));
   app->add_option("--json", c.json_file, "file to write the result to");
-  for (CLI::Option* option : app->get_options()) option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  last_one_counts(*app);
   return [command] { return run_adapt(*command); };
 }
 

@@ -27,8 +27,7 @@ int run_decompose(const DecomposeCommand& c) {
   if (standard.settings.learner.network.conv.kind != "standard")
     throw UsageError("run '" + c.run + "' has convolutions '" + standard.settings.learner.network.conv.kind + "', standard ones were expected");
   const RunPaths paths(c.out);
-  if (std::filesystem::exists(paths.config()) || std::filesystem::exists(paths.last()))
-    throw UsageError("'" + c.out + "' holds a run already; another --out was expected");
+  require_no_run(c.out);
   Settings settings = standard.settings;
   settings.learner.network.conv = c.conv;
   settings.init.clear();
@@ -57,10 +56,7 @@ int run_decompose(const DecomposeCommand& c) {
   const StepAccuracy before = accuracy_of(*standard.learner, standard.state.parameters), after = accuracy_of(learner, state.parameters);
   const int64_t weights = convolution_weights(state.parameters), all = convolution_weights(standard.state.parameters);
 
-  std::error_code error;
-  std::filesystem::create_directories(c.out, error);
-  if (error) throw UsageError("cannot make folder '" + c.out + "': " + error.message());
-  write_file_atomically(paths.config(), config_text(settings));
+  make_run_folder(c.out, settings);
   save_checkpoint(paths.last(), state);
 
   std::printf("%-32s error %%\n", "layer");
@@ -118,7 +114,7 @@ Command setup_decompose(CLI::App& program) {
   app->add_option("--checkpoint", c.checkpoint, "best or last; left out: best if there is one")->check(CLI::IsMember({"best", "last"}));
   app->add_option("--threads", c.threads, "0: all cores; results do not depend on it")->check(CLI::Range(0, 1024));
   app->add_option("--json", c.json_file, "file to write the result to")->type_name("FILE");
-  for (CLI::Option* option : app->get_options()) option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  last_one_counts(*app);
   return [command] { return run_decompose(*command); };
 }
 

@@ -136,8 +136,7 @@ Command setup_eval(CLI::App& program) {
         return std::find(names.begin(), names.end(), given) != names.end() ? std::string() : unknown_name("method", given, names);
       });
   app->add_option("--json", c.json_file, "file to write the result to");
-  for (CLI::Option* option : app->get_options())
-    if (option->get_name() != "--plugin-option") option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  last_one_counts(*app);
   return [command] { return run_eval(*command); };
 }
 

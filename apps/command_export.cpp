@@ -49,7 +49,7 @@ Command setup_export(CLI::App& program) {
   app->add_option("--adapter", c.adapter, "file of `fewatoms adapt`: the network as that task changed it")->type_name("FILE");
   app->add_option("--checkpoint", c.checkpoint, "best or last; left out: the adapter's, or best if there is one")->check(CLI::IsMember({"best", "last"}));
   app->add_option("--out", c.out, "file to write")->required()->type_name("FILE");
-  for (CLI::Option* option : app->get_options()) option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  last_one_counts(*app);
   return [command] { return run_export(*command); };
 }
 

@@ -2,7 +2,7 @@
 #include <iostream>
 
 #include "apps/command_line.h"
-#include "apps/config_file.h"
+#include "apps/run_folder.h"
 #include "backbones/safetensors.h"
 #include "backbones/torch_names.h"
 #include "episodes/errors.h"
@@ -18,8 +18,7 @@ struct ImportCommand {
 
 int run_import(const CLI::App& app, const ImportCommand& c) {
   const RunPaths paths(c.out);
-  if (std::filesystem::exists(paths.config()) || std::filesystem::exists(paths.last()))
-    throw UsageError("'" + c.out + "' holds a run already; another --out was expected");
+  require_no_run(c.out);
   const SafeTensors file = read_safetensors(c.file);
   const NetworkOptions network = network_of_torch(file, c.file, c.source, {});
 
@@ -37,12 +36,9 @@ int run_import(const CLI::App& app, const ImportCommand& c) {
   const Learner learner(settings.learner, initial);
   const TorchImport made = import_torch(file, c.file, c.source, learner.backbone(), initial);
 
-  std::error_code error;
-  std::filesystem::create_directories(c.out, error);
-  if (error) throw UsageError("cannot make folder '" + c.out + "': " + error.message());
+  make_run_folder(c.out, settings);
   TrainState state;
   state.parameters = made.parameters;
-  write_file_atomically(paths.config(), config_text(settings));
   save_checkpoint(paths.last(), state);
 
   std::printf("%s, width %d, %d channels; names of %s\n", network.backbone.c_str(), network.width, network.channels, made.names.c_str());

@@ -40,6 +40,9 @@ std::vector<std::string> setting_arguments(const CLI::App& app);
 /// apply to whatever they leave out. Throws UsageError.
 Settings settings_from_arguments(const std::vector<std::string>& arguments);
 
+/// Of options given more than once the last one counts, but where all do.
+void last_one_counts(CLI::App& app);
+
 /// A check for options of unsigned numbers, which CLI11 would wrap around: what is wrong with the text, or nothing.
 std::string not_negative(const std::string& given);
 

@@ -3,10 +3,10 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/command_line.h"
-#include "apps/csv.h"
 #include "apps/pictures.h"
 #include "apps/run_folder.h"
 #include "backbones/safetensors.h"
+#include "datasets/table.h"
 #include "episodes/errors.h"
 #include "meta/adapter.h"
 

@@ -4,9 +4,9 @@
 
 #include <nlohmann/json.hpp>
 
-#include "apps/csv.h"
 #include "apps/evaluation_choice.h"
 #include "backbones/safetensors.h"
+#include "datasets/table.h"
 #include "episodes/errors.h"
 #include "meta/adaptation_curve.h"
 #include "meta/corruption.h"
@@ -352,8 +352,7 @@ Command setup_speed(CLI::App& program) {
   app->add_option("--threads", c.threads, "0: all cores; accuracies do not depend on it")->check(CLI::Range(0, 1024));
   app->add_option("--json", c.json_file, "file to write everything to, accuracies of each episode included");
   app->add_option("--csv", c.csv_file, "file to write one row per number to");
-  for (CLI::Option* option : app->get_options())
-    if (option->get_name() != "RUN") option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  last_one_counts(*app);
   return [app, command] {
     const auto alone = [&](const char* name, std::string& value, const char* usual) {  // CLI11 gives "true" or nothing
       if (app->count(name) > 0 && (value.empty() || value == "true")) value = usual;

@@ -92,10 +92,7 @@ int run_train(const CLI::App& app, const TrainCommand& command) {
   require_memory(learner, state.parameters, settings.trainer.spec, settings.trainer.meta_batch, tasks_in_flight(settings));
   if (settings.val_every > 0) require_evaluable(learner, *sources.validation, evaluation_options(settings));
   // Everything that can be refused has been checked; only now does the folder come to be.
-  std::error_code error;
-  std::filesystem::create_directories(command.out, error);
-  if (error) throw UsageError("cannot make folder '" + command.out + "': " + error.message());
-  write_file_atomically(paths.config(), config_text(settings));
+  make_run_folder(command.out, settings);
   for (const std::string& notice : sources.train->info().notices) say("note: " + notice);
   say(settings.learner.method + " on " + settings.data.name + ": " + describe(learner, state.parameters) +
       (learner.transductive() ? "; transductive" : ""));

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <charconv>
 #include <fstream>
-#include <set>
 #include <sstream>
 #include <type_traits>
 
@@ -45,14 +44,6 @@ std::string toml_text(const T& value) {
     return number_text(value);
   else
     return std::to_string(value);
-}
-
-/// Whether an option says something: those of decomposed convolutions do not always.
-bool applies(const Settings& settings, const std::string& name) {
-  static const std::set<std::string> of_acdc = {"sharing", "atoms", "group", "compute", "decompose-pointwise"};
-  const std::string& kind = settings.learner.network.conv.kind;
-  if (name == "decompose-stem") return kind != "standard";
-  return kind == "acdc" || !of_acdc.contains(name);
 }
 
 }  // namespace
@@ -109,7 +100,7 @@ std::vector<std::string> arguments_from_config(const std::filesystem::path& path
 std::string config_text(Settings settings) {
   std::string text = "method = " + toml_string(settings.learner.method) + "\n", group;
   for_each_option(settings, [&](const OptionText& option, auto& value) {
-    if (!applies(settings, option.name)) return;
+    if (!misplaced(option.name, settings.learner.network.conv.kind).empty()) return;  // it says nothing here
     if (group != option.group) text += std::string("\n# ") + option.group + "\n";
     group = option.group;
     text += std::string(option.name) + " = " + toml_text(value) + "\n";

@@ -80,6 +80,12 @@ int run(int argc, char** argv) {
 
 }  // namespace
 
+void last_one_counts(CLI::App& app) {
+  for (CLI::Option* option : app.get_options())
+    if (option->get_multi_option_policy() == CLI::MultiOptionPolicy::Throw && option->get_items_expected_max() == 1)
+      option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+}
+
 std::string not_negative(const std::string& given) {
   return given.starts_with('-') ? "'" + given + "' is not a whole number of at least 0" : std::string();
 }

@@ -1,5 +1,7 @@
 #include "apps/run_folder.h"
 
+#include "backbones/safetensors.h"
+#include "episodes/errors.h"
 #include "meta/checkpoint.h"
 
 namespace fewatoms {
@@ -14,6 +16,19 @@ Run read_run(const std::filesystem::path& folder, const std::string& checkpoint)
   run.checkpoint = best ? "best" : "last";
   run.state = load_checkpoint(best ? paths.best() : paths.last(), initial);
   return run;
+}
+
+void require_no_run(const std::filesystem::path& folder) {
+  const RunPaths paths(folder);
+  if (std::filesystem::exists(paths.config()) || std::filesystem::exists(paths.last()))
+    throw UsageError("'" + folder.string() + "' holds a run already; another --out was expected");
+}
+
+void make_run_folder(const std::filesystem::path& folder, const Settings& settings) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) throw UsageError("cannot make folder '" + folder.string() + "': " + error.message());
+  write_file_atomically(RunPaths(folder).config(), config_text(settings));
 }
 
 }  // namespace fewatoms

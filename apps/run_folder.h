@@ -19,4 +19,10 @@ struct Run {
 /// Reads a run folder. `checkpoint` is best, last, or empty: best if there is one. Throws as read_run_settings and load_checkpoint do.
 Run read_run(const std::filesystem::path& folder, const std::string& checkpoint = {});
 
+/// Throws UsageError if the folder holds a run.
+void require_no_run(const std::filesystem::path& folder);
+
+/// Makes a run folder, with the configuration in it. Throws UsageError if it cannot be made.
+void make_run_folder(const std::filesystem::path& folder, const Settings& settings);
+
 }  // namespace fewatoms

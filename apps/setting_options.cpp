@@ -122,10 +122,11 @@ Settings settings_from_arguments(const std::vector<std::string>& arguments) {
     } catch (const CLI::ParseError& e) {
       throw UsageError(e.what());
     }
-    if (settings.learner.network.conv.kind != "acdc")
-      for (const char* name : {"--sharing", "--atoms", "--compute", "--group", "--decompose-pointwise"})
-        if (app.get_option(name)->count() > 0)
-          throw UsageError(std::string(name) + " goes with --conv acdc, but the convolutions are '" + settings.learner.network.conv.kind + "'");
+    const std::string& kind = settings.learner.network.conv.kind;
+    for_each_option(settings, [&](const OptionText& text, auto&) {
+      if (const std::string wrong = misplaced(text.name, kind); !wrong.empty() && app.get_option("--" + std::string(text.name))->count() > 0)
+        throw UsageError(wrong + ", but the convolutions are '" + kind + "'");
+    });
   };
   // Which method and data set decides the defaults: a first look finds them.
   Settings first;

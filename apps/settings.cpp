@@ -4,6 +4,7 @@
 #include <charconv>
 #include <map>
 #include <numeric>
+#include <set>
 #include <thread>
 
 #include "datasets/rotations.h"
@@ -37,6 +38,13 @@ Settings default_settings(const std::string& method, const std::string& dataset)
   settings.data.name = dataset;
   settings.data = resolve(settings.data);
   return settings;
+}
+
+std::string misplaced(const std::string& option, const std::string& conv_kind) {
+  static const std::set<std::string> of_acdc = {"sharing", "atoms", "group", "compute", "decompose-pointwise"};
+  if (of_acdc.contains(option) && conv_kind != "acdc") return "--" + option + " goes with --conv acdc";
+  if (option == "decompose-stem" && conv_kind == "standard") return "--decompose-stem goes with --conv acdc or separable";
+  return {};
 }
 
 void complete(Settings& s) {

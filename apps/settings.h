@@ -48,6 +48,9 @@ struct NumberRange {
 /// Sets it. Throws UsageError, saying what was expected, on other texts, and numbers outside of low..high.
 void set_range(NumberRange range, const std::string& text, double low, double high);
 
+/// What is wrong with giving an option together with a kind of convolution, "--atoms goes with --conv acdc"; empty: nothing.
+std::string misplaced(const std::string& option, const std::string& conv_kind);
+
 /// Calls f(OptionText, value&) for every option of `train`, in the order of the help text: the one list from which command
 /// line, configuration file and resume checks come.
 template <class F>

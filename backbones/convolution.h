@@ -24,6 +24,8 @@ struct ConvLayer {
   bool stem = false;       // reads the images
   bool pointwise = false;  // a 1x1 convolution
 
+  /// 3x3 of stride 1 that keeps the size: what atom maps are for.
+  bool keeps_size_3x3() const { return kernel == 3 && stride == 1 && padding == 1; }
   int out_size() const { return (size + 2 * padding - kernel) / stride + 1; }
   /// Of one image, with a dense kernel: out * in * k * k per output pixel.
   int64_t multiply_adds() const { return int64_t{out} * in * kernel * kernel * out_size() * out_size(); }

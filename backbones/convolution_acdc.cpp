@@ -27,8 +27,7 @@ class AcdcConvolution final : public Convolution {
   }
   AtomMaps prepare(const Tensor& x, const ParameterSet& parameters, const std::vector<size_t>& adapted) const override {
     const auto adapts = [&](size_t index) { return std::find(adapted.begin(), adapted.end(), index) != adapted.end(); };
-    const bool fits = layer_.kernel == 3 && layer_.stride == 1 && layer_.padding == 1;
-    if (!fits || grouped_ || two_stage_ || adapts(coefficients_) || !adapts(atoms_)) return {};
+    if (!layer_.keeps_size_3x3() || grouped_ || two_stage_ || adapts(coefficients_) || !adapts(atoms_)) return {};
     return make_atom_maps(x, coefficients(parameters));
   }
   Tensor forward(const AtomMaps& maps, const ParameterSet& parameters) const override {

@@ -1,5 +1,6 @@
 #include "backbones/parameter_set.h"
 
+#include <algorithm>
 #include <numeric>
 
 #include "episodes/errors.h"
@@ -31,6 +32,11 @@ size_t ParameterSet::add(std::string name, Tensor tensor, Role role) {
   for (const Parameter& item : items_) TORCH_CHECK(item.name != name, "parameter '", name, "' exists already");
   items_.push_back({std::move(name), std::move(tensor), role});
   return items_.size() - 1;
+}
+
+const Parameter* ParameterSet::find(const std::string& name) const {
+  const auto found = std::find_if(items_.begin(), items_.end(), [&](const Parameter& p) { return p.name == name; });
+  return found == items_.end() ? nullptr : &*found;
 }
 
 ParameterSet ParameterSet::with(const std::vector<size_t>& indices, const std::vector<Tensor>& tensors) const {

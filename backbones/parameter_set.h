@@ -47,6 +47,9 @@ class ParameterSet {
   auto begin() const { return items_.begin(); }
   auto end() const { return items_.end(); }
 
+  /// The parameter of that name; null if there is none.
+  const Parameter* find(const std::string& name) const;
+
   /// The same set with `tensors[i]` at `indices[i]`; shapes must agree.
   ParameterSet with(const std::vector<size_t>& indices, const std::vector<Tensor>& tensors) const;
 

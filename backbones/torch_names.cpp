@@ -1,7 +1,6 @@
 #include "backbones/torch_names.h"
 
 #include <algorithm>
-#include <functional>
 #include <set>
 #include <sstream>
 
@@ -23,15 +22,11 @@ struct Convention {
   Naming modules;
 };
 
-int last_number(const std::string& name) { return name.back() - '0'; }
-bool is_shortcut(const ConvLayer& layer) { return layer.pointwise; }
-
-/// layer2.0.conv1, bn1 and downsample.0, .1: torchvision and what is derived from it. `per_stage` blocks in each stage.
-Modules torchvision(const ConvLayer& layer, int per_stage_first, int index_in_stage) {
-  const std::string block = "layer" + std::to_string(per_stage_first) + "." + std::to_string(index_in_stage) + ".";
-  if (is_shortcut(layer)) return {block + "downsample.0", block + "downsample.1"};
-  const std::string k = std::to_string(last_number(layer.name));
-  return {block + "conv" + k, block + "bn" + k};
+/// layer2.0.conv1, bn1 and downsample.0, .1: torchvision and what is derived from it. Stages count from 1, blocks in them from 0.
+Modules torchvision(const ConvLayer& layer, int stage, int block_in_stage) {
+  const std::string block = "layer" + std::to_string(stage) + "." + std::to_string(block_in_stage) + ".";
+  if (layer.pointwise) return {block + "downsample.0", block + "downsample.1"};
+  return {block + "conv" + layer.name.back(), block + "bn" + layer.name.back()};
 }
 
 /// The i of "stage2.block<i>.conv1", from 1.
@@ -49,9 +44,8 @@ Modules feat_resnet(const ConvLayer& layer) { return torchvision(layer, layer.bl
 Modules closerlook_resnet(const ConvLayer& layer) {
   if (layer.stem) return {"trunk.0", "trunk.1"};
   const std::string block = "trunk." + std::to_string(3 + layer.block) + ".";  // behind convolution, norm, ReLU and pooling
-  if (is_shortcut(layer)) return {block + "shortcut", block + "BNshortcut"};
-  const std::string k = std::to_string(last_number(layer.name));
-  return {block + "C" + k, block + "BN" + k};
+  if (layer.pointwise) return {block + "shortcut", block + "BNshortcut"};
+  return {block + "C" + layer.name.back(), block + "BN" + layer.name.back()};
 }
 
 const std::vector<Convention>& conventions() {
@@ -154,7 +148,6 @@ TorchImport import_torch(const SafeTensors& file, const std::string& where, cons
   result.names = found.convention->names;
   std::set<std::string> used;
   std::string missing;
-  std::vector<Tensor> taken;
   const auto take = [&](const std::string& name) {
     const auto at = file.tensors.find(name);
     if (at == file.tensors.end()) return Tensor();

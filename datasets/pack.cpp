@@ -14,7 +14,7 @@
 
 #include "datasets/cached_source.h"
 #include "datasets/class_split.h"
-#include "datasets/digest.h"
+#include "episodes/digest.h"
 #include "datasets/files.h"
 #include "episodes/errors.h"
 

@@ -183,12 +183,6 @@ Episode draw_episode(const ImageSource& source, const EpisodeSpec& spec, uint64_
   return episode;
 }
 
-std::vector<Episode> draw_episodes(const ImageSource& source, const EpisodeSpec& spec, uint64_t seed, uint64_t first, int count) {
-  std::vector<Episode> episodes;
-  for (int i = 0; i < count; ++i) episodes.push_back(draw_episode(source, spec, seed, first + i));
-  return episodes;
-}
-
 std::vector<Episode> draw_episodes_of_unique_classes(const ImageSource& source, const EpisodeSpec& spec, uint64_t seed, int count) {
   constexpr int kRepeats = 10'000;  // in a row: next to nothing is left
   std::vector<Episode> episodes;

@@ -55,9 +55,6 @@ void require_servable(const ImageSource& source, const EpisodeSpec& spec);
 Episode draw_episode(const ImageSource& source, const EpisodeSpec& spec, uint64_t seed, uint64_t index,
                      Augmented augmented = Augmented::kNone);
 
-/// Episodes first .. first+count-1.
-std::vector<Episode> draw_episodes(const ImageSource& source, const EpisodeSpec& spec, uint64_t seed, uint64_t first, int count);
-
 /// The first `count` episodes of which no two have the same set of classes, of those from index 0 on. Throws UsageError if the
 /// source has too few sets of classes for that: then 10,000 draws in a row repeat one.
 std::vector<Episode> draw_episodes_of_unique_classes(const ImageSource& source, const EpisodeSpec& spec, uint64_t seed, int count);

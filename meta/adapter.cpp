@@ -1,6 +1,5 @@
 #include "meta/adapter.h"
 
-#include <openssl/evp.h>
 #include <tbb/parallel_for.h>
 
 #include <algorithm>
@@ -9,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "backbones/safetensors.h"
+#include "episodes/digest.h"
 #include "episodes/errors.h"
 #include "meta/embedding.h"
 
@@ -35,18 +35,14 @@ std::unique_ptr<Backbone> body_with_statistics(const Learner& learner, Parameter
   return make_backbone(network, learner.options().seed, parameters);
 }
 
-const Tensor* find(const ParameterSet& parameters, const std::string& name) {
-  const auto found = std::find_if(parameters.begin(), parameters.end(), [&](const Parameter& p) { return p.name == name; });
-  return found == parameters.end() ? nullptr : &found->tensor;
-}
-
 /// `to` with the values of `from` and of `statistics` that have its names. What neither has is added to `missing`.
 ParameterSet filled(const ParameterSet& to, const ParameterSet& from, const std::map<std::string, Tensor>& statistics,
                     std::vector<std::string>& missing) {
   ParameterSet result;
   for (const Parameter& p : to) {
     const auto statistic = statistics.find(p.name);
-    const Tensor* given = statistic != statistics.end() ? &statistic->second : find(from, p.name);
+    const Parameter* own = from.find(p.name);
+    const Tensor* given = statistic != statistics.end() ? &statistic->second : own != nullptr ? &own->tensor : nullptr;
     if (given == nullptr || given->sizes() != p.tensor.sizes()) missing.push_back(p.name);
     result.add(p.name, given == nullptr ? p.tensor : *given, p.role);
   }
@@ -92,24 +88,15 @@ Task support_task(const ImageSource& source, PixelNorm norm) {
 std::string network_identity(const Learner& learner, const ParameterSet& parameters) {
   const LearnerOptions& o = learner.options();
   std::string text = o.method + "|" + o.head + "|" + o.norm + "|" + o.scope + "|" + o.feature_norm + "|" + o.network.pool;
-  const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> digest(EVP_MD_CTX_new(), EVP_MD_CTX_free);
-  TORCH_CHECK(digest && EVP_DigestInit_ex(digest.get(), EVP_sha256(), nullptr) == 1, "SHA-256 is not available");
+  Sha256 digest;
   for (const Parameter& p : parameters) {
     const Tensor whole = p.tensor.contiguous();
     text += "|" + p.name;
     for (const int64_t n : whole.sizes()) text.append(" ").append(std::to_string(n));
-    EVP_DigestUpdate(digest.get(), whole.data_ptr(), whole.nbytes());
+    digest.add({static_cast<const char*>(whole.data_ptr()), whole.nbytes()});
   }
-  EVP_DigestUpdate(digest.get(), text.data(), text.size());
-  unsigned char bytes[EVP_MAX_MD_SIZE];
-  EVP_DigestFinal_ex(digest.get(), bytes, nullptr);
-  std::string digits;
-  for (int i = 0; i < 16; ++i) {
-    char two[3];
-    std::snprintf(two, sizeof two, "%02x", bytes[i]);
-    digits += two;
-  }
-  return digits;
+  digest.add(text);
+  return digest.digits().substr(0, 32);
 }
 
 void require_adaptable(const Learner& learner, const ImageSource& support, int inner_steps) {
@@ -131,7 +118,7 @@ Adapter make_adapter(const Learner& learner, const ParameterSet& parameters, con
   require_ways(learner, task.ways);
   at::NoGradGuard no_graph;
   const ParameterSet start = parameters.leaves(false);
-  const PreparedTask prepared = prepare(learner, start, task, learner.running_norm() ? NormMode::kRunning : NormMode::kBatch);
+  const PreparedTask prepared = prepare(learner, start, task, learner.evaluation_norm());
   const ParameterSet adapted = adapt(learner, start, prepared, inner_steps, Order::kFirst);
 
   Adapter adapter;
@@ -158,7 +145,7 @@ Adapter make_adapter(const Learner& learner, const ParameterSet& parameters, con
     backbone = own.get();
   }
   const Activations pass = backbone->forward(task.support, learner.transductive() ? body : adapted,
-                                             learner.running_norm() ? NormMode::kRunning : NormMode::kBatch);
+                                             learner.evaluation_norm());
   for (const StatisticUpdate& update : pass.updates) {
     adapter.statistics[body[update.mean_index].name] = update.mean.to(at::kFloat);
     adapter.statistics[body[update.variance_index].name] = update.variance.to(at::kFloat);
@@ -243,16 +230,16 @@ TaskClassifier::TaskClassifier(const Learner& learner, const ParameterSet& param
     throw DataError(where + " is damaged: it has " + std::to_string(ways) + " classes, its run's head has " + std::to_string(learner.options().ways) + " ways");
   adapted_ = norms_after(learner, parameters.leaves(false), adapter.inner_steps);
   for (size_t i = 0; i < adapted_.size(); ++i)
-    if (const Tensor* value = find(adapter.values, adapted_[i].name)) {
-      if (value->sizes() != adapted_.tensor(i).sizes()) missing.push_back(adapted_[i].name);
-      else adapted_ = adapted_.with({i}, {*value});
+    if (const Parameter* value = adapter.values.find(adapted_[i].name)) {
+      if (value->tensor.sizes() != adapted_.tensor(i).sizes()) missing.push_back(adapted_[i].name);
+      else adapted_ = adapted_.with({i}, {value->tensor});
     }
   if (learner.makes_head())
     for (const char* name : {"head.weight", "head.bias"}) {
       if (name == std::string("head.bias") && learner.head() != HeadKind::kLinear) continue;
-      const Tensor* value = find(adapter.values, name);
-      if (value == nullptr || value->size(0) != ways) missing.push_back(name);
-      else adapted_.add(name, *value, Role::kHead);
+      const Parameter* value = adapter.values.find(name);
+      if (value == nullptr || value->tensor.size(0) != ways) missing.push_back(name);
+      else adapted_.add(name, value->tensor, Role::kHead);
     }
   if (learner.transductive()) {
     own_body_ = body_with_statistics(learner, body_parameters_);
@@ -274,7 +261,7 @@ TaskClassifier::TaskClassifier(const Learner& learner, const ParameterSet& param
 ParameterSet TaskClassifier::parameters() const {
   ParameterSet all = body_parameters_;
   for (const Parameter& p : adapted_)
-    if (find(all, p.name) == nullptr) all.add(p.name, p.tensor, p.role);
+    if (all.find(p.name) == nullptr) all.add(p.name, p.tensor, p.role);
   return all;
 }
 

@@ -61,7 +61,7 @@ Tensor embed_images(const Learner& learner, const ParameterSet& parameters, cons
         at::NoGradGuard no_graph;
         const int64_t first = batch * kEmbeddingBatch, n = std::min(kEmbeddingBatch, count - first);
         const Tensor x = load_images(source, images.subspan(first, n), pixel_norm);
-        table.narrow(0, first, n).copy_(backbone.forward(x, parameters, learner.running_norm() ? NormMode::kRunning : NormMode::kBatch).x);
+        table.narrow(0, first, n).copy_(backbone.forward(x, parameters, learner.evaluation_norm()).x);
       },
       tbb::simple_partitioner());
   return table;

@@ -91,8 +91,6 @@ Task load_changed_task(const ImageSource& source, const EvaluationOptions& optio
   return task;
 }
 
-NormMode evaluation_norm(const Learner& learner) { return learner.running_norm() ? NormMode::kRunning : NormMode::kBatch; }
-
 InnerState start_of(const ParameterSet& parameters, const EvaluationOptions& options) {
   InnerState state(parameters);
   state.rate_factor = options.rate_factor;
@@ -112,7 +110,7 @@ std::vector<double> adaptation_seconds(const Learner& learner, const ParameterSe
     Task task = load_changed_task(source, options, std::max(e, 0));
     task.query = Tensor();
     const auto begin = std::chrono::steady_clock::now();
-    const PreparedTask prepared = prepare(learner, start, task, evaluation_norm(learner));
+    const PreparedTask prepared = prepare(learner, start, task, learner.evaluation_norm());
     InnerState state = start_of(start, options);
     for (size_t mark = 0; mark < seconds.size(); ++mark) {
       if (options.stop_requested && options.stop_requested()) throw EvaluationStopped();
@@ -165,7 +163,7 @@ Evaluation evaluate(const Learner& learner, const ParameterSet& parameters, cons
     }
   } else {
     tbb::parallel_for(0, options.episodes, [&](int e) {
-      run(e, [&] { return prepare(learner, start, load_changed_task(source, options, e), evaluation_norm(learner)); });
+      run(e, [&] { return prepare(learner, start, load_changed_task(source, options, e), learner.evaluation_norm()); });
     });
   }
 

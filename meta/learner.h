@@ -66,6 +66,8 @@ class Learner {
   HeadKind head() const { return head_; }
   Order order() const { return order_; }
   bool running_norm() const { return options_.norm == "running"; }
+  /// Of passes that are not for training.
+  NormMode evaluation_norm() const { return running_norm() ? NormMode::kRunning : NormMode::kBatch; }
   /// Evaluation uses the statistics of the query batch: the query images are classified together.
   bool transductive() const { return options_.norm == "batch" || options_.norm == "per-step"; }
   bool trains_on_classes() const { return options_.train_on == "classes"; }

@@ -6,24 +6,15 @@
 #include "episodes/errors.h"
 
 namespace fewatoms {
-namespace {
-
-const Parameter* find(const ParameterSet& parameters, const std::string& name) {
-  const auto found = std::find_if(parameters.begin(), parameters.end(), [&](const Parameter& p) { return p.name == name; });
-  return found == parameters.end() ? nullptr : &*found;
-}
-
-}  // namespace
-
 ParameterSet with_body(const ParameterSet& to, const ParameterSet& from, const std::string& where) {
   const std::string later = ".later";
   ParameterSet made;
   for (const Parameter& p : to) {
     Tensor value = p.tensor;
     if (p.role != Role::kHead && p.role != Role::kMeta) {
-      const Parameter* source = find(from, p.name);
+      const Parameter* source = from.find(p.name);
       const bool of_later_step = source == nullptr && p.name.ends_with(later);
-      if (of_later_step) source = find(from, p.name.substr(0, p.name.size() - later.size()));
+      if (of_later_step) source = from.find(p.name.substr(0, p.name.size() - later.size()));
       if (source != nullptr) {
         const Tensor given = of_later_step ? source->tensor.repeat({p.tensor.size(0), 1}) : source->tensor;
         if (given.sizes() != p.tensor.sizes()) {

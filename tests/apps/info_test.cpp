@@ -56,6 +56,8 @@ TEST(Info, MistakesAreRefused) {
       {{"info", "--backbone", "resnet19"}, {"resnet19", "resnet18"}},
       {{"info", "--conv", "acdc", "--group", "5"}, {"group is 5", "does not divide"}},
       {{"info", "--conv", "standard", "--group", "8"}, {"--group", "acdc"}},
+      {{"info", "--conv", "standard", "--decompose-stem"}, {"--decompose-stem goes with --conv acdc or separable", "'standard'"}},
+      {{"info", "--conv", "separable", "--atoms", "3"}, {"--atoms goes with --conv acdc", "'separable'"}},
       {{"info", "--conv", "acdc", "--decompose-stem=maybe"}, {"decompose-stem", "maybe"}},
       {{"info", "--drop-rate", "0.1"}, {"resnet12"}},
       {{"info", "--backbone", "resnet12", "--method", "maml", "--norm", "grp"}, {"grp", "group"}},

@@ -71,9 +71,8 @@ TEST_P(DecomposedNetwork, OfADecomposableOneIsThatAgain) {
 
   // The kernels of the decomposed network under the standard network's names.
   const auto tensor = [&](const std::string& name) {
-    for (const Parameter& p : acdc_initial)
-      if (p.name == name) return p.tensor;
-    return Tensor();
+    const Parameter* found = acdc_initial.find(name);
+    return found == nullptr ? Tensor() : found->tensor;
   };
   ParameterSet dense;
   for (const Parameter& p : standard_initial) {

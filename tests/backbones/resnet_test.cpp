@@ -5,12 +5,14 @@
 
 #include "backbones/backbone.h"
 #include "episodes/errors.h"
+#include "tests/backbones/formula.h"
 #include "tests/testing.h"
 
 namespace fewatoms {
 namespace {
 
 using nlohmann::json;
+using test::formula;
 
 NetworkOptions resnet(const std::string& backbone, int width, int size) {
   NetworkOptions options;
@@ -27,13 +29,6 @@ int64_t numbers_in(const ParameterSet& parameters, Role role) {
 }
 
 // ---- Against plain PyTorch (tests/golden/make_resnets.py).
-
-Tensor formula(const std::string& name, at::IntArrayRef shape, double scale, double offset) {
-  int64_t phase = 0, numbers = 1;
-  for (const unsigned char c : name) phase += c;
-  for (const int64_t n : shape) numbers *= n;
-  return (offset + scale * at::sin(0.37 * at::arange(numbers, at::kDouble) + static_cast<double>(phase % 97))).view(shape);
-}
 
 class GoldenResNet : public ::testing::TestWithParam<const char*> {};
 INSTANTIATE_TEST_SUITE_P(Networks, GoldenResNet, ::testing::Values("resnet12", "resnet18"));
@@ -116,20 +111,16 @@ INSTANTIATE_TEST_SUITE_P(
                       ConvOptions{.kind = "acdc", .sharing = "net", .decompose_pointwise = true}));
 
 TEST_P(Variance, StaysThroughEighteenLayers) {
-  // Without norms: each residual block adds a branch of about its input's variance.
   NetworkOptions options = resnet("resnet18", 32, 84);
   options.conv = GetParam();
-  ParameterSet standard, parameters;
+  ParameterSet parameters;
   const auto backbone = make_backbone(options, 3, parameters);
   // Convolution by convolution, from white images: the mean square of relu(x) halves and the kernel doubles it.
   for (const ConvLayer& layer : backbone->layers()) {
     if (layer.kernel == 1) continue;
-    double squares = 0;
-    int64_t count = 0;
     const auto find = [&](const std::string& name) {
-      for (const Parameter& p : parameters)
-        if (p.name == name) return p.tensor;
-      return Tensor();
+      const Parameter* found = parameters.find(name);
+      return found == nullptr ? Tensor() : found->tensor;
     };
     Tensor kernel = find(layer.name + ".kernel");
     if (const Tensor atoms = find(layer.name + ".atoms"); atoms.defined()) {
@@ -141,9 +132,7 @@ TEST_P(Variance, StaysThroughEighteenLayers) {
       kernel = find(layer.name + ".pointwise") * depthwise.transpose(0, 1);
     ASSERT_TRUE(kernel.defined()) << layer.name;
     ASSERT_EQ(kernel.sizes(), (at::IntArrayRef{layer.out, layer.in, layer.kernel, layer.kernel})) << layer.name;
-    squares += kernel.pow(2).sum().item<double>();
-    count += kernel.numel();
-    const double he = 2.0 / (layer.in * layer.kernel * layer.kernel), variance = squares / static_cast<double>(count);
+    const double he = 2.0 / (layer.in * layer.kernel * layer.kernel), variance = kernel.pow(2).mean().item<double>();
     EXPECT_GT(variance, 0.75 * he) << layer.name;
     EXPECT_LT(variance, 1.3 * he) << layer.name;
   }
@@ -204,11 +193,7 @@ TEST(NormKinds, AreLibTorchsAndLookAtOneImageAlone) {
     const Tensor all = backbone->forward(images, wide, NormMode::kBatch).x;
     EXPECT_LT((all.narrow(0, 1, 1) - backbone->forward(images.narrow(0, 1, 1), wide, NormMode::kBatch).x).abs().max().item<double>(), 1e-10) << kind;
     // The first block by hand.
-    const auto tensor = [&](const std::string& name) {
-      for (const Parameter& p : wide)
-        if (p.name == name) return p.tensor;
-      return Tensor();
-    };
+    const auto tensor = [&](const std::string& name) { return wide.find(name)->tensor; };
     const Tensor scale = tensor("block1.norm.scale"), shift = tensor("block1.norm.shift");
     Tensor x = at::conv2d(images, tensor("block1.conv.kernel"), {}, 1, 1);
     if (kind != "none") x = at::group_norm(x, kind == "layer" ? 1 : 2, scale, shift, kNormEpsilon);

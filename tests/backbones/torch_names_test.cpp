@@ -5,19 +5,14 @@
 
 #include "backbones/torch_names.h"
 #include "episodes/errors.h"
+#include "tests/backbones/formula.h"
 #include "tests/testing.h"
 
 namespace fewatoms {
 namespace {
 
 using nlohmann::json;
-
-Tensor formula(const std::string& name, at::IntArrayRef shape, double scale, double offset) {
-  int64_t phase = 0, numbers = 1;
-  for (const unsigned char c : name) phase += c;
-  for (const int64_t n : shape) numbers *= n;
-  return (offset + scale * at::sin(0.37 * at::arange(numbers, at::kDouble) + static_cast<double>(phase % 97))).view(shape);
-}
+using test::formula;
 
 /// The file that tests/golden/make_imports.py took features of, by the same formulas.
 SafeTensors file_of(const json& golden) {

@@ -5,7 +5,7 @@
 
 #include <cstring>
 
-#include "datasets/digest.h"
+#include "episodes/digest.h"
 #include "datasets/survey.h"
 #include "episodes/episode.h"
 #include "episodes/errors.h"

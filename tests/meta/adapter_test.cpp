@@ -81,7 +81,7 @@ TEST_P(EveryKind, AnswersAreThoseOfTheEngineWhereNormsSeeTheSupportImages) {
   task.query = task.support;  // whose statistics as a batch are those that the adapter keeps
   task.query_labels = task.support_labels;
   at::NoGradGuard no_graph;
-  const PreparedTask prepared = prepare(*s.learner, s.parameters, task, s.learner->running_norm() ? NormMode::kRunning : NormMode::kBatch);
+  const PreparedTask prepared = prepare(*s.learner, s.parameters, task, s.learner->evaluation_norm());
   const ParameterSet adapted = adapt(*s.learner, s.parameters, prepared, kind.steps, Order::kFirst);
   const Tensor expected = query_logits(*s.learner, adapted, prepared).softmax(1);
   const Tensor given = TaskClassifier(*s.learner, s.parameters, s.adapted(kind.steps), "it").probabilities(task.support);

@@ -117,11 +117,9 @@ TrainState trained(const Learner& learner, const Combination& c, const TrainStat
   });
 }
 
-NormMode evaluation_norm(const Learner& learner) { return learner.running_norm() ? NormMode::kRunning : NormMode::kBatch; }
-
 void zero_steps_are_the_forward_pass(const Learner& learner, const ParameterSet& parameters, const Task& task) {
   at::NoGradGuard no_graph;
-  const NormMode norm = evaluation_norm(learner);
+  const NormMode norm = learner.evaluation_norm();
   const PreparedTask prepared = prepare(learner, parameters, task, norm);
   const Tensor given = query_logits(learner, adapt(learner, parameters, prepared, 0, Order::kFirst), prepared);
   const auto features = [&](const Tensor& x) { return learner.head_features(learner.backbone().forward(x, parameters, norm).x, parameters); };
@@ -139,7 +137,7 @@ void zero_steps_are_the_forward_pass(const Learner& learner, const ParameterSet&
 void adaptation_changes_what_the_scope_names(const Learner& learner, const ParameterSet& parameters, const Task& task) {
   if (learner.adapted().empty()) return;
   at::NoGradGuard no_graph;
-  const ParameterSet adapted = adapt(learner, parameters, prepare(learner, parameters, task, evaluation_norm(learner)), 2, Order::kFirst);
+  const ParameterSet adapted = adapt(learner, parameters, prepare(learner, parameters, task, learner.evaluation_norm()), 2, Order::kFirst);
   const Scope scope(learner.options().scope);
   for (size_t i = 0; i < parameters.size(); ++i) {
     const Parameter& p = parameters[i];

@@ -1,8 +1,10 @@
 #include <tbb/global_control.h>
 #include <tbb/task_arena.h>
 
+#include <algorithm>
 #include <atomic>
 
+#include "episodes/errors.h"
 #include "meta/embedding.h"
 #include "tests/meta/small.h"
 
@@ -70,6 +72,26 @@ TEST(Embedding, EvaluationOnItEqualsEpisodeByEpisode) {
       }
     }
     for (size_t mark = 0; mark < losses.size(); ++mark) EXPECT_NEAR(cached.by_steps[mark].loss, losses[mark], 1e-5 * (1 + losses[mark]));
+  }
+}
+
+TEST(Embedding, GivenEpisodesAreEvaluatedInTheirOrderWhateverTheirShape) {
+  const SyntheticSource source(6, 10, 28);
+  LearnerOptions adapting = fixed_options("prototype");
+  adapting.norm = "batch";  // nothing is embedded in advance
+  for (const LearnerOptions& learner : {fixed_options("prototype"), adapting}) {
+    const Subject subject(learner);
+    EvaluationOptions options = options_for("prototype");
+    options.spec.fewest_ways = 2;
+    options.spec.fewest_shots = 1;
+    const Evaluation drawn = evaluate(subject.learner, subject.parameters, source, options);
+    for (int e = options.episodes - 1; e >= 0; --e) options.given.push_back(draw_episode(source, options.spec, options.seed, e));
+    Evaluation backwards = evaluate(subject.learner, subject.parameters, source, options);
+    std::reverse(backwards.accuracies.begin(), backwards.accuracies.end());
+    EXPECT_EQ(backwards.accuracies, drawn.accuracies) << learner.norm;
+    options.given.pop_back();
+    EXPECT_NE(test::message_of<UsageError>([&] { evaluate(subject.learner, subject.parameters, source, options); }).find("19 episodes were given, 20"),
+              std::string::npos);
   }
 }
 

@@ -1,4 +1,4 @@
-#include "datasets/digest.h"
+#include "episodes/digest.h"
 
 #include <openssl/evp.h>
 #include <zlib.h>
