@@ -43,5 +43,13 @@ struct Timing {
 double seconds_of(const std::function<void()>& work);
 /// {median_s, min_s, spread, repeats}
 BenchResult to_json(const Timing& timing);
+/// One line: what was timed, median, minimum and spread.
+void print(const char* what, const Timing& timing);
+
+constexpr int kWarmUp = 2;  // repetitions that do not count: first allocations, primitives that oneDNN creates
+/// The tasks of a training iteration.
+std::vector<Task> tasks_of(const ImageSource& source, const TrainerOptions& options, int64_t iteration);
+/// The same job with no limit to its iterations.
+TrainerOptions endless(TrainerOptions options);
 
 }  // namespace fewatoms

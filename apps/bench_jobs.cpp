@@ -1,4 +1,4 @@
-// The benchmarks of whole jobs: an outer iteration, an inner step, an evaluation, the loader.
+// The benchmarks of whole jobs: an outer iteration, an inner step, an evaluation.
 
 #include <cstdio>
 
@@ -10,8 +10,6 @@
 
 namespace fewatoms {
 namespace {
-
-constexpr int kWarmUp = 2;  // repetitions that do not count: first allocations, primitives that oneDNN creates
 
 /// Just as many random images as the tasks of a few meta-batches need: a pure function of the seed.
 class RandomImages final : public ImageSource {
@@ -41,21 +39,6 @@ class RandomImages final : public ImageSource {
   int size_, channels_;
   SourceInfo info_;
 };
-
-std::vector<Task> tasks_of(const ImageSource& source, const TrainerOptions& t, int64_t iteration) {
-  return load_tasks(source, t.spec, t.seed, static_cast<uint64_t>(iteration) * t.meta_batch, t.meta_batch, t.augmented, t.pixel_norm);
-}
-
-/// The same job with no limit to its iterations.
-TrainerOptions endless(TrainerOptions options) {
-  options.iterations = 1'000'000'000;
-  return options;
-}
-
-void print(const char* what, const Timing& timing) {
-  std::printf("%s: median %.4g s, minimum %.4g s, spread %.1f %%, %zu repeats\n", what, timing.median(), timing.minimum(),
-              100 * timing.spread(), timing.seconds.size());
-}
 
 }  // namespace
 
@@ -183,39 +166,6 @@ BenchResult bench_evaluate(const BenchOptions& o) {
   return {{"dataset", o.settings.data.name}, {"split", o.split}, {"images", images.size()}, {"episodes", options.episodes},
           {"embedding", to_json(embedding)}, {"evaluation", to_json(evaluation)}, {"ratio", ratio}, {"ms_per_episode", per_episode},
           {"peak_memory_mb", peak_memory_mb()}};
-}
-
-BenchResult bench_loader(const BenchOptions& o) {
-  constexpr int kBlock = 4;  // iterations in turn; the first does not count: the other's loading went on beside it
-  const TrainerOptions options = endless(o.settings.trainer);
-  TrainState state;
-  const Learner learner(o.settings.learner, state.parameters);
-  const auto source = open_dataset(o.settings.data, "train");
-  Timing loaded, in_memory;
-  with_threads(o.threads, [&] {
-    std::vector<std::vector<Task>> tasks;
-    for (int i = 0; i <= kBlock * (1 + o.repeat); ++i) {  // every image of these episodes comes into the cache
-      std::vector<Task> next = tasks_of(*source, options, i);
-      if (i < kBlock) tasks.push_back(std::move(next));
-    }
-    Trainer with(learner, *source, options, state), without(learner, *source, options, state);
-    for (int block = 0; block < 1 + o.repeat; ++block) {
-      const auto measure = [&](Timing& to, const auto& step) {
-        for (int i = 0; i < kBlock; ++i) {
-          const double seconds = seconds_of([&] { step(i); });
-          if (block > 0 && i > 0) to.seconds.push_back(seconds);
-        }
-      };
-      measure(loaded, [&](int) { with.step(); });
-      measure(in_memory, [&](int i) { without.step(tasks[i]); });
-    }
-  });
-  const double ratio = loaded.median() / in_memory.median();
-  print("iteration with the loader", loaded);
-  print("with tasks in memory", in_memory);
-  std::printf("ratio %.4f\n", ratio);
-  return {{"dataset", o.settings.data.name}, {"augment", o.settings.data.augment}, {"loader", to_json(loaded)},
-          {"in_memory", to_json(in_memory)}, {"ratio", ratio}, {"peak_memory_mb", peak_memory_mb()}};
 }
 
 }  // namespace fewatoms

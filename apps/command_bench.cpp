@@ -28,7 +28,7 @@ const std::vector<Bench>& benches() {
       {"inner-step", "seconds of one inner step, beside a standard all-scope step", bench_inner_step, "acdc-maml"},
       {"evaluate", "seconds of --val-episodes episodes, beside one pass over the split's images", bench_evaluate, "protonet", false,
        {"--shots=5", "--val-episodes=10000"}},
-      {"loader", "seconds of an iteration with images from the data set's cache, beside images in memory", bench_loader, "maml"},
+      {"loader", "images per second, beside cv::imread in a loop; seconds of an iteration with images from the data set's cache, beside images in memory", bench_loader, "maml"},
       {"kernels", "seconds of convolutions and norm blocks by shape, one thread", bench_kernels, "maml", false},
   };
   return all;

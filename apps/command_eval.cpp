@@ -100,11 +100,15 @@ int run_eval(const EvalCommand& command) {
   EvaluationOptions options = chosen_evaluation(settings, command.choice);
   if (!command.method.empty()) options.inner_steps = {learner.options().inner_steps};
   if (!command.steps.empty()) options.inner_steps = parse_steps("--eval-inner-steps", command.steps);
+  choose_episodes(command.choice, *source, options);
   Evaluation evaluation;
   with_threads(command.threads, [&] { evaluation = evaluate(learner, state.parameters, *source, options); });
 
-  if (!command.json_file.empty())
-    write_file_atomically(command.json_file, result_json(settings, learner, *source, options, evaluation, run.checkpoint, state).dump(2) + "\n");
+  if (!command.json_file.empty()) {
+    json result = result_json(settings, learner, *source, options, evaluation, run.checkpoint, state);
+    result.update(describe_episodes(command.choice));
+    write_file_atomically(command.json_file, result.dump(2) + "\n");
+  }
   for (const std::string& notice : source->info().notices) std::cerr << "note: " << notice << std::endl;
   const std::string as = command.method.empty() ? "" : " by " + command.method;
   std::printf("%s (%s, iteration %lld) on %s %s: %s-way %s-shot, %d queries, %d episodes, norm %s%s\n", command.run.c_str(),

@@ -101,7 +101,15 @@ std::vector<Subject> open_subjects(const SpeedCommand& command, const Sweeps& sw
     s.source = open_dataset(data, command.choice.split);
     s.options = chosen_evaluation(s.run.settings, command.choice);
     s.options.inner_steps = s.learner().adapted().empty() ? std::vector<int>{0} : steps;
-    if (!subjects.empty()) s.options.spec = subjects[0].options.spec;  // the same episodes for all
+    if (subjects.empty()) {
+      choose_episodes(command.choice, *s.source, s.options);
+      if (!s.options.given.empty() && !sweeps.shots.empty())
+        throw UsageError("--shots draws episodes of its own: it does not go with --episodes-file and --unique-classes");
+    } else {  // the same episodes for all
+      s.options.spec = subjects[0].options.spec;
+      s.options.given = subjects[0].options.given;
+      s.options.episodes = subjects[0].options.episodes;
+    }
     try {
       require_evaluable(s.learner(), *s.source, s.options);
       EvaluationOptions most = s.options;

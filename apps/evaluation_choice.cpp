@@ -4,6 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "backbones/safetensors.h"
+#include "episodes/episode_file.h"
 #include "episodes/errors.h"
 
 namespace fewatoms {
@@ -24,6 +26,11 @@ void add_choice_options(CLI::App& app, EvaluationChoice& c) {
   app.add_flag("--within-group", c.within_group, "classes of an episode are of one group: an alphabet, a superclass");
   app.add_option("--queries", c.queries, "query images per class; left out: the run's own")->check(CLI::Range(1, 1000));
   app.add_option("--eval-seed", c.eval_seed, "of the episodes")->check(not_negative)->capture_default_str();
+  app.add_flag("--unique-classes", c.unique_classes, "no two episodes have the same set of classes");
+  CLI::Option* file = app.add_option("--episodes-file", c.episodes_file, "evaluate on the episodes of this file, instead of drawing them")->type_name("FILE");
+  for (const char* drawing : {"--episodes", "--ways", "--imbalanced", "--within-group", "--queries", "--eval-seed", "--unique-classes"})
+    file->excludes(app.get_option(drawing));
+  app.add_option("--save-episodes", c.save_episodes, "file to write the episodes to, as names of images")->type_name("FILE");
 }
 
 DatasetOptions chosen_data(const Settings& settings, const EvaluationChoice& choice) {
@@ -66,6 +73,27 @@ EvaluationOptions chosen_evaluation(const Settings& settings, const EvaluationCh
   if (choice.within_group) options.spec.within_group = true;
   if (choice.queries > 0) options.spec.queries = choice.queries;
   return options;
+}
+
+void choose_episodes(const EvaluationChoice& choice, const ImageSource& source, EvaluationOptions& options) {
+  if (!choice.episodes_file.empty()) {
+    if (!choice.shots.empty()) throw UsageError("--shots has no meaning with --episodes-file: its episodes have their own");
+    options.given = read_episodes(choice.episodes_file, source);
+    options.episodes = static_cast<int>(options.given.size());
+    options.spec = spec_of(options.given);
+  } else if (choice.unique_classes) {
+    require_servable(source, options.spec);
+    options.given = draw_episodes_of_unique_classes(source, options.spec, options.seed, options.episodes);
+  }
+  if (choice.save_episodes.empty()) return;
+  std::vector<Episode> episodes;
+  for (int e = 0; e < options.episodes; ++e) episodes.push_back(evaluation_episode(source, options, e));
+  write_file_atomically(choice.save_episodes, episodes_to_json(source, episodes));
+}
+
+nlohmann::ordered_json describe_episodes(const EvaluationChoice& choice) {
+  return {{"unique_classes", choice.unique_classes},
+          {"episodes_file", choice.episodes_file.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(choice.episodes_file)}};
 }
 
 nlohmann::ordered_json describe_network(const Settings& settings, const Learner& learner, const ParameterSet& parameters) {

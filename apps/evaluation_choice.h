@@ -19,6 +19,8 @@ struct EvaluationChoice {
   bool imbalanced = false, within_group = false;
   uint64_t eval_seed = 0;
   bool skip_bad = false;
+  bool unique_classes = false;              // no two episodes with the same set of classes
+  std::string episodes_file, save_episodes;  // where episodes are read from, instead of drawn; where they are written to
 };
 void add_choice_options(CLI::App& app, EvaluationChoice& choice);
 
@@ -26,6 +28,12 @@ void add_choice_options(CLI::App& app, EvaluationChoice& choice);
 DatasetOptions chosen_data(const Settings& settings, const EvaluationChoice& choice);
 /// The run's own way of evaluating, with the choice's episodes.
 EvaluationOptions chosen_evaluation(const Settings& settings, const EvaluationChoice& choice);
+
+/// Where the choice asks for it: episodes read from a file, or drawn with unique classes, go into `options`, with their specification;
+/// and those that `options` then means are written to a file. Throws as read_episodes and draw_episodes_of_unique_classes do.
+void choose_episodes(const EvaluationChoice& choice, const ImageSource& source, EvaluationOptions& options);
+/// What results say of that: {"unique_classes", "episodes_file"}.
+nlohmann::ordered_json describe_episodes(const EvaluationChoice& choice);
 
 /// What results say about a run's network and what it adapts: names as in docs/results.md.
 nlohmann::ordered_json describe_network(const Settings& settings, const Learner& learner, const ParameterSet& parameters);

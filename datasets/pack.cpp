@@ -48,6 +48,14 @@ json preparation(const DatasetOptions& options) {
           {"exif", options.exif},       {"channels", options.channels}};
 }
 
+/// The names of a class's images, so that episodes drawn from a pack can be told to those who have the files; empty where there are no files.
+std::vector<std::string> names_of_files(const ImageSource& source, int c) {
+  std::vector<std::string> names;
+  for (int i = 0; i < source.class_size(c); ++i) names.push_back(source.image_name({c, i}));
+  if (!names.empty() && names[0] == source.ImageSource::image_name({c, 0})) names.clear();
+  return names;
+}
+
 /// Text before a split's and a class's images in the hash.
 std::string hash_line(const std::string& kind, const std::string& name, int64_t count) {
   return kind + "\n" + name + "\n" + std::to_string(count) + "\n";
@@ -58,6 +66,7 @@ std::string hash_line(const std::string& kind, const std::string& name, int64_t 
 struct PackedClass {
   std::string name, group;
   std::vector<int> image_groups;
+  std::vector<std::string> image_names;  // empty: "class/number"
   size_t first = 0;  // number of its first image in the file
   int images = 0;
 };
@@ -135,7 +144,7 @@ class Pack {
       PackedSplit split{.name = s.at("split"), .split_rule = s.at("split_rule"), .notices = s.at("notices"),
                         .skipped = s.at("skipped"), .classes = {}};
       for (const json& c : s.at("classes")) {
-        split.classes.push_back({c.at("name"), c.at("group"), c.at("image_groups"), next, c.at("images")});
+        split.classes.push_back({c.at("name"), c.at("group"), c.at("image_groups"), c.value("image_names", std::vector<std::string>()), next, c.at("images")});
         next += static_cast<size_t>(split.classes.back().images);
       }
       splits_.push_back(std::move(split));
@@ -177,6 +186,10 @@ class PackSource final : public ImageSource, public StoredPictures {
   int class_size(int c) const override { return split_.classes.at(c).images; }
   const std::string& class_group(int c) const override { return split_.classes.at(c).group; }
   std::span<const int> image_groups(int c) const override { return split_.classes.at(c).image_groups; }
+  std::string image_name(const ImageRef& ref) const override {
+    const std::vector<std::string>& names = split_.classes.at(ref.class_index).image_names;
+    return names.empty() ? ImageSource::image_name(ref) : names.at(ref.image_index);
+  }
   int height() const override { return pack_->image_size(); }
   int width() const override { return pack_->image_size(); }
   int channels() const override { return pack_->channels(); }
@@ -263,7 +276,11 @@ std::shared_ptr<const ImageSource> open_pack(const DatasetOptions& options, cons
       info.notices.push_back("images are packed at " + std::to_string(pack->image_size()) + "x" +
                              std::to_string(pack->image_size()) + " pixels and resized to " + std::to_string(options.image_size));
     std::vector<ClassSize> classes;
-    for (const PackedClass& c : packed.classes) classes.push_back({.name = c.name, .images = c.images, .group = c.group, .image_groups = c.image_groups});
+    for (int c = 0; c < stored->classes(); ++c) {
+      const PackedClass& all = packed.classes[c];
+      classes.push_back({.name = all.name, .images = all.images, .group = all.group,
+                         .image_name = [stored, c](int i) { return stored->image_name({c, i}); }, .image_groups = all.image_groups});
+    }
     return cached_source(std::move(info), classes, options, [stored](int c, int i) { return stored->stored_picture(c, i); });
   }
   throw UsageError(pack->name() + " has no split '" + split + "': there is " + joined(present));
@@ -283,7 +300,7 @@ PackSummary write_pack(const DatasetOptions& given, const fs::path& out, const C
     for (int c = 0; c < source.classes(); ++c) {
       const auto groups = source.image_groups(c);
       classes.push_back({{"name", source.class_name(c)}, {"group", source.class_group(c)}, {"images", source.class_size(c)},
-                         {"image_groups", std::vector<int>(groups.begin(), groups.end())}});
+                         {"image_groups", std::vector<int>(groups.begin(), groups.end())}, {"image_names", names_of_files(source, c)}});
       summary.images += source.class_size(c);
     }
     const SourceInfo& info = source.info();

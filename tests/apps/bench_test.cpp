@@ -87,6 +87,14 @@ TEST(Bench, Evaluate) {
 TEST(Bench, Loader) {
   const Bench bench("loader", {"--queries", "3", "--inner-steps", "1"});
   EXPECT_NEAR(bench.number({"ratio"}), bench.median({"loader"}) / bench.median({"in_memory"}), 1e-9);
+  EXPECT_GT(bench.number({"images_per_s_again"}), bench.number({"images_per_s_first"}));  // drawn characters stay in the cache
+  EXPECT_FALSE(bench.result.contains("images_per_s_imread"));                             // and are no files
+
+  const TemporaryFolder folder;
+  write_class_folders(folder / "photos", 12, 6);
+  const Bench photos("loader", {"--dataset", "folders", "--data-root", (folder / "photos").string(), "--queries", "1", "--inner-steps", "1"});
+  EXPECT_EQ(photos.result.at("form"), "class-folders");
+  EXPECT_GT(photos.number({"images_per_s_imread"}), 0);
 }
 
 TEST(Bench, Kernels) {

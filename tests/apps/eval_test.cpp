@@ -102,6 +102,38 @@ TEST(Eval, APrototypeHeadTakesAnyNumberOfWays) {
   EXPECT_EQ(result.at("by_steps").size(), 1U);
 }
 
+TEST(Eval, SavedEpisodesAreEvaluatedAgain) {
+  const TemporaryFolder folder;
+  const std::string run = shared_run().path.string(), file = (folder / "episodes.json").string();
+  run_well(small_eval(run, {"--save-episodes", file, "--eval-seed", "4", "--json", (folder / "drawn.json").string()}));
+  run_well({"eval", run, "--episodes-file", file, "--json", (folder / "read.json").string()});
+  run_well(small_eval(run, {"--json", (folder / "other.json").string()}));
+  const json drawn = read_json(folder / "drawn.json"), read = read_json(folder / "read.json");
+  EXPECT_EQ(read.at("episodes"), 5);
+  EXPECT_EQ(read.at("episodes_file"), file);
+  EXPECT_EQ(drawn.at("episodes_file"), nullptr);
+  EXPECT_EQ(read.at("by_steps"), drawn.at("by_steps"));
+  EXPECT_NE(read.at("by_steps"), read_json(folder / "other.json").at("by_steps"));
+  run_well({"speed", run, "--episodes-file", file, "--steps", "0,1", "--timed-tasks", "1", "--json", (folder / "speed.json").string()});
+  EXPECT_EQ(read_json(folder / "speed.json").at("episodes"), 5);
+
+  run_well({"eval", run, "--unique-classes", "--episodes", "40", "--save-episodes", file});
+  std::set<std::set<std::string>> seen;
+  const json listed = read_json(file);
+  for (const json& episode : listed.at("episodes")) EXPECT_TRUE(seen.insert(episode.at("classes")).second);
+  EXPECT_EQ(seen.size(), 40U);
+
+  write_file(folder / "bad.json", "{}");
+  expect_refusals({
+      {{"eval", run, "--episodes-file", file, "--ways", "3"}, {"--ways", "--episodes-file"}},
+      {{"eval", run, "--episodes-file", file, "--shots", "1"}, {"--shots", "--episodes-file"}},
+      {{"speed", run, "--episodes-file", file, "--shots", "1,2"}, {"--shots", "--episodes-file"}},
+      {{"eval", run, "--episodes-file", (folder / "gone.json").string()}, {"gone.json", "cannot be read"}},
+      {{"eval", run, "--episodes-file", (folder / "bad.json").string()}, {"bad.json", "fewatoms-episodes"}, 1},
+      {{"eval", run, "--episodes-file", file, "--split", "val"}, {"episode 0", "class '", "split 'val'"}, 1},
+  });
+}
+
 TEST(Eval, RefusesWhatItCannotDo) {
   const TemporaryFolder folder;
   const fs::path& run = shared_run().path;

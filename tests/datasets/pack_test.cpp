@@ -35,6 +35,7 @@ void expect_same(const ImageSource& a, const ImageSource& b, const EpisodeSpec& 
     EXPECT_EQ(a.class_size(c), b.class_size(c));
     EXPECT_EQ(a.class_group(c), b.class_group(c));
     EXPECT_TRUE(std::ranges::equal(a.image_groups(c), b.image_groups(c)));
+    for (int i = 0; i < a.class_size(c); ++i) EXPECT_EQ(a.image_name({c, i}), b.image_name({c, i}));
   }
   EXPECT_EQ(a.info().dataset, b.info().dataset);
   EXPECT_EQ(a.info().split, b.info().split);
