@@ -93,7 +93,7 @@ TEST(Bench, Loader) {
   const TemporaryFolder folder;
   write_class_folders(folder / "photos", 12, 6);
   const Bench photos("loader", {"--dataset", "folders", "--data-root", (folder / "photos").string(), "--queries", "1", "--inner-steps", "1"});
-  EXPECT_EQ(photos.result.at("form"), "class-folders");
+  EXPECT_EQ(photos.result.at("form"), "split-folders");
   EXPECT_GT(photos.number({"images_per_s_imread"}), 0);
 }
 
