@@ -10,10 +10,10 @@ namespace fewatoms {
 struct KnownSplit {
   std::string dataset;  // "mini-imagenet"; empty: not a known split
   std::string rule;     // "ravi"
-  std::string split;    // "train", "val" or "test"
+  std::string split;    // "train", "val" or "test"; of Vinyals et al. also "train and val"
 };
 
-/// The published split that has exactly these classes, found by hash. Known: mini-ImageNet of Ravi & Larochelle, the three
+/// The published split that has exactly these classes, found by hash. Known: mini-ImageNet of Ravi & Larochelle and of Vinyals et al., the three
 /// of CUB, Omniglot's of Vinyals et al. with rotations.
 KnownSplit known_split(std::vector<std::string> class_names);
 

@@ -233,6 +233,11 @@ std::vector<std::string> mini_imagenet_splits(const DatasetOptions& options) { r
 
 std::shared_ptr<const ImageSource> open_mini_imagenet(const DatasetOptions& options, const std::string& split) {
   OpenedForm opened = open_by_form(options, forms(), split);
+  std::vector<std::string> names;
+  for (const ClassSize& c : opened.set.classes) names.push_back(c.name);
+  if (const KnownSplit known = known_split(names); known.rule == "vinyals")
+    throw UsageError("mini-imagenet under " + in_quotes(options.root) + ": split '" + split + "' has the classes of '" + known.split + "' of the Vinyals split, " +
+                     "which is another split: expected Ravi & Larochelle's; data set 'folders' or 'manifest' takes any");
   const std::string smaller = shortfall(split, opened.set, official_classes(split), kImagesPerClass);
   if (!smaller.empty()) opened.info.notices.push_back(smaller);
   return cached_source(std::move(opened.info), opened.set.classes, options, std::move(opened.set.load));
