@@ -158,14 +158,7 @@ struct Pair {
   std::vector<std::pair<int, MeanInterval>> by_steps;
 };
 
-/// Episode accuracies after some number of steps; a run that adapts nothing stays where it starts.
-std::vector<double> at_steps(const Subject& s, int steps) {
-  const std::vector<int>& marks = s.options.inner_steps;
-  const size_t mark = marks.size() == 1 ? 0 : std::find(marks.begin(), marks.end(), steps) - marks.begin();
-  std::vector<double> values;
-  for (const auto& episode : s.curve.accuracies) values.push_back(episode.at(mark));
-  return values;
-}
+std::vector<double> at_steps(const Subject& s, int steps) { return accuracies_after(s.curve.accuracies, s.options.inner_steps, steps); }
 
 std::vector<Pair> pairs_of(const std::vector<Subject>& subjects) {
   std::vector<Pair> pairs;
