@@ -43,7 +43,7 @@ struct CompareCommand {
   std::string config, out;
   std::vector<std::string> target_roots;
   bool dry_run = false, quiet = false;
-  int jobs = 0;
+  int jobs = 0, report_episodes = 100;
   Settings shown;  // what the help text shows as defaults
 };
 
@@ -278,6 +278,7 @@ class CompareProgress {
     clear();
     std::fprintf(stderr, "%s\n", text.c_str());
   }
+  bool anything_ran() const { return !started_.empty(); }
   void event(const PoolEvent& event) {
     if (event.kind == PoolEvent::kFailed) line(event.job->name + ": " + event.what + " failed: " + event.text);
     if (event.kind == PoolEvent::kStarted) {
@@ -311,7 +312,7 @@ class CompareProgress {
   size_t jobs_;
   bool quiet_, terminal_, drawn_ = false;
   int ended_ = 0;
-  std::set<const Job*> started_;
+  std::set<const Job*> started_;  // the others had nothing to do
   std::chrono::steady_clock::time_point shown_{};
 };
 
@@ -360,13 +361,26 @@ void print_plan(const std::vector<PlannedRun>& planned, int threads) {
               duration_of(sum).c_str(), duration_of(std::max(sum / threads, longest / threads)).c_str(), threads);
 }
 
-/// The comparison for people to show around. The one place where a report of all runs is made.
-void write_comparison(const ComparisonTable& table, const std::vector<PlannedRun>& planned, const fs::path& out) {
-  write_file_atomically(out / "table.csv", table_csv(table));
-  write_file_atomically(out / "table.md", table_markdown(table));
-  write_file_atomically(out / "table.tex", table_latex(table));
-  write_file_atomically(out / "table.json", table_json(table).dump(2) + "\n");
-  (void)planned;  // the report: out / "report.html" of the folders
+/// The report of all runs that have a result on the first target, on some of its episodes: `fewatoms report`.
+Job report_job(const Grid& grid, const std::vector<PlannedRun>& planned, int episodes, const fs::path& out) {
+  const GridTarget& target = grid.targets[0];
+  std::vector<std::string> arguments = {"report"};
+  bool one_data_set = true;
+  for (const PlannedRun& run : planned) {
+    if (kept_result(run, target).is_null()) continue;
+    arguments.push_back(run.folder.string());
+    one_data_set = one_data_set && run.run->settings.data.name == planned[0].run->settings.data.name;
+  }
+  if (arguments.size() == 1) return {"report", 0, {}};
+  const std::vector<std::string> of_target = one_data_set ? evaluation_arguments(planned[0], target) : target.arguments;
+  arguments.insert(arguments.end(), of_target.begin(), of_target.end());
+  arguments.push_back("--episodes=" + std::to_string(std::min(episodes, target.choice.episodes)));
+  arguments.push_back("--out=" + (out / "report.html").string());
+  JobStage stage;
+  stage.what = "page on " + target.name;
+  stage.log = out / "logs" / "report.log";
+  stage.arguments = [arguments] { return std::optional(arguments); };
+  return {"report", 0, {stage}};
 }
 
 int run_compare(const CLI::App& app, const CompareCommand& command) {
@@ -415,10 +429,11 @@ int run_compare(const CLI::App& app, const CompareCommand& command) {
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
   std::vector<JobFailure> failures = run_jobs(jobs, pool);
-  if (g_signal != 0) {
-    progress.line("stopped; the same command goes on");
-    return 128 + g_signal;
-  }
+  const auto stopped = [&] {
+    if (g_signal != 0) progress.line("stopped; the same command goes on");
+    return g_signal != 0;
+  };
+  if (stopped()) return 128 + g_signal;
 
   std::vector<PointSize> sizes;
   std::vector<std::vector<std::vector<json>>> results;
@@ -431,10 +446,18 @@ int run_compare(const CLI::App& app, const CompareCommand& command) {
       for (const GridTarget& target : grid.targets) results[p][r].push_back(kept_result(planned[next], target));
     }
   }
-  const ComparisonTable table = compare_results(grid, std::move(sizes), results, std::move(failures));
-  write_comparison(table, planned, out);
+  ComparisonTable table = compare_results(grid, std::move(sizes), results, std::move(failures));
+  write_file_atomically(out / "table.csv", table_csv(table));
+  write_file_atomically(out / "table.md", table_markdown(table));
+  write_file_atomically(out / "table.tex", table_latex(table));
+  write_file_atomically(out / "table.json", table_json(table).dump(2) + "\n");
   std::fputs(table_text(table).c_str(), stdout);
   std::fflush(stdout);
+  if (command.report_episodes > 0 && (progress.anything_ran() || !fs::exists(out / "report.html"))) {
+    const std::vector<Job> report = {report_job(grid, planned, command.report_episodes, out)};
+    for (JobFailure& failure : run_jobs(report, pool)) table.failures.push_back(std::move(failure));
+    if (stopped()) return 128 + g_signal;
+  }
   if (table.failures.empty()) return 0;
   std::cerr << "fewatoms: " << table.failures.size() << (table.failures.size() == 1 ? " part" : " parts") << " of the comparison failed, the first: "
             << table.failures[0].job << " (" << table.failures[0].what << "): " << table.failures[0].reason << std::endl;
@@ -456,6 +479,8 @@ Command setup_compare(CLI::App& program) {
       ->check(CLI::Range(0, 1024))->capture_default_str()->group(group);
   app->add_option("--target-root", c.target_roots, "data root of a target, as NAME=DIR; again for each")
       ->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->group(group);
+  app->add_option("--report-episodes", c.report_episodes, "episodes of the first target that report.html is made of; 0: no report")
+      ->check(CLI::Range(0, 1'000'000))->capture_default_str()->group(group);
   app->add_flag("--quiet", c.quiet, "print the table and errors only")->group(group);
   add_setting_options(*app, c.shown);
   return [app, command] { return run_compare(*app, *command); };

@@ -24,6 +24,8 @@ void add_choice_options(CLI::App& app, EvaluationChoice& c) {
   app.add_flag("--within-group", c.within_group, "classes of an episode are of one group: an alphabet, a superclass");
   app.add_option("--queries", c.queries, "query images per class; left out: the run's own")->check(CLI::Range(1, 1000));
   app.add_option("--eval-seed", c.eval_seed, "of the episodes")->check(not_negative)->capture_default_str();
+  app.add_option("--first-episode", c.first_episode, "index of the first episode: with --episodes 1, one of a larger evaluation again")
+      ->check(CLI::Range(0, 2'000'000'000))->capture_default_str();
 }
 
 DatasetOptions chosen_data(const Settings& settings, const EvaluationChoice& choice) {
@@ -51,6 +53,7 @@ EvaluationOptions chosen_evaluation(const Settings& settings, const EvaluationCh
   EvaluationOptions options = evaluation_options(settings);
   options.episodes = choice.episodes;
   options.seed = choice.eval_seed;
+  options.first_episode = choice.first_episode;
   const auto set = [](const std::string& name, const std::string& given, NumberRange range, int least) {
     if (given.empty()) return;
     try {

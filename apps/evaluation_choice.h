@@ -18,6 +18,7 @@ struct EvaluationChoice {
   std::string ways, shots;  // a number or a range
   bool imbalanced = false, within_group = false;
   uint64_t eval_seed = 0;
+  int first_episode = 0;
   bool skip_bad = false;
 };
 void add_choice_options(CLI::App& app, EvaluationChoice& choice);

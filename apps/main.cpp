@@ -68,6 +68,7 @@ int run(int argc, char** argv) {
   commands["adapter"] = setup_adapter(program);
   commands["export"] = setup_export(program);
   commands["compare"] = setup_compare(program);
+  commands["report"] = setup_report(program);
   try {
     program.parse(argc, argv);
   } catch (const CLI::ExtrasError& e) {
