@@ -26,6 +26,9 @@ struct Machine {
   double fma_scaling() const { return all.gflops / one.gflops; }
 };
 
+/// The processor's name as the system gives it, or "unknown".
+std::string processor_name();
+
 /// Measures for about a second.
 Machine measure_machine(int threads);
 

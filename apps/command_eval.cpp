@@ -59,7 +59,8 @@ json result_json(const Settings& settings, const Learner& learner, const ImageSo
           {"seed", settings.trainer.seed},
           {"eval_seed", options.seed},
           {"checkpoint", checkpoint},
-          {"seconds", evaluation.seconds}};
+          {"seconds", evaluation.seconds},
+          {"accuracy_by_episode", evaluation.accuracies}};
   result.update(more);
   return result;
 }

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/evaluation_choice.h"
+#include "apps/run_results.h"
 #include "backbones/safetensors.h"
 #include "datasets/table.h"
 #include "episodes/errors.h"
@@ -42,12 +43,6 @@ struct Subject {
   std::vector<Point> points;
 
   const Learner& learner() const { return *run.learner; }
-  int own_steps() const { return learner().adapted().empty() ? 0 : evaluation_options(run.settings).inner_steps.back(); }
-  int64_t adapted() const {
-    int64_t sum = 0;
-    for (const auto& [role, count] : learner().adapted_count(run.state.parameters)) sum += count;
-    return sum;
-  }
 };
 
 std::vector<std::string> words(const std::string& text) {
@@ -78,18 +73,12 @@ Sweeps parse_sweeps(const SpeedCommand& c) {
   return sweeps;
 }
 
-std::string last_part(const std::string& folder) {
-  std::filesystem::path path = std::filesystem::path(folder).lexically_normal();
-  if (!path.has_filename()) path = path.parent_path();
-  return path.filename().string();
-}
-
 /// Reads the runs and their images; everything that can be refused is refused here.
 std::vector<Subject> open_subjects(const SpeedCommand& command, const Sweeps& sweeps) {
   std::vector<Subject> subjects;
   const std::vector<int> steps = parse_steps("--steps", command.steps);
   for (const std::string& folder : command.runs) {
-    Subject s{.folder = folder, .name = last_part(folder), .run = read_run(folder, command.checkpoint), .source = {}, .options = {},
+    Subject s{.folder = folder, .name = run_name(folder), .run = read_run(folder, command.checkpoint), .source = {}, .options = {},
               .curve = {}, .seconds = {}, .summary = {}, .points = {}};
     const DatasetOptions data = chosen_data(s.run.settings, command.choice);
     if (!subjects.empty()) {
@@ -129,7 +118,7 @@ std::vector<Subject> open_subjects(const SpeedCommand& command, const Sweeps& sw
 template <class Change>
 void add_point(Subject& s, const std::string& condition, const std::string& kind, double value, Change&& change) {
   EvaluationOptions options = s.options;
-  options.inner_steps = {s.own_steps()};
+  options.inner_steps = {own_steps(s.run)};
   change(options);
   s.points.push_back({condition, kind, value, evaluate(s.learner(), s.run.state.parameters, *s.source, options).by_steps.front()});
 }
@@ -141,7 +130,7 @@ void measure(Subject& s, const Sweeps& sweeps, int timed_tasks) {
   s.curve = evaluate(s.learner(), parameters, *s.source, s.options);
   s.seconds = adaptation_seconds(s.learner(), parameters, *s.source, s.options, timed_tasks);
   s.summary = summarise_curve(s.curve.by_steps, s.seconds);
-  if (!sweeps.rates.empty() && s.own_steps() > 0) {
+  if (!sweeps.rates.empty() && own_steps(s.run) > 0) {
     say("inner rates");
     for (const double factor : sweeps.rates) add_point(s, "rate", "", factor, [&](EvaluationOptions& o) { o.rate_factor = factor; });
   }
@@ -166,14 +155,7 @@ struct Pair {
   std::vector<std::pair<int, MeanInterval>> by_steps;
 };
 
-/// Episode accuracies after some number of steps; a run that adapts nothing stays where it starts.
-std::vector<double> at_steps(const Subject& s, int steps) {
-  const std::vector<int>& marks = s.options.inner_steps;
-  const size_t mark = marks.size() == 1 ? 0 : std::find(marks.begin(), marks.end(), steps) - marks.begin();
-  std::vector<double> values;
-  for (const auto& episode : s.curve.accuracies) values.push_back(episode.at(mark));
-  return values;
-}
+std::vector<double> at_steps(const Subject& s, int steps) { return accuracies_after(s.curve.accuracies, s.options.inner_steps, steps); }
 
 std::vector<Pair> pairs_of(const std::vector<Subject>& subjects) {
   std::vector<Pair> pairs;
@@ -188,26 +170,13 @@ std::vector<Pair> pairs_of(const std::vector<Subject>& subjects) {
   return pairs;
 }
 
-json step_json(const StepAccuracy& step) {
-  return {{"inner_steps", step.inner_steps}, {"accuracy", step.accuracy}, {"ci95", step.ci95}, {"loss", step.loss}};
-}
-
 double milliseconds_per_step(const Subject& s, size_t mark) {
   const int steps = s.options.inner_steps[mark] - s.options.inner_steps[0];
   return steps == 0 ? 0 : 1000 * (s.seconds[mark] - s.seconds[0]) / steps;
 }
 
 json subject_json(const Subject& s) {
-  json result = {{"run", s.folder},
-                 {"checkpoint", s.run.checkpoint},
-                 {"iteration", s.run.state.iteration},
-                 {"trained_on", s.run.settings.data.name},
-                 {"seed", s.run.settings.trainer.seed},
-                 {"image_size", s.run.settings.learner.network.image_size},
-                 {"norm", s.run.settings.learner.norm},
-                 {"transductive", s.learner().transductive()}};
-  result.update(describe_network(s.run.settings, s.learner(), s.run.state.parameters));
-  result["adapted_bytes"] = 4 * s.adapted();
+  json result = run_json(s.folder, s.run);
   json by_steps = json::array(), points = json::array();
   for (size_t i = 0; i < s.curve.by_steps.size(); ++i) {
     by_steps.push_back(step_json(s.curve.by_steps[i]));
@@ -298,7 +267,7 @@ void print_subject(const Subject& s) {
               network.backbone.c_str(), network.width, network.conv.kind.c_str(), s.learner().options().scope.c_str(),
               s.run.settings.learner.norm.c_str(), s.learner().transductive() ? " (transductive)" : "", s.run.checkpoint.c_str(),
               static_cast<long long>(s.run.state.iteration));
-  std::printf("  adapts %lld numbers, %lld bytes\n", static_cast<long long>(s.adapted()), static_cast<long long>(4 * s.adapted()));
+  std::printf("  adapts %lld numbers, %lld bytes\n", static_cast<long long>(adapted_numbers(s.run)), static_cast<long long>(4 * adapted_numbers(s.run)));
   std::printf("  inner steps     accuracy %%      loss   ms to here   ms/step\n");
   for (size_t i = 0; i < s.curve.by_steps.size(); ++i) {
     const StepAccuracy& a = s.curve.by_steps[i];
@@ -308,7 +277,7 @@ void print_subject(const Subject& s) {
   std::printf("  best %.2f %% after %d steps; 95 %% of it after %d steps, %.2f ms; from the best to %d steps %.2f points lost\n",
               100 * s.summary.best_accuracy, s.summary.best_steps, s.summary.steps_to_95, 1000 * s.summary.seconds_to_95,
               s.curve.by_steps.back().inner_steps, 100 * s.summary.drop);
-  if (!s.points.empty()) std::printf("  accuracy %% after %d steps, by\n", s.own_steps());
+  if (!s.points.empty()) std::printf("  accuracy %% after %d steps, by\n", own_steps(s.run));
   print_points(s, "rate", "inner rate", "x");
   print_points(s, "shots", "shots", "");
   print_points(s, "corrupt", "support", "");

@@ -1,24 +1,16 @@
 #include "apps/config_file.h"
 
 #include <algorithm>
-#include <charconv>
 #include <fstream>
 #include <sstream>
 #include <type_traits>
 
-#include <toml++/toml.h>
-
 #include "apps/command_line.h"
+#include "apps/toml_file.h"
 #include "episodes/errors.h"
 
 namespace fewatoms {
 namespace {
-
-std::string number_text(double value) {
-  char text[32];
-  const auto [end, error] = std::to_chars(text, text + sizeof text, value);
-  return {text, end};
-}
 
 std::string toml_string(const std::string& text) {
   std::ostringstream out;
@@ -49,17 +41,7 @@ std::string toml_text(const T& value) {
 }  // namespace
 
 std::vector<std::string> arguments_from_config(const std::filesystem::path& path) {
-  std::error_code error;
-  if (!std::filesystem::is_regular_file(path, error)) throw UsageError("there is no configuration file '" + path.string() + "'");
-  toml::table table;
-  try {
-    table = toml::parse_file(path.string());
-  } catch (const toml::parse_error& e) {
-    std::ostringstream where;
-    where << "'" << path.string() << "' line " << e.source().begin.line << ": " << e.description();
-    throw UsageError(where.str());
-  }
-
+  const toml::table table = read_toml(path);
   std::vector<std::string> keys = {"method"};
   Settings any;
   std::set<std::string> lists;  // keys that may be given several times
@@ -72,7 +54,6 @@ std::vector<std::string> arguments_from_config(const std::filesystem::path& path
     const std::string name(key.str());
     if (std::find(keys.begin(), keys.end(), name) == keys.end())
       throw UsageError("'" + path.string() + "': unknown key '" + name + "', did you mean '" + nearest_name(name, keys) + "'?");
-    std::string value;
     if (const auto* list = node.as_array(); list != nullptr && lists.contains(name)) {
       for (const auto& element : *list) {
         const auto* text = element.as_string();
@@ -81,18 +62,10 @@ std::vector<std::string> arguments_from_config(const std::filesystem::path& path
       }
       continue;
     }
-    if (const auto* text = node.as_string())
-      value = text->get();
-    else if (const auto* yes = node.as_boolean())
-      value = yes->get() ? "true" : "false";
-    else if (const auto* integer = node.as_integer())
-      value = std::to_string(integer->get());
-    else if (const auto* number = node.as_floating_point())
-      value = number_text(number->get());
-    else
-      throw UsageError("'" + path.string() + "': key '" + name + "' is neither a number, a text, nor true or false");
-    if (value.empty()) continue;  // what an empty text stands for is the default
-    arguments.push_back("--" + name + "=" + value);
+    const auto scalar = scalar_text(node);
+    if (!scalar) throw UsageError("'" + path.string() + "': key '" + name + "' is neither a number, a text, nor true or false");
+    if (scalar->empty()) continue;  // what an empty text stands for is the default
+    arguments.push_back("--" + name + "=" + *scalar);
   }
   return arguments;
 }

@@ -17,7 +17,8 @@ void add_choice_options(CLI::App& app, EvaluationChoice& c) {
   app.add_option("--crop", c.crop, "none or bbox (cub)");
   app.add_option("--split-rule", c.split_rule, "which published split");
   app.add_flag("--skip-bad", c.skip_bad, "leave out images that cannot be decoded, and count them");
-  app.add_option("--episodes", c.episodes, "number of episodes")->check(CLI::Range(1, 10'000'000))->capture_default_str();
+  app.add_option("--episodes", c.episodes, "number of episodes; of an episode file all, unless this is given")->check(CLI::Range(1, 10'000'000))->capture_default_str()
+      ->each([&c](const std::string&) { c.episodes_given = true; });
   app.add_option("--plugin", c.plugin, "data set plugin: the shared library; left out: the run's own");
   app.add_option("--plugin-option", c.plugin_options, "data set plugin: an option of its own, as key=value; again for each")
       ->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
@@ -26,9 +27,11 @@ void add_choice_options(CLI::App& app, EvaluationChoice& c) {
   app.add_flag("--within-group", c.within_group, "classes of an episode are of one group: an alphabet, a superclass");
   app.add_option("--queries", c.queries, "query images per class; left out: the run's own")->check(CLI::Range(1, 1000));
   app.add_option("--eval-seed", c.eval_seed, "of the episodes")->check(not_negative)->capture_default_str();
+  app.add_option("--first-episode", c.first_episode, "index of the first episode: with --episodes 1, one of a larger evaluation again")
+      ->check(CLI::Range(0, 2'000'000'000))->capture_default_str();
   app.add_flag("--unique-classes", c.unique_classes, "no two episodes have the same set of classes");
   CLI::Option* file = app.add_option("--episodes-file", c.episodes_file, "evaluate on the episodes of this file, instead of drawing them")->type_name("FILE");
-  for (const char* drawing : {"--episodes", "--ways", "--imbalanced", "--within-group", "--queries", "--eval-seed", "--unique-classes"})
+  for (const char* drawing : {"--ways", "--imbalanced", "--within-group", "--queries", "--eval-seed", "--unique-classes"})
     file->excludes(app.get_option(drawing));
   app.add_option("--save-episodes", c.save_episodes, "file to write the episodes to, as names of images")->type_name("FILE");
 }
@@ -58,6 +61,7 @@ EvaluationOptions chosen_evaluation(const Settings& settings, const EvaluationCh
   EvaluationOptions options = evaluation_options(settings);
   options.episodes = choice.episodes;
   options.seed = choice.eval_seed;
+  options.first_episode = choice.first_episode;
   const auto set = [](const std::string& name, const std::string& given, NumberRange range, int least) {
     if (given.empty()) return;
     try {
@@ -78,12 +82,18 @@ EvaluationOptions chosen_evaluation(const Settings& settings, const EvaluationCh
 void choose_episodes(const EvaluationChoice& choice, const ImageSource& source, EvaluationOptions& options) {
   if (!choice.episodes_file.empty()) {
     if (!choice.shots.empty()) throw UsageError("--shots has no meaning with --episodes-file: its episodes have their own");
-    options.given = read_episodes(choice.episodes_file, source);
-    options.episodes = static_cast<int>(options.given.size());
-    options.spec = spec_of(options.given);
+    std::vector<Episode> all = read_episodes(choice.episodes_file, source);
+    const int size = static_cast<int>(all.size()), count = choice.episodes_given ? choice.episodes : size - choice.first_episode;
+    if (count < 1 || choice.first_episode > size - count)
+      throw UsageError("--first-episode " + std::to_string(choice.first_episode) + " and --episodes " + std::to_string(std::max(count, 1)) + " ask for more than the " +
+                       std::to_string(size) + " episodes of '" + choice.episodes_file + "'");
+    options.spec = spec_of(all);
+    options.given.assign(all.begin() + choice.first_episode, all.begin() + choice.first_episode + count);
+    options.episodes = count;
   } else if (choice.unique_classes) {
     require_servable(source, options.spec);
-    options.given = draw_episodes_of_unique_classes(source, options.spec, options.seed, options.episodes);
+    options.given = draw_episodes_of_unique_classes(source, options.spec, options.seed, choice.first_episode + options.episodes);
+    options.given.erase(options.given.begin(), options.given.begin() + choice.first_episode);
   }
   if (choice.save_episodes.empty()) return;
   std::vector<Episode> episodes;

@@ -15,9 +15,11 @@ struct EvaluationChoice {
   std::string dataset, data_root, split = "test", crop, split_rule, plugin;
   std::vector<std::string> plugin_options;
   int episodes = 600, queries = 0;
+  bool episodes_given = false;  // else an episode file says how many
   std::string ways, shots;  // a number or a range
   bool imbalanced = false, within_group = false;
   uint64_t eval_seed = 0;
+  int first_episode = 0;
   bool skip_bad = false;
   bool unique_classes = false;              // no two episodes with the same set of classes
   std::string episodes_file, save_episodes;  // where episodes are read from, instead of drawn; where they are written to
@@ -30,7 +32,7 @@ DatasetOptions chosen_data(const Settings& settings, const EvaluationChoice& cho
 EvaluationOptions chosen_evaluation(const Settings& settings, const EvaluationChoice& choice);
 
 /// Where the choice asks for it: episodes read from a file, or drawn with unique classes, go into `options`, with their specification;
-/// and those that `options` then means are written to a file. Throws as read_episodes and draw_episodes_of_unique_classes do.
+/// of these, choice.episodes from choice.first_episode on. And those that `options` then means are written to a file. Throws as read_episodes and draw_episodes_of_unique_classes do.
 void choose_episodes(const EvaluationChoice& choice, const ImageSource& source, EvaluationOptions& options);
 /// What results say of that: {"unique_classes", "episodes_file"}.
 nlohmann::ordered_json describe_episodes(const EvaluationChoice& choice);

@@ -67,6 +67,8 @@ int run(int argc, char** argv) {
   commands["predict"] = setup_predict(program);
   commands["adapter"] = setup_adapter(program);
   commands["export"] = setup_export(program);
+  commands["compare"] = setup_compare(program);
+  commands["report"] = setup_report(program);
   try {
     program.parse(argc, argv);
   } catch (const CLI::ExtrasError& e) {

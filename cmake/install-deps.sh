@@ -9,9 +9,11 @@ packages=(
   libopencv-dev libtbb-dev libboost-dev
   libarchive-dev libhdf5-dev libssl-dev zlib1g-dev
   libcli11-dev nlohmann-json3-dev libtomlplusplus-dev
+  libjs-chart.js  # its code becomes part of reports; nobody needs it to read one
   libgoogle-perftools-dev
 )
-test_packages=(libgtest-dev libgmock-dev python3 python3-h5py python3-numpy python3-pil)
+test_packages=(libgtest-dev libgmock-dev python3 python3-h5py python3-numpy python3-pil
+  chromium chromium-driver python3-selenium)  # a report is tried in a browser
 
 fail() {  # fail MESSAGE [CODE]
   echo "install-deps: $1" >&2

@@ -17,4 +17,11 @@ CurveSummary summarise_curve(const std::vector<StepAccuracy>& by_steps, const st
           .drop = best->accuracy - by_steps.back().accuracy};
 }
 
+std::vector<double> accuracies_after(const std::vector<std::vector<double>>& accuracies, const std::vector<int>& marks, int steps) {
+  const size_t mark = marks.size() == 1 ? 0 : static_cast<size_t>(std::find(marks.begin(), marks.end(), steps) - marks.begin());
+  std::vector<double> values;
+  for (const auto& episode : accuracies) values.push_back(episode.at(mark));
+  return values;
+}
+
 }  // namespace fewatoms

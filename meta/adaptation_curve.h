@@ -18,4 +18,8 @@ struct CurveSummary {
 /// `by_steps` ascending and not empty; `seconds` until each of them, as adaptation_seconds gives them.
 CurveSummary summarise_curve(const std::vector<StepAccuracy>& by_steps, const std::vector<double>& seconds);
 
+/// Accuracy of every episode after so many steps, of an evaluation at `marks` [episode][mark]: what pairs are made of. One mark alone stands
+/// for any number of steps, as a run that adapts nothing stays where it starts; otherwise `steps` must be a mark.
+std::vector<double> accuracies_after(const std::vector<std::vector<double>>& accuracies, const std::vector<int>& marks, int steps);
+
 }  // namespace fewatoms

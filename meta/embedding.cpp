@@ -80,7 +80,8 @@ bool features_are_fixed(const Learner& learner) {
 
 EmbeddedEpisodes::EmbeddedEpisodes(const Learner& learner, const ParameterSet& parameters, const ImageSource& source,
                                    const EvaluationOptions& options, int first, int64_t most_bytes)
-    : blocks_(learner.backbone().blocks()), first_(first), count_(std::min(options.episodes - first, kMostEpisodes)) {
+    : blocks_(learner.backbone().blocks()), first_index_(options.first_episode), first_(first),
+      count_(std::min(options.episodes - first, kMostEpisodes)) {
   TORCH_CHECK(features_are_fixed(learner) && count_ > 0, "no episodes of fixed features");
   std::vector<int64_t> class_begins = {0};  // images are numbered class by class
   for (int c = 0; c < source.classes(); ++c) class_begins.push_back(class_begins.back() + source.class_size(c));
@@ -132,7 +133,7 @@ EmbeddedEpisodes::EmbeddedEpisodes(const Learner& learner, const ParameterSet& p
 PreparedTask EmbeddedEpisodes::task(int episode) const {
   const Images& images = episodes_[episode - first_];
   PreparedTask task;
-  task.index = episode;
+  task.index = first_index_ + episode;
   task.ways = images.ways;
   task.pass = NormMode::kRunning;
   task.next_block = blocks_;
@@ -143,7 +144,7 @@ PreparedTask EmbeddedEpisodes::task(int episode) const {
   return task;
 }
 
-EmbeddedEpisodes::Score EmbeddedEpisodes::prototype_score(int episode) const {
+EmbeddedEpisodes::Score EmbeddedEpisodes::prototype_score(int episode, std::vector<int>* predictions) const {
   const Images& images = episodes_[episode - first_];
   const Part &support = images.support, &query = images.query;
   const int64_t d = features_.size(1), ways = images.ways;
@@ -161,6 +162,7 @@ EmbeddedEpisodes::Score EmbeddedEpisodes::prototype_score(int episode) const {
     const int64_t label = query.labels[q];
     const auto nearest = std::min_element(distances.begin(), distances.end());
     hits += nearest - distances.begin() == label;
+    if (predictions != nullptr) predictions->push_back(static_cast<int>(nearest - distances.begin()));
     double sum = 0;
     for (const float distance : distances) sum += std::exp(static_cast<double>(*nearest) - distance);
     loss += static_cast<double>(distances[label]) - *nearest + std::log(sum);

@@ -38,7 +38,8 @@ class EmbeddedEpisodes {
   struct Score {
     double accuracy = 0, loss = 0;
   };
-  Score prototype_score(int episode) const;
+  /// Labels that it gives the query images go to `predictions` if that is not null.
+  Score prototype_score(int episode, std::vector<int>* predictions = nullptr) const;
 
  private:
   /// Images of one episode's support or query set, label-major.
@@ -51,7 +52,7 @@ class EmbeddedEpisodes {
     Part support, query;
   };
 
-  int blocks_, first_, count_;
+  int blocks_, first_index_, first_, count_;  // first_index_: of the evaluation's first episode
   Tensor features_;  // [distinct images, d]
   std::vector<Images> episodes_;
 };

@@ -42,6 +42,7 @@ Tensor with_wrong_labels(const Tensor& labels, double noise, uint64_t key) {
 
 void require_evaluable(const Learner& learner, const ImageSource& source, const EvaluationOptions& options) {
   if (options.episodes < 1) throw UsageError("episodes is " + std::to_string(options.episodes) + ", at least 1 is needed");
+  if (options.first_episode < 0) throw UsageError("the first episode is " + std::to_string(options.first_episode) + ", but 0 is the first there is");
   if (options.inner_steps.empty()) throw UsageError("no inner steps to evaluate at");
   for (size_t i = 0; i < options.inner_steps.size(); ++i) {
     const int steps = options.inner_steps[i];
@@ -73,15 +74,12 @@ void require_evaluable(const Learner& learner, const ImageSource& source, const 
 }
 
 Episode evaluation_episode(const ImageSource& source, const EvaluationOptions& options, int index) {
-  return options.given.empty() ? draw_episode(source, options.spec, options.seed, index) : options.given.at(index);
+  return options.given.empty() ? draw_episode(source, options.spec, options.seed, options.first_episode + index) : options.given.at(index);
 }
 
-namespace {
-
-/// An episode with its pixels, changed as the options say.
-Task load_changed_task(const ImageSource& source, const EvaluationOptions& options, int e) {
-  const Episode episode = evaluation_episode(source, options, e);
-  Task task = load_task(source, episode, e, options.pixel_norm);
+Task evaluation_task(const ImageSource& source, const EvaluationOptions& options, int index) {
+  const Episode episode = evaluation_episode(source, options, index);
+  Task task = load_task(source, episode, options.first_episode + index, options.pixel_norm);
   if (options.support_source != nullptr) {
     std::vector<ImageRef> images;
     for (const EpisodeImage& image : episode.support) images.push_back(image.ref);
@@ -90,6 +88,8 @@ Task load_changed_task(const ImageSource& source, const EvaluationOptions& optio
   if (options.label_noise > 0) task.support_labels = with_wrong_labels(task.support_labels, options.label_noise, mix_key({options.seed, task.index}));
   return task;
 }
+
+namespace {
 
 InnerState start_of(const ParameterSet& parameters, const EvaluationOptions& options) {
   InnerState state(parameters);
@@ -107,7 +107,7 @@ std::vector<double> adaptation_seconds(const Learner& learner, const ParameterSe
   const ParameterSet start = parameters.leaves(false);
   std::vector<std::vector<double>> seconds(options.inner_steps.size());
   for (int e = -1; e < tasks; ++e) {  // the first warms caches up
-    Task task = load_changed_task(source, options, std::max(e, 0));
+    Task task = evaluation_task(source, options, std::max(e, 0));
     task.query = Tensor();
     const auto begin = std::chrono::steady_clock::now();
     const PreparedTask prepared = prepare(learner, start, task, learner.evaluation_norm());
@@ -131,6 +131,7 @@ Evaluation evaluate(const Learner& learner, const ParameterSet& parameters, cons
   Evaluation result;
   result.accuracies.assign(options.episodes, std::vector<double>(marks));
   result.losses = result.accuracies;
+  if (options.keep_predictions) result.predictions.assign(options.episodes, std::vector<std::vector<int>>(marks));
   const ParameterSet start = parameters.leaves(false);
 
   const auto obey_stop = [&] {
@@ -147,6 +148,9 @@ Evaluation evaluate(const Learner& learner, const ParameterSet& parameters, cons
       const Tensor logits = query_logits(learner, state.parameters, task);
       result.accuracies[e][mark] = accuracy(logits, task.query_labels);
       result.losses[e][mark] = at::cross_entropy_loss(logits, task.query_labels).item<double>();
+      if (!options.keep_predictions) continue;
+      const Tensor best = logits.argmax(1);
+      result.predictions[e][mark].assign(best.data_ptr<int64_t>(), best.data_ptr<int64_t>() + best.size(0));
     }
   };
   if (features_are_fixed(learner) && options.support_source == nullptr && options.label_noise == 0) {
@@ -155,7 +159,7 @@ Evaluation evaluate(const Learner& learner, const ParameterSet& parameters, cons
       tbb::parallel_for(first, episodes.end(), [&](int e) {
         if (!learner.plain_prototypes()) return run(e, [&] { return episodes.task(e); });
         obey_stop();
-        const auto [accuracy, loss] = episodes.prototype_score(e);  // without parameters there is but one mark, 0
+        const auto [accuracy, loss] = episodes.prototype_score(e, options.keep_predictions ? result.predictions[e].data() : nullptr);  // without parameters there is but one mark, 0
         result.accuracies[e][0] = accuracy;
         result.losses[e][0] = loss;
       });
@@ -163,7 +167,7 @@ Evaluation evaluate(const Learner& learner, const ParameterSet& parameters, cons
     }
   } else {
     tbb::parallel_for(0, options.episodes, [&](int e) {
-      run(e, [&] { return prepare(learner, start, load_changed_task(source, options, e), learner.evaluation_norm()); });
+      run(e, [&] { return prepare(learner, start, evaluation_task(source, options, e), learner.evaluation_norm()); });
     });
   }
 

@@ -14,8 +14,10 @@ struct EvaluationOptions {
   int episodes = 600;
   std::vector<Episode> given = {};   // episodes to evaluate on, as many as `episodes` says; empty: they are drawn
   uint64_t seed = 0;                 // of the episodes; runs with equal seeds see the same ones
+  int first_episode = 0;             // index of the first one drawn or given, >= 0: one episode of a larger evaluation can be looked at again
   std::vector<int> inner_steps = {5};  // accuracies are reported after each of these; ascending, >= 0
   PixelNorm pixel_norm = PixelNorm::kUnit;
+  bool keep_predictions = false;     // whether Evaluation::predictions is wanted
   // What may be different from the way the learner was trained, to see how well it bears it:
   double rate_factor = 1;            // inner step sizes are multiplied by it, > 0
   double label_noise = 0;            // share of the support labels that are wrong, 0..1: see with_wrong_labels
@@ -41,11 +43,14 @@ struct Evaluation {
   std::vector<StepAccuracy> by_steps;
   std::vector<std::vector<double>> accuracies;  // [episode][step mark], for paired comparisons
   std::vector<std::vector<double>> losses;      // the same of the mean query cross-entropy
+  std::vector<std::vector<std::vector<int>>> predictions;  // [episode][step mark][query image] labels, if they were to be kept
   double seconds = 0;
 };
 
-/// The episodes that an evaluation sees: given or drawn.
+/// The episodes that an evaluation sees, 0 the first: given, or drawn from options.first_episode on.
 Episode evaluation_episode(const ImageSource& source, const EvaluationOptions& options, int index);
+/// Such an episode with its pixels, changed as the options say.
+Task evaluation_task(const ImageSource& source, const EvaluationOptions& options, int index);
 
 /// Throws UsageError unless the learner can be evaluated so: marks ascending, none above 0 where nothing is adapted, ways that
 /// a linear head has; and what require_servable throws.

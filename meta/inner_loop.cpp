@@ -207,6 +207,10 @@ Tensor query_logits(const Learner& learner, const ParameterSet& adapted, const P
   return compared_logits(learner.comparison(adapted), support, task.support_labels, task.ways, query);
 }
 
+TaskFeatures task_features(const Learner& learner, const ParameterSet& adapted, const PreparedTask& task) {
+  return {features(learner, adapted, task, Part::kSupport, task.support), features(learner, adapted, task, Part::kQuery, task.query)};
+}
+
 double accuracy(const Tensor& logits, const Tensor& labels) {
   return logits.argmax(1).eq(labels).to(at::kDouble).mean().item<double>();
 }

@@ -51,6 +51,12 @@ ParameterSet adapt(const Learner& learner, const ParameterSet& parameters, const
 Tensor query_logits(const Learner& learner, const ParameterSet& adapted, const PreparedTask& task,
                     std::vector<StatisticUpdate>* updates = nullptr);
 
+/// What the head sees of a task's images under adapted parameters: [ways*shots, d] and [ways*queries, d].
+struct TaskFeatures {
+  Tensor support, query;
+};
+TaskFeatures task_features(const Learner& learner, const ParameterSet& adapted, const PreparedTask& task);
+
 /// Share of scores [n, ways] whose largest is at the label.
 double accuracy(const Tensor& logits, const Tensor& labels);
 

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
+#include <boost/math/distributions/students_t.hpp>
 #include <c10/util/Exception.h>
 
 namespace fewatoms {
@@ -15,6 +17,18 @@ MeanInterval mean_interval(const std::vector<double>& values) {
   const double mean = sum / n;
   for (const double v : values) squares += (v - mean) * (v - mean);
   return {mean, 1.96 * std::sqrt(squares / n) / std::sqrt(n)};
+}
+
+MeanInterval mean_interval_of_few(const std::vector<double>& values) {
+  if (values.empty()) return {};
+  const auto n = static_cast<double>(values.size());
+  double sum = 0, squares = 0;
+  for (const double v : values) sum += v;
+  const double mean = sum / n;
+  for (const double v : values) squares += (v - mean) * (v - mean);
+  if (values.size() == 1) return {mean, std::numeric_limits<double>::infinity()};
+  const double quantile = boost::math::quantile(boost::math::students_t(n - 1), 0.975);
+  return {mean, quantile * std::sqrt(squares / (n - 1)) / std::sqrt(n)};
 }
 
 MeanInterval paired_difference(const std::vector<double>& a, const std::vector<double>& b) {

@@ -114,6 +114,10 @@ TEST(Eval, SavedEpisodesAreEvaluatedAgain) {
   EXPECT_EQ(drawn.at("episodes_file"), nullptr);
   EXPECT_EQ(read.at("by_steps"), drawn.at("by_steps"));
   EXPECT_NE(read.at("by_steps"), read_json(folder / "other.json").at("by_steps"));
+  run_well({"eval", run, "--episodes-file", file, "--first-episode", "3", "--json", (folder / "rest.json").string()});
+  const json rest = read_json(folder / "rest.json");
+  EXPECT_EQ(rest.at("episodes"), 2);
+  EXPECT_EQ(rest.at("accuracy_by_episode"), (json{drawn.at("accuracy_by_episode")[3], drawn.at("accuracy_by_episode")[4]}));
   run_well({"speed", run, "--episodes-file", file, "--steps", "0,1", "--timed-tasks", "1", "--json", (folder / "speed.json").string()});
   EXPECT_EQ(read_json(folder / "speed.json").at("episodes"), 5);
 
@@ -126,6 +130,7 @@ TEST(Eval, SavedEpisodesAreEvaluatedAgain) {
   write_file(folder / "bad.json", "{}");
   expect_refusals({
       {{"eval", run, "--episodes-file", file, "--ways", "3"}, {"--ways", "--episodes-file"}},
+      {{"eval", run, "--episodes-file", file, "--episodes", "41"}, {"--episodes 41", "40 episodes"}},
       {{"eval", run, "--episodes-file", file, "--shots", "1"}, {"--shots", "--episodes-file"}},
       {{"speed", run, "--episodes-file", file, "--shots", "1,2"}, {"--shots", "--episodes-file"}},
       {{"eval", run, "--episodes-file", (folder / "gone.json").string()}, {"gone.json", "cannot be read"}},

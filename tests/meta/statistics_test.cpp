@@ -48,5 +48,21 @@ TEST(AdaptationCurve, WithoutAdaptationThereIsOnePoint) {
   EXPECT_DOUBLE_EQ(s.seconds_to_95, 0.002);
 }
 
+// By hand: the mean of 1, 2, 6 is 3, the deviation sqrt(14 / 2); t(0.975) is 4.302653 with 2 degrees of freedom, 12.7062 with 1.
+TEST(Statistics, AFewValuesHaveStudentsInterval) {
+  const MeanInterval three = mean_interval_of_few({1, 2, 6});
+  EXPECT_NEAR(three.mean, 3, 1e-12);
+  EXPECT_NEAR(three.ci95, 4.302653 * std::sqrt(7.0) / std::sqrt(3.0), 1e-5);
+  EXPECT_NEAR(mean_interval_of_few({0, 2}).ci95, 12.7062, 1e-3);
+  EXPECT_TRUE(std::isinf(mean_interval_of_few({5}).ci95));
+  EXPECT_EQ(mean_interval_of_few({}).ci95, 0);
+}
+
+TEST(Statistics, AccuraciesAfterSomeStepsAreThoseOfTheMark) {
+  EXPECT_EQ(accuracies_after({{0.1, 0.2}, {0.3, 0.4}}, {0, 5}, 5), (std::vector<double>{0.2, 0.4}));
+  EXPECT_EQ(accuracies_after({{0.1}, {0.3}}, {0}, 5), (std::vector<double>{0.1, 0.3}));  // adapts nothing
+  EXPECT_THROW(accuracies_after({{0.1, 0.2}}, {0, 5}, 3), std::out_of_range);
+}
+
 }  // namespace
 }  // namespace fewatoms

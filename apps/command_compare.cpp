@@ -1,0 +1,489 @@
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <map>
+#include <set>
+#include <thread>
+
+#include <nlohmann/json.hpp>
+
+#include "apps/command_line.h"
+#include "apps/compare_table.h"
+#include "apps/grid.h"
+#include "apps/process_pool.h"
+#include "apps/progress.h"
+#include "apps/run_folder.h"
+#include "backbones/safetensors.h"
+#include "datasets/pack.h"
+#include "episodes/errors.h"
+#include "meta/memory.h"
+
+namespace fewatoms {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+volatile std::sig_atomic_t g_signal = 0;
+
+void on_signal(int number) {
+  g_signal = number;
+  std::signal(number, SIG_DFL);  // a second one ends the program at once, and its processes with it
+}
+
+struct CompareCommand {
+  std::string config, out;
+  std::vector<std::string> target_roots;
+  bool dry_run = false, quiet = false;
+  int jobs = 0, report_episodes = 100;
+  Settings shown;  // what the help text shows as defaults
+};
+
+/// Sources that were opened, so that each is opened once.
+class OpenSources {
+ public:
+  std::shared_ptr<const ImageSource> open(const DatasetOptions& data, const std::string& split) {
+    auto& source = opened_[{texts_of(data), split}];
+    if (!source) source = open_dataset(data, split);
+    return source;
+  }
+  TrainingSources training(const Settings& s) {
+    auto& sources = training_[{texts_of(s.data), s.val_from_train, s.val_every > 0}];
+    if (!sources.train) sources = open_training_sources(s);
+    return sources;
+  }
+
+ private:
+  static OptionTexts texts_of(const DatasetOptions& data) {
+    Settings settings;
+    settings.data = data;
+    return option_texts(settings);
+  }
+  std::map<std::pair<OptionTexts, std::string>, std::shared_ptr<const ImageSource>> opened_;
+  std::map<std::tuple<OptionTexts, int, bool>, TrainingSources> training_;
+};
+
+/// What a point takes.
+struct PointCost {
+  PointSize size;
+  int64_t bytes = 0;              // one task at a time, decoded images included
+  double iteration_seconds = 0;   // one thread; 0: not measured
+  double evaluation_seconds = 0;  // of one run on all targets
+};
+
+/// Memory for decoded images; packed ones are mapped and shared by all.
+int64_t cache_bytes(const DatasetOptions& data, const ImageSource* source) {
+  if (source == nullptr || is_pack(data.root)) return 0;
+  int64_t images = 0;
+  for (int c = 0; c < source->classes(); ++c) images += source->class_size(c);
+  return std::min(data.cache_mb << 20, images * source->height() * source->width() * source->channels());
+}
+
+/// Refuses what would be refused when a point trains or is evaluated, and counts. With `measure` it also runs one task of each.
+PointCost check_point(GridPoint& point, const Grid& grid, OpenSources& open, bool measure) {
+  Settings& first = point.runs[0].settings;
+  TrainingSources sources;
+  if (first.learner.train_on == "classes" && first.learner.classes == 0) {  // the data say how many
+    sources = open.training(first);
+    for (GridRun& run : point.runs) run.settings.learner.classes = sources.train->classes();
+  }
+  ParameterSet parameters;
+  const Learner learner(first.learner, parameters);
+  if (!sources.train) sources = open.training(first);
+  require_trainable(learner, parameters, *sources.train, first.trainer);
+  require_memory(learner, parameters, first.trainer.spec, first.trainer.meta_batch, 1);
+  if (first.val_every > 0) require_evaluable(learner, *sources.validation, evaluation_options(first));
+
+  PointCost cost;
+  cost.size.conv_weights = convolution_weights(parameters);
+  for (const auto& [role, count] : learner.adapted_count(parameters)) cost.size.adapted += count;
+  cost.size.spec = evaluation_options(first).spec;
+  cost.bytes = estimated_bytes(learner, parameters, first.trainer.spec, first.trainer.meta_batch, 1) + cache_bytes(first.data, sources.train.get()) +
+               cache_bytes(first.data, sources.validation.get());
+  const auto seconds_of_second = [](const auto& work) {  // the first warms up
+    work();
+    const auto begin = std::chrono::steady_clock::now();
+    work();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  };
+  if (measure) {
+    const TrainerOptions& t = first.trainer;
+    const auto labels = learner.trains_on_classes() ? TaskLabels::kClasses : TaskLabels::kWithinEpisode;
+    const std::vector<Task> tasks = load_tasks(*sources.train, t.spec, t.seed, 0, 1, t.augmented, t.pixel_norm, labels);
+    const ParameterSet start = parameters.leaves(false);
+    use_one_thread_per_operation();
+    cost.iteration_seconds = t.meta_batch * seconds_of_second([&] { task_gradient(learner, start, tasks[0]); });
+  }
+  for (const GridTarget& target : grid.targets) {
+    const auto source = open.open(chosen_data(first, target.choice), target.choice.split);
+    EvaluationOptions options = chosen_evaluation(first, target.choice);
+    if (!target.steps.empty()) options.inner_steps = parse_steps("eval-inner-steps", target.steps);
+    require_evaluable(learner, *source, options);
+    if (!measure) continue;
+    options.episodes = 1;
+    cost.evaluation_seconds += target.choice.episodes * seconds_of_second([&] { evaluate(learner, parameters, *source, options); });
+  }
+  return cost;
+}
+
+/// A run of the grid with its folder.
+struct PlannedRun {
+  const GridPoint* point;
+  const GridRun* run;
+  const PointCost* cost;
+  fs::path folder;
+  int64_t done = 0;  // iterations
+  bool finished = false;
+  int64_t iterations() const { return run->settings.trainer.iterations; }
+};
+
+/// What a checkpoint says of itself; nothing where there is none.
+std::map<std::string, std::string> checkpoint_metadata(const fs::path& file) {
+  return fs::exists(file) ? read_safetensors(file).metadata : std::map<std::string, std::string>();
+}
+
+int64_t number_in(const std::map<std::string, std::string>& metadata, const std::string& key) {
+  const auto found = metadata.find(key);
+  return found == metadata.end() ? 0 : std::stoll(found->second);
+}
+
+void look_at_progress(PlannedRun& planned) {
+  const auto last = checkpoint_metadata(RunPaths(planned.folder).last());
+  planned.done = number_in(last, "iteration");
+  planned.finished = !last.empty() && planned.done >= planned.iterations() &&
+                     !validation_due(planned.run->settings.val_every, planned.done, number_in(last, "last_validation"));
+}
+
+/// A folder's settings as they decide what is trained.
+OptionTexts identity_of(const Settings& settings) {
+  OptionTexts texts = option_texts(settings);
+  Settings any;
+  for_each_option(any, [&](const OptionText& option, auto&) {
+    if (!option.identity) texts.erase(option.name);
+  });
+  return texts;
+}
+
+/// The runs with their folders: of a run that was made with the same settings, whatever its name, otherwise a new one. Throws UsageError
+/// if a folder of a run's name holds other settings.
+std::vector<PlannedRun> plan_runs(const Grid& grid, const std::vector<PointCost>& costs, const fs::path& runs) {
+  std::map<OptionTexts, fs::path> existing;
+  std::error_code none;
+  for (const auto& entry : fs::directory_iterator(runs, none)) {
+    try {
+      if (fs::exists(RunPaths(entry.path()).config())) existing[identity_of(read_run_settings(entry.path()))] = entry.path();
+    } catch (const UsageError&) {  // no run of ours; if its name is wanted, that is said below
+    }
+  }
+  std::vector<PlannedRun> planned;
+  for (size_t p = 0; p < grid.points.size(); ++p)
+    for (const GridRun& run : grid.points[p].runs) {
+      PlannedRun one{&grid.points[p], &run, &costs[p], runs / run.name};
+      if (const auto same = existing.find(identity_of(run.settings)); same != existing.end()) {
+        one.folder = same->second;
+      } else if (fs::exists(RunPaths(one.folder).config())) {
+        const std::string changes = forbidden_changes(read_run_settings(one.folder), run.settings);
+        if (!changes.empty())
+          throw UsageError("'" + one.folder.string() + "' holds a run of other settings: " + changes + "; another --out, or that folder elsewhere, was expected");
+      }
+      look_at_progress(one);
+      planned.push_back(std::move(one));
+    }
+  return planned;
+}
+
+fs::path result_file(const PlannedRun& run, const GridTarget& target) {
+  std::string name = target.name;
+  for (char& c : name)
+    if (std::isalnum(static_cast<unsigned char>(c)) == 0 && c != '.' && c != '+' && c != '-') c = '-';
+  return run.folder / ("eval-" + name + ".json");
+}
+
+/// The arguments of `eval` that decide its result.
+std::vector<std::string> evaluation_arguments(const PlannedRun& run, const GridTarget& target) {
+  std::vector<std::string> arguments = target.arguments;
+  const DatasetOptions& data = run.run->settings.data;
+  const bool own = target.choice.dataset.empty() || target.choice.dataset == data.name;
+  if (own && target.choice.data_root.empty() && !data.root.empty()) arguments.push_back("--data-root=" + data.root.string());  // it may have moved
+  return arguments;
+}
+
+/// The result of an evaluation with the same arguments of the checkpoint as it is; null if there is none.
+json kept_result(const PlannedRun& run, const GridTarget& target) {
+  std::ifstream file(result_file(run, target));
+  const json result = file ? json::parse(file, nullptr, /*allow_exceptions=*/false) : json();
+  if (!result.is_object() || !result.contains("evaluated_with") || result.at("evaluated_with") != json(evaluation_arguments(run, target))) return nullptr;
+  const RunPaths paths(run.folder);
+  const bool best = target.checkpoint.empty() ? fs::exists(paths.best()) : target.checkpoint == "best";
+  const auto metadata = checkpoint_metadata(best ? paths.best() : paths.last());
+  const bool same = result.at("checkpoint") == (best ? "best" : "last") && result.at("iteration") == number_in(metadata, "iteration");
+  return same ? result : nullptr;
+}
+
+/// Training, and an evaluation for each target. Each stage is a command that a user may type.
+Job job_of(const PlannedRun& run, const Grid& grid, const fs::path& logs) {
+  Job job{run.run->name, run.cost->bytes, {}};
+  JobStage train;
+  train.what = "training";
+  train.needed = true;
+  train.log = logs / (run.run->name + ".train.log");
+  train.arguments = [&run]() -> std::optional<std::vector<std::string>> {
+    if (run.finished) return std::nullopt;
+    const Settings& settings = run.run->settings;
+    if (!fs::exists(RunPaths(run.folder).config())) make_run_folder(run.folder, settings);
+    std::vector<std::string> arguments = {"train", "--resume", "--out=" + run.folder.string(), "--iterations=" + std::to_string(run.iterations())};
+    if (!settings.data.root.empty()) arguments.push_back("--data-root=" + settings.data.root.string());
+    return arguments;
+  };
+  job.stages.push_back(train);
+  for (const GridTarget& target : grid.targets) {
+    const fs::path file = result_file(run, target), made = file.string() + ".new";
+    JobStage evaluation;
+    evaluation.what = "evaluation on " + target.name;
+    evaluation.log = logs / (run.run->name + "." + file.stem().string() + ".log");
+    evaluation.arguments = [&run, &target, made]() -> std::optional<std::vector<std::string>> {
+      if (!kept_result(run, target).is_null()) return std::nullopt;
+      std::vector<std::string> arguments = {"eval", run.folder.string(), "--json=" + made.string()};
+      for (const std::string& more : evaluation_arguments(run, target)) arguments.push_back(more);
+      return arguments;
+    };
+    evaluation.done = [&run, &target, file, made] {
+      std::ifstream in(made);
+      json result = json::parse(in);
+      result["evaluated_with"] = evaluation_arguments(run, target);
+      write_file_atomically(file, result.dump() + "\n");
+      fs::remove(made);
+    };
+    job.stages.push_back(std::move(evaluation));
+  }
+  return job;
+}
+
+/// What is going on, on standard error: lines, and on a terminal one more that renews itself.
+class CompareProgress {
+ public:
+  CompareProgress(size_t jobs, bool quiet) : jobs_(jobs), quiet_(quiet), terminal_(::isatty(STDERR_FILENO) == 1) {}
+  ~CompareProgress() { clear(); }
+
+  void line(const std::string& text) {
+    if (quiet_) return;
+    clear();
+    std::fprintf(stderr, "%s\n", text.c_str());
+  }
+  bool anything_ran() const { return !started_.empty(); }
+  void event(const PoolEvent& event) {
+    if (event.kind == PoolEvent::kFailed) line(event.job->name + ": " + event.what + " failed: " + event.text);
+    if (event.kind == PoolEvent::kStarted) {
+      line(event.job->name + ": " + event.what);
+      started_.insert(event.job);
+    }
+    if (event.kind != PoolEvent::kJobEnded) return;
+    ++ended_;
+    if (started_.contains(event.job)) line("[" + std::to_string(ended_) + "/" + std::to_string(jobs_) + "] " + event.job->name);
+  }
+  void wait(const PoolState& state) {
+    const auto now = std::chrono::steady_clock::now();
+    if (quiet_ || !terminal_ || now - shown_ < std::chrono::milliseconds(500)) return;
+    shown_ = now;
+    std::string text = std::to_string(state.jobs_ended) + "/" + std::to_string(jobs_);
+    for (const std::string& running : state.running) text += " | " + running;
+    winsize size{};
+    const size_t columns = ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col - 1U : 79U;
+    clear();
+    std::fprintf(stderr, "%s", text.substr(0, columns).c_str());
+    std::fflush(stderr);
+    drawn_ = true;
+  }
+
+ private:
+  void clear() {
+    if (drawn_) std::fputs("\r\033[K", stderr);
+    drawn_ = false;
+  }
+
+  size_t jobs_;
+  bool quiet_, terminal_, drawn_ = false;
+  int ended_ = 0;
+  std::set<const Job*> started_;  // the others had nothing to do
+  std::chrono::steady_clock::time_point shown_{};
+};
+
+/// Keeps other comparisons out of a folder. Processes that run for this one hold it too, so that none is left when it opens again.
+class FolderLock {
+ public:
+  explicit FolderLock(const fs::path& folder) : file_(::open((folder / ".lock").c_str(), O_RDWR | O_CREAT, 0644)) {
+    for (int tries = 0; file_ >= 0 && ::flock(file_, LOCK_EX | LOCK_NB) != 0; ++tries) {
+      if (tries == 20) throw UsageError("another comparison works in '" + folder.string() + "'");
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+  }
+  ~FolderLock() {
+    if (file_ >= 0) ::close(file_);
+  }
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+
+ private:
+  int file_;
+};
+
+std::string duration_of(double seconds) {
+  return seconds >= 48 * 3600 ? std::to_string(static_cast<long>(seconds / 86400 + 0.5)) + " days" : duration_text(seconds);
+}
+
+void print_plan(const std::vector<PlannedRun>& planned, int threads) {
+  size_t width = 3;
+  for (const PlannedRun& run : planned) width = std::max(width, run.folder.filename().string().size());
+  std::printf("%-*s  %12s  %10s  %8s  %9s  %12s  %s\n", static_cast<int>(width), "run", "conv weights", "adapted", "MiB", "time", "iterations", "state");
+  double sum = 0, longest = 0;
+  size_t finished = 0;
+  for (const PlannedRun& run : planned) {
+    const double left = static_cast<double>(std::max<int64_t>(0, run.iterations() - run.done));
+    const double seconds = left * run.cost->iteration_seconds + run.cost->evaluation_seconds;
+    sum += run.finished ? 0 : seconds;
+    longest = std::max(longest, run.finished ? 0 : seconds);
+    finished += run.finished ? 1 : 0;
+    const std::string state = run.finished ? "finished" : run.done > 0 ? "at " + std::to_string(run.done) : "new";
+    std::printf("%-*s  %12lld  %10lld  %8lld  %9s  %12lld  %s\n", static_cast<int>(width), run.folder.filename().c_str(),
+                static_cast<long long>(run.cost->size.conv_weights), static_cast<long long>(run.cost->size.adapted),
+                static_cast<long long>(run.cost->bytes >> 20), run.finished ? "-" : duration_of(seconds).c_str(),
+                static_cast<long long>(run.iterations()), state.c_str());
+  }
+  std::printf("%zu runs, %zu of them finished; about %s on one thread, %s on %d; estimated from one task of each\n", planned.size(), finished,
+              duration_of(sum).c_str(), duration_of(std::max(sum / threads, longest / threads)).c_str(), threads);
+}
+
+/// The report of all runs that have a result on the first target, on some of its episodes: `fewatoms report`.
+Job report_job(const Grid& grid, const std::vector<PlannedRun>& planned, int episodes, const fs::path& out) {
+  const GridTarget& target = grid.targets[0];
+  std::vector<std::string> arguments = {"report"};
+  bool one_data_set = true;
+  for (const PlannedRun& run : planned) {
+    if (kept_result(run, target).is_null()) continue;
+    arguments.push_back(run.folder.string());
+    one_data_set = one_data_set && run.run->settings.data.name == planned[0].run->settings.data.name;
+  }
+  if (arguments.size() == 1) return {"report", 0, {}};
+  const std::vector<std::string> of_target = one_data_set ? evaluation_arguments(planned[0], target) : target.arguments;
+  arguments.insert(arguments.end(), of_target.begin(), of_target.end());
+  if (target.choice.episodes_file.empty()) arguments.push_back("--episodes=" + std::to_string(std::min(episodes, target.choice.episodes)));
+  arguments.push_back("--out=" + (out / "report.html").string());
+  JobStage stage;
+  stage.what = "page on " + target.name;
+  stage.log = out / "logs" / "report.log";
+  stage.arguments = [arguments] { return std::optional(arguments); };
+  return {"report", 0, {stage}};
+}
+
+int run_compare(const CLI::App& app, const CompareCommand& command) {
+  Grid grid = read_grid(command.config, {setting_arguments(app), command.target_roots});
+  OpenSources open;
+  std::vector<PointCost> costs;
+  for (GridPoint& point : grid.points) {
+    try {
+      costs.push_back(check_point(point, grid, open, command.dry_run));
+    } catch (const UsageError& e) {
+      throw UsageError("'" + command.config + "': '" + point.label + "': " + e.what());
+    } catch (const DataError& e) {
+      throw DataError("'" + command.config + "': '" + point.label + "': " + e.what());
+    }
+  }
+  open = {};
+  const fs::path out = command.out, runs = out / "runs", logs = out / "logs";
+  const int threads = grid.threads > 0 ? grid.threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  if (command.dry_run) {
+    for (const std::string& notice : grid.notices) std::cerr << "note: " << notice << std::endl;
+    print_plan(plan_runs(grid, costs, runs), threads);
+    return 0;
+  }
+
+  std::error_code error;
+  for (const fs::path& folder : {runs, logs}) {
+    fs::create_directories(folder, error);
+    if (error) throw UsageError("cannot make folder '" + folder.string() + "': " + error.message());
+  }
+  const FolderLock lock(out);
+  std::vector<PlannedRun> planned = plan_runs(grid, costs, runs);
+  std::vector<Job> jobs;
+  for (const PlannedRun& run : planned) jobs.push_back(job_of(run, grid, logs));
+
+  CompareProgress progress(jobs.size(), command.quiet);
+  for (const std::string& notice : grid.notices) progress.line("note: " + notice);
+  const auto count = [&](const auto& which) { return std::to_string(std::count_if(planned.begin(), planned.end(), which)); };
+  progress.line(std::to_string(planned.size()) + " runs: " + count([](const PlannedRun& r) { return r.finished; }) + " finished, " +
+                count([](const PlannedRun& r) { return !r.finished && r.done > 0; }) + " to go on, " +
+                count([](const PlannedRun& r) { return !r.finished && r.done == 0; }) + " to start");
+  PoolOptions pool;
+  pool.limits = {.threads = threads, .jobs = command.jobs, .bytes = memory_limit()};
+  pool.stop_signal = [] { return static_cast<int>(g_signal); };
+  pool.on_event = [&](const PoolEvent& event) { progress.event(event); };
+  pool.on_wait = [&](const PoolState& state) { progress.wait(state); };
+  std::signal(SIGINT, on_signal);
+  std::signal(SIGTERM, on_signal);
+  std::vector<JobFailure> failures = run_jobs(jobs, pool);
+  const auto stopped = [&] {
+    if (g_signal != 0) progress.line("stopped; the same command goes on");
+    return g_signal != 0;
+  };
+  if (stopped()) return 128 + g_signal;
+
+  std::vector<PointSize> sizes;
+  std::vector<std::vector<std::vector<json>>> results;
+  size_t next = 0;
+  for (size_t p = 0; p < grid.points.size(); ++p) {
+    sizes.push_back(costs[p].size);
+    results.emplace_back();
+    for (size_t r = 0; r < grid.points[p].runs.size(); ++r, ++next) {
+      results[p].emplace_back();
+      for (const GridTarget& target : grid.targets) results[p][r].push_back(kept_result(planned[next], target));
+    }
+  }
+  ComparisonTable table = compare_results(grid, std::move(sizes), results, std::move(failures));
+  write_file_atomically(out / "table.csv", table_csv(table));
+  write_file_atomically(out / "table.md", table_markdown(table));
+  write_file_atomically(out / "table.tex", table_latex(table));
+  write_file_atomically(out / "table.json", table_json(table).dump(2) + "\n");
+  std::fputs(table_text(table).c_str(), stdout);
+  std::fflush(stdout);
+  if (command.report_episodes > 0 && (progress.anything_ran() || !fs::exists(out / "report.html"))) {
+    const std::vector<Job> report = {report_job(grid, planned, command.report_episodes, out)};
+    for (JobFailure& failure : run_jobs(report, pool)) table.failures.push_back(std::move(failure));
+    if (stopped()) return 128 + g_signal;
+  }
+  if (table.failures.empty()) return 0;
+  std::cerr << "fewatoms: " << table.failures.size() << (table.failures.size() == 1 ? " part" : " parts") << " of the comparison failed, the first: "
+            << table.failures[0].job << " (" << table.failures[0].what << "): " << table.failures[0].reason << std::endl;
+  return 1;
+}
+
+}  // namespace
+
+Command setup_compare(CLI::App& program) {
+  auto command = std::make_shared<CompareCommand>();
+  CompareCommand& c = *command;
+  CLI::App* app = program.add_subcommand("compare", "train and evaluate a grid of runs, and put them in one table; started again it goes on");
+  c.shown = default_settings("maml", "strokes");
+  const char* group = "Comparison";
+  app->add_option("--config", c.config, "grid: a TOML file as for train whose values may be lists (docs/compare.md)")->required()->group(group)->type_name("FILE");
+  app->add_option("--out", c.out, "folder of the comparison: runs, logs and tables")->required()->group(group)->type_name("DIR");
+  app->add_flag("--dry-run", c.dry_run, "print the runs, their parameters, estimated time and memory; train nothing")->group(group);
+  app->add_option("--jobs", c.jobs, "runs at a time; 0: as many as threads and memory carry; results do not depend on it")
+      ->check(CLI::Range(0, 1024))->capture_default_str()->group(group);
+  app->add_option("--target-root", c.target_roots, "data root of a target, as NAME=DIR; again for each")
+      ->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->group(group);
+  app->add_option("--report-episodes", c.report_episodes, "episodes of the first target that report.html is made of; 0: no report")
+      ->check(CLI::Range(0, 1'000'000))->capture_default_str()->group(group);
+  app->add_flag("--quiet", c.quiet, "print the table and errors only")->group(group);
+  add_setting_options(*app, c.shown);
+  return [app, command] { return run_compare(*app, *command); };
+}
+
+}  // namespace fewatoms
