@@ -13,14 +13,14 @@ namespace {
 
 using json = ReportJson;
 
-constexpr int kCurvePoints = 100;      // of a training curve
-constexpr int kConfusedClasses = 20;   // of a confusion table
+constexpr int kCurvePoints = 100;     // of a training curve
+constexpr int kConfusedClasses = 20;  // of a confusion table
 constexpr int kConfusedPairs = 20;
 constexpr int kWorstEpisodes = 10;
-constexpr int kNamedClasses = 12;      // of an episode, in tables
-constexpr int kAtomsShown = 12;        // of a layer
+constexpr int kNamedClasses = 12;  // of an episode, in tables
+constexpr int kAtomsShown = 12;    // of a layer
 constexpr int kAtomLayers = 40;
-constexpr int kMapPoints = 400;        // of an episode
+constexpr int kMapPoints = 400;  // of an episode
 constexpr int kEpisodePictures = 200;
 
 /// Four digits: what a picture shows.
@@ -49,7 +49,9 @@ int64_t episode_index(const ReportedRun& r, int position) { return int64_t{r.opt
 
 /// A word of a shell command.
 std::string shell_word(const std::string& text) {
-  const bool plain = !text.empty() && text.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-") == std::string::npos;
+  const bool plain =
+      !text.empty() &&
+      text.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-") == std::string::npos;
   if (plain) return text;
   std::string quoted = "'";
   for (const char c : text) quoted += c == '\'' ? "'\\''" : std::string(1, c);
@@ -83,8 +85,10 @@ std::string replay_command(const ReportedRun& r, const EvaluationChoice& c, int6
 
 json class_names(const ReportedRun& r, const Episode& episode) {
   json names = json::array();
-  for (size_t i = 0; i < std::min<size_t>(kNamedClasses, episode.classes.size()); ++i) names.push_back(r.source->class_name(episode.classes[i]));
-  if (episode.classes.size() > kNamedClasses) names.push_back("and " + std::to_string(episode.classes.size() - kNamedClasses) + " more");
+  for (size_t i = 0; i < std::min<size_t>(kNamedClasses, episode.classes.size()); ++i)
+    names.push_back(r.source->class_name(episode.classes[i]));
+  if (episode.classes.size() > kNamedClasses)
+    names.push_back("and " + std::to_string(episode.classes.size() - kNamedClasses) + " more");
   return names;
 }
 
@@ -121,7 +125,9 @@ json atoms_json(const Run& run, const AdaptedEpisode& episode, std::vector<std::
     }
     list.push_back({{"layer", layer.name}, {"size", a.size(1)}, {"before", first}, {"after", second}});
   }
-  if (layers > kAtomLayers) left_out.push_back("atoms of " + std::to_string(layers - kAtomLayers) + " layers after the first " + std::to_string(kAtomLayers));
+  if (layers > kAtomLayers)
+    left_out.push_back("atoms of " + std::to_string(layers - kAtomLayers) + " layers after the first " +
+                       std::to_string(kAtomLayers));
   if (fewer > 0) left_out.push_back("atoms after the first " + std::to_string(kAtomsShown) + " of a layer");
   if (pairs > 0) left_out.push_back("atoms of pairs of channel groups after the first pair of each layer");
   return list;
@@ -170,10 +176,13 @@ json training_json(const std::filesystem::path& run) {
     const auto number = [&](const char* key) { return entry.contains(key) && entry[key].is_number(); };
     if (number("loss") && number("accuracy")) all.push_back({entry["iteration"], entry["loss"], entry["accuracy"]});
     if (number("val_accuracy"))
-      validations.push_back({{"iteration", entry["iteration"]}, {"accuracy", entry["val_accuracy"]},
-                             {"ci95", number("val_ci95") ? entry["val_ci95"] : json(nullptr)}, {"loss", number("val_loss") ? entry["val_loss"] : json(nullptr)}});
+      validations.push_back({{"iteration", entry["iteration"]},
+                             {"accuracy", entry["val_accuracy"]},
+                             {"ci95", number("val_ci95") ? entry["val_ci95"] : json(nullptr)},
+                             {"loss", number("val_loss") ? entry["val_loss"] : json(nullptr)}});
   }
-  const size_t part = (all.size() + kCurvePoints - 1) / kCurvePoints;
+  // Ten iterations at least make a point, where that leaves twenty points: single ones are noise.
+  const size_t part = std::max((all.size() + kCurvePoints - 1) / kCurvePoints, std::min<size_t>(10, all.size() / 20));
   json curve = json::array();
   for (size_t first = 0; first < all.size(); first += part) {
     const size_t end = std::min(all.size(), first + part);
@@ -198,8 +207,9 @@ json layers_json(const Run& run) {
   const ConvOptions& conv = run.settings.learner.network.conv;
   json list = json::array();
   for (const ConvLayer& layer : run.learner->backbone().layers()) {
-    json one = {{"name", layer.name}, {"in", layer.in}, {"out", layer.out}, {"kernel", layer.kernel}, {"block", layer.block + 1},
-                {"stage", layer.stage + 1}, {"coefficients", nullptr}, {"coefficients_shape", nullptr}, {"atoms_shape", nullptr}};
+    json one = {{"name", layer.name},       {"in", layer.in},           {"out", layer.out},        {"kernel", layer.kernel},
+                {"block", layer.block + 1}, {"stage", layer.stage + 1}, {"coefficients", nullptr}, {"coefficients_shape", nullptr},
+                {"atoms_shape", nullptr}};
     const Parameter* atoms = run.state.parameters.find(layer.name + ".atoms");
     if (atoms != nullptr) {
       const std::string name = coefficients_name(layer, conv.sharing);
@@ -258,8 +268,16 @@ json confusion_json(const ReportedRun& r) {
     table.push_back(row);
   }
   for (const auto& [count, pair] : pairs)
-    list.push_back({{"class", r.source->class_name(pair.first)}, {"taken_for", r.source->class_name(pair.second)}, {"count", count}, {"of", chances[pair]}});
-  return {{"inner_steps", r.options.inner_steps[mark]}, {"classes", names}, {"classes_seen", all}, {"query_images", images}, {"counts", table}, {"pairs", list}};
+    list.push_back({{"class", r.source->class_name(pair.first)},
+                    {"taken_for", r.source->class_name(pair.second)},
+                    {"count", count},
+                    {"of", chances[pair]}});
+  return {{"inner_steps", r.options.inner_steps[mark]},
+          {"classes", names},
+          {"classes_seen", all},
+          {"query_images", images},
+          {"counts", table},
+          {"pairs", list}};
 }
 
 std::vector<int> worst_episodes(const ReportedRun& r, int count) {
@@ -278,8 +296,11 @@ json worst_json(const ReportedRun& r, const EvaluationChoice& choice) {
   json list = json::array();
   for (const int e : worst_episodes(r, kWorstEpisodes)) {
     const int64_t index = episode_index(r, e);
-    list.push_back({{"episode", index}, {"accuracy", r.evaluation.accuracies[e][r.own_mark()]}, {"loss", r.evaluation.losses[e][r.own_mark()]},
-                    {"classes", class_names(r, evaluation_episode(*r.source, r.options, e))}, {"command", replay_command(r, choice, index)}});
+    list.push_back({{"episode", index},
+                    {"accuracy", r.evaluation.accuracies[e][r.own_mark()]},
+                    {"loss", r.evaluation.losses[e][r.own_mark()]},
+                    {"classes", class_names(r, evaluation_episode(*r.source, r.options, e))},
+                    {"command", replay_command(r, choice, index)}});
   }
   return list;
 }
@@ -296,7 +317,8 @@ json looks_json(const ReportedRun& r, const std::vector<int>& episodes, std::vec
     const AdaptedEpisode looked = adapt_to_episode(*r.run.learner, r.run.state.parameters, *r.source, r.options, e, steps[own]);
     const auto predictions = [&](size_t mark) {  // of the query images that episode_json has, in its order
       json labels = json::array();
-      for (const int64_t row : shown(episode.query, episode.spec.ways, kEpisodePictures / 2)) labels.push_back(r.evaluation.predictions[e][mark][row]);
+      for (const int64_t row : shown(episode.query, episode.spec.ways, kEpisodePictures / 2))
+        labels.push_back(r.evaluation.predictions[e][mark][row]);
       return labels;
     };
     looks.push_back({{"episode", episode_index(r, e)},
@@ -308,13 +330,18 @@ json looks_json(const ReportedRun& r, const std::vector<int>& episodes, std::vec
     if (movement.empty()) atoms = atoms_json(r.run, looked, left_out);
     movement.push_back(movements(*r.run.learner, looked.before, looked.after));
   }
-  if (fewer) left_out.push_back("points of feature maps after the first " + std::to_string(kMapPoints / 2) + " support and query images, evenly by class");
+  if (fewer)
+    left_out.push_back("points of feature maps after the first " + std::to_string(kMapPoints / 2) +
+                       " support and query images, evenly by class");
   for (size_t i = 0; !movement.empty() && i < movement.front().size(); ++i) {
     double sum = 0;
     for (const auto& of_episode : movement) sum += of_episode[i].relative;
     const Movement& first = movement.front()[i];
-    moved.push_back({{"name", first.name}, {"role", to_string(first.role)}, {"relative", first.relative},
-                     {"mean", sum / static_cast<double>(movement.size())}, {"from_zero", first.from_zero}});
+    moved.push_back({{"name", first.name},
+                     {"role", to_string(first.role)},
+                     {"relative", first.relative},
+                     {"mean", sum / static_cast<double>(movement.size())},
+                     {"from_zero", first.from_zero}});
   }
   return {{"looks", looks}, {"atom_pictures", atoms}, {"moved", moved}};
 }
@@ -330,13 +357,19 @@ json episode_json(const ReportedRun& r, int e, PictureStore& pictures) {
   };
   const json support = images(episode.support), query = images(episode.query);
   json names = json::array();
-  for (size_t label = 0; label < std::min<size_t>(kEpisodePictures, episode.classes.size()); ++label) names.push_back(r.source->class_name(episode.classes[label]));
+  for (size_t label = 0; label < std::min<size_t>(kEpisodePictures, episode.classes.size()); ++label)
+    names.push_back(r.source->class_name(episode.classes[label]));
   std::string note;
   if (support.size() < episode.support.size() || query.size() < episode.query.size())
-    note = "shown: " + std::to_string(support.size()) + " of " + std::to_string(episode.support.size()) + " support and " + std::to_string(query.size()) +
-           " of " + std::to_string(episode.query.size()) + " query pictures";
+    note = "shown: " + std::to_string(support.size()) + " of " + std::to_string(episode.support.size()) + " support and " +
+           std::to_string(query.size()) + " of " + std::to_string(episode.query.size()) + " query pictures";
   if (pictures.refused() > refused) note += (note.empty() ? "" : "; ") + std::string("pictures left out, for the page's size");
-  return {{"episode", episode_index(r, e)}, {"ways", episode.spec.ways}, {"classes", names}, {"support", support}, {"query", query}, {"note", note}};
+  return {{"episode", episode_index(r, e)},
+          {"ways", episode.spec.ways},
+          {"classes", names},
+          {"support", support},
+          {"query", query},
+          {"note", note}};
 }
 
 }  // namespace fewatoms
