@@ -20,7 +20,7 @@ constexpr int kWorstEpisodes = 10;
 constexpr int kNamedClasses = 12;  // of an episode, in tables
 constexpr int kAtomsShown = 12;    // of a layer
 constexpr int kAtomLayers = 40;
-constexpr int kMapPoints = 400;  // of an episode
+constexpr int kMapPoints = 400;  // of an episode, half of them support images
 constexpr int kEpisodePictures = 200;
 
 /// Four digits: what a picture shows.
@@ -37,11 +37,11 @@ json numbers(const Tensor& t) {
   return list;
 }
 
-/// Points [n, 2] as [[x, y], ...], those at `rows`.
-json points(const Tensor& plane, const std::vector<int64_t>& rows) {
+/// Points [n, 2] as [[x, y], ...].
+json pairs_of(const Tensor& points) {
   json list = json::array();
-  const Tensor all = plane.contiguous();
-  for (const int64_t row : rows) list.push_back({rounded(all[row][0].item<double>()), rounded(all[row][1].item<double>())});
+  for (int64_t row = 0; row < points.size(0); ++row)
+    list.push_back({rounded(points[row][0].item<double>()), rounded(points[row][1].item<double>())});
   return list;
 }
 
@@ -60,6 +60,7 @@ std::string shell_word(const std::string& text) {
 
 /// The command that evaluates one episode again.
 std::string replay_command(const ReportedRun& r, const EvaluationChoice& c, int64_t index) {
+  if (!r.options.given.empty()) return "";  // there is no draw to repeat
   std::string text = "fewatoms eval " + shell_word(r.folder.string());
   const auto add = [&](const char* name, const std::string& value) {
     if (!value.empty()) text += std::string(" --") + name + " " + shell_word(value);
@@ -134,23 +135,31 @@ json atoms_json(const Run& run, const AdaptedEpisode& episode, std::vector<std::
 }
 
 json map_json(const ReportedRun& r, const Episode& episode, const AdaptedEpisode& looked, bool& fewer) {
-  const PlaneMap plane = plane_map(at::cat({looked.features_before.support, looked.features_before.query}),
-                                   at::cat({looked.features_after.support, looked.features_after.query}));
   const std::vector<int64_t> support = shown(episode.support, episode.spec.ways, kMapPoints / 2);
-  std::vector<int64_t> query = shown(episode.query, episode.spec.ways, kMapPoints / 2);
+  const std::vector<int64_t> query = shown(episode.query, episode.spec.ways, kMapPoints / 2);
   if (support.size() < episode.support.size() || query.size() < episode.query.size()) fewer = true;
-  json support_labels = json::array(), query_labels = json::array();
-  for (const int64_t row : support) support_labels.push_back(episode.support[row].label);
-  for (const int64_t row : query) query_labels.push_back(episode.query[row].label);
-  for (int64_t& row : query) row += static_cast<int64_t>(episode.support.size());
+  const Tensor support_rows = at::tensor(support, at::kLong), query_rows = at::tensor(query, at::kLong);
+  const auto of_shown = [&](const TaskFeatures& features) {
+    return at::cat({features.support.index_select(0, support_rows), features.query.index_select(0, query_rows)});
+  };
+  const PlaneMap plane = plane_map(of_shown(looked.features_before), of_shown(looked.features_after));
+  const auto labels = [](const std::vector<EpisodeImage>& images, const std::vector<int64_t>& rows) {
+    json list = json::array();
+    for (const int64_t row : rows) list.push_back(images[row].label);
+    return list;
+  };
+  const auto split = [&](const Tensor& points) {
+    const auto first = static_cast<int64_t>(support.size());
+    return json{{"support", pairs_of(points.narrow(0, 0, first))}, {"query", pairs_of(points.narrow(0, first, points.size(0) - first))}};
+  };
   json names = json::array();
-  for (const int c : episode.classes) names.push_back(r.source->class_name(c));
-  if (names.size() > kMapPoints) names.erase(names.begin() + kMapPoints, names.end());
+  for (size_t label = 0; label < std::min<size_t>(kMapPoints, episode.classes.size()); ++label)
+    names.push_back(r.source->class_name(episode.classes[label]));
   return {{"classes", names},
-          {"support_labels", support_labels},
-          {"query_labels", query_labels},
-          {"before", {{"support", points(plane.before, support)}, {"query", points(plane.before, query)}}},
-          {"after", {{"support", points(plane.after, support)}, {"query", points(plane.after, query)}}},
+          {"support_labels", labels(episode.support, support)},
+          {"query_labels", labels(episode.query, query)},
+          {"before", split(plane.before)},
+          {"after", split(plane.after)},
           {"explained_before", plane.explained_before},
           {"explained_after", plane.explained_after}};
 }

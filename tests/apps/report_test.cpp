@@ -187,13 +187,13 @@ TEST(Report, TenThousandClassesStaySmall) {
     for (const int y : {0, 5, 10}) add("t" + std::to_string(c), "train", 11 + c, y);
   write_file(folder / "list.csv", rows);
   const std::string run = protonet(folder, manifest_of(folder, {"--crop", "bbox"})).string();
-  run_well(small_report({run}, folder / "report.html", {"--ways", "1000", "--episodes", "10"}));
+  run_well(small_report({run}, folder / "report.html", {"--ways", "1000", "--episodes", "3"}));
   const std::string page = read_file(folder / "report.html");
   EXPECT_LT(page.size(), 3'000'000U);
   const json data = data_of(page);
   EXPECT_EQ(data["groups"][0]["classes"], 10'000);
   EXPECT_EQ(data["runs"][0]["confusion"]["classes"].size(), 20U);
-  EXPECT_GT(data["runs"][0]["confusion"]["classes_seen"].get<int>(), 5000);
+  EXPECT_GT(data["runs"][0]["confusion"]["classes_seen"].get<int>(), 2000);
   EXPECT_THAT(data["groups"][0]["looked_at"][0]["note"].get<std::string>(), HasSubstr("100 of 1000 support"));
   EXPECT_THAT(data["left_out"].dump(), HasSubstr("points of feature maps"));
 }
