@@ -214,9 +214,6 @@ TEST(Report, RefusesWhatItCannotDo) {
       {small_report({run}, folder.path()), {"--out", "is a folder"}},
       {small_report({run}, "/proc/report.html"), {"--out", "/proc", "cannot be written to"}},
       {small_report({run}, out, {"--ways", "4"}), {run, "3 ways", "4"}},
-      {small_report({run}, out, {"--split", "other"}), {"other"}},
-      {{"report", run}, {"--out"}},
-      {{"report", "--out", out.string()}, {"RUN"}},
       {{"eval", run, "--first-episode=-1"}, {"--first-episode"}},
   });
   EXPECT_FALSE(fs::exists(out));
