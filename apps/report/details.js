@@ -6,7 +6,8 @@ function atomsSection(run) {
   const pictures = run.atom_pictures.length === 0
     ? [note("This network has plain convolutions: there are no atoms to show.")]
     : [note((adapts ? `Before and after adaptation to ${episode}; ` : "The run adapts nothing; ")
-        + "blue is below zero, white zero, red above, in one scale for each layer."),
+        + "blue is below zero, white zero, red above, in one scale for each layer"
+        + (adapts ? ", the change in a scale of its own." : ".")),
       element("div", { class: "atoms" }, run.atom_pictures.map((layer) => atomRows(layer, adapts)))];
   return run.moved.length > 0 && adapts ? [...pictures, movedChart(run, episode)] : pictures;
 }

@@ -23,13 +23,15 @@ function atomPicture(values, size, scale, name) {
   return picture;
 }
 
-// One layer's atoms before and after adaptation, in one scale.
+// One layer's atoms before and after adaptation, in one scale, and what lies between, in a scale of its own.
 function atomRows(layer, adapted) {
-  const scale = Math.max(...layer.before.flat().map(Math.abs), ...layer.after.flat().map(Math.abs));
-  const row = (name, atoms) => element("div", { class: "row" }, element("span", {}, name),
+  const most = (...atoms) => Math.max(...atoms.flat(2).map(Math.abs)), scale = most(layer.before, layer.after);
+  const change = layer.after.map((atom, m) => atom.map((value, i) => value - layer.before[m][i]));
+  const row = (name, atoms, scale) => element("div", { class: "row" }, element("span", {}, name),
     atoms.map((values, m) => atomPicture(values, layer.size, scale, `${layer.layer}, atom ${m + 1} ${name}`)));
   return element("div", {}, element("h3", {}, layer.layer),
-    row(adapted ? "before" : "", layer.before), adapted ? row("after", layer.after) : null);
+    row(adapted ? "before" : "", layer.before, scale),
+    adapted ? [row("after", layer.after, scale), row("change", change, most(change))] : null);
 }
 
 // Left: coefficients; right: layers, each joined to those it uses.

@@ -129,7 +129,7 @@ function parameterCharts(data, group) {
       number("accuracy %", (run) => run.accuracy, (_, run) => accuracyText(run)),
     ], runs));
   const squeezed = { min: -0.2, suggestedMax: 3,  // log10(1 + n): by powers of ten, and 0 has a place
-    ticks: { stepSize: 1, callback: (value) => (value < 0 || value % 1 ? "" : value === 0 ? "0" : whole(10 ** value)) } };
+    ticks: { stepSize: 1, includeBounds: false, callback: (value) => (value < 0 || value % 1 ? "" : value === 0 ? "0" : whole(10 ** value)) } };
   return element("div", { class: "side" },
     chart("Convolution weights against accuracy", (run) => run.conv_weights, { beginAtZero: true, ticks: { callback: whole } }, (n) => n),
     chart("Numbers a task changes against accuracy", (run) => run.parameters_adapted, squeezed, (n) => Math.log10(1 + n)));

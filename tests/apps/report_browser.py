@@ -92,7 +92,7 @@ class Report(unittest.TestCase):
     def test_charts_draw_for_each_run(self):
         self.open()
         self.expect_charts(9)  # two by steps, two by parameters, two of training, moved tensors, two maps
-        self.assertEqual(len(self.all(".atoms svg")), 2 * 3 * 6)
+        self.assertEqual(len(self.all(".atoms svg")), 3 * 3 * 6)  # before, after and the change, of three layers
         self.assertNotRegex(self.all("body")[0].text, r"\[object|undefined|NaN|Infinity")
         before = self.all("#confusion table")[0].text
         self.button("proto", "#atoms").click()
