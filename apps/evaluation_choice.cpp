@@ -19,6 +19,8 @@ void add_choice_options(CLI::App& app, EvaluationChoice& c) {
   app.add_flag("--skip-bad", c.skip_bad, "leave out images that cannot be decoded, and count them");
   app.add_option("--episodes", c.episodes, "number of episodes; of an episode file all, unless this is given")->check(CLI::Range(1, 10'000'000))->capture_default_str()
       ->each([&c](const std::string&) { c.episodes_given = true; });
+  app.add_option("--first-episode", c.first_episode, "index of the first episode: with --episodes 1, one of a larger evaluation again")
+      ->check(CLI::Range(0, 2'000'000'000))->capture_default_str();
   app.add_option("--plugin", c.plugin, "data set plugin: the shared library; left out: the run's own");
   app.add_option("--plugin-option", c.plugin_options, "data set plugin: an option of its own, as key=value; again for each")
       ->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
@@ -27,8 +29,6 @@ void add_choice_options(CLI::App& app, EvaluationChoice& c) {
   app.add_flag("--within-group", c.within_group, "classes of an episode are of one group: an alphabet, a superclass");
   app.add_option("--queries", c.queries, "query images per class; left out: the run's own")->check(CLI::Range(1, 1000));
   app.add_option("--eval-seed", c.eval_seed, "of the episodes")->check(not_negative)->capture_default_str();
-  app.add_option("--first-episode", c.first_episode, "index of the first episode: with --episodes 1, one of a larger evaluation again")
-      ->check(CLI::Range(0, 2'000'000'000))->capture_default_str();
   app.add_flag("--unique-classes", c.unique_classes, "no two episodes have the same set of classes");
   CLI::Option* file = app.add_option("--episodes-file", c.episodes_file, "evaluate on the episodes of this file, instead of drawing them")->type_name("FILE");
   for (const char* drawing : {"--ways", "--imbalanced", "--within-group", "--queries", "--eval-seed", "--unique-classes"})

@@ -3,10 +3,15 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
 #include <set>
 #include <thread>
 #include <tuple>
+
+#include <torch/version.h>
 
 #include "apps/bench_machine.h"
 #include "apps/report_resources.h"
@@ -35,9 +40,18 @@ struct Group {
 /// Whether episodes of two runs are the same: of the same classes and images, in the same numbers.
 bool same_episodes(const DatasetOptions& a, const DatasetOptions& b) {
   const auto key = [](const DatasetOptions& d) {
-    return std::tie(d.name, d.root, d.split_rule, d.crop, d.split_seed, d.split_fractions, d.split_file, d.rotations, d.skip_bad, d.plugin, d.plugin_options);
+    return std::tie(d.name, d.root, d.split_rule, d.crop, d.split_seed, d.split_fractions, d.split_file, d.rotations, d.skip_bad,
+                    d.plugin, d.plugin_options);
   };
   return key(a) == key(b);
+}
+
+/// Whether their pixels are the same, too. Augmentation counts: it leaves a margin around images, which is cut off where nothing is random.
+bool same_pixels(const DatasetOptions& a, const DatasetOptions& b) {
+  const auto key = [](const DatasetOptions& d) {
+    return std::tie(d.image_size, d.channels, d.crop_margin, d.exif, d.exact_decode, d.augment);
+  };
+  return same_episodes(a, b) && key(a) == key(b);
 }
 
 /// Reads the runs; what can be refused without looking at images is refused here.
@@ -64,11 +78,8 @@ void open_sources(std::vector<ReportedRun>& runs, const EvaluationChoice& choice
   unsaved.save_episodes.clear();
   for (size_t i = 0; i < runs.size(); ++i) {
     ReportedRun& r = runs[i];
-    for (size_t j = 0; j < i && !r.source; ++j) {
-      const DatasetOptions &a = runs[j].data, &b = r.data;
-      if (same_episodes(a, b) && std::tie(a.image_size, a.channels, a.crop_margin, a.exif, a.exact_decode) == std::tie(b.image_size, b.channels, b.crop_margin, b.exif, b.exact_decode))
-        r.source = runs[j].source;
-    }
+    for (size_t j = 0; j < i && !r.source; ++j)
+      if (same_pixels(runs[j].data, r.data)) r.source = runs[j].source;
     try {
       if (!r.source) r.source = open_dataset(r.data, choice.split);
       choose_episodes(i == 0 ? choice : unsaved, *r.source, r.options);
@@ -108,7 +119,8 @@ json paired_json(const std::vector<ReportedRun>& runs, const Group& group, std::
       for (size_t j = i + 1; j < group.runs.size(); ++j) pairs.emplace_back(group.runs[i], group.runs[j]);
   } else {
     const auto own = [&](size_t i) { return runs[i].evaluation.by_steps[runs[i].own_mark()].accuracy; };
-    const size_t best = *std::max_element(group.runs.begin(), group.runs.end(), [&](size_t a, size_t b) { return own(a) < own(b); });
+    const size_t best =
+        *std::max_element(group.runs.begin(), group.runs.end(), [&](size_t a, size_t b) { return own(a) < own(b); });
     for (const size_t i : group.runs)
       if (i != best) pairs.emplace_back(best, i);
     left_out.push_back("differences between runs other than with the best one");
@@ -125,11 +137,24 @@ json group_json(const std::vector<ReportedRun>& runs, const Group& group) {
   const ReportedRun& first = runs[group.runs.front()];
   const SourceInfo& info = first.source->info();
   const EpisodeSpec& spec = first.options.spec;
-  return {{"dataset", info.dataset}, {"split", info.split}, {"split_rule", info.split_rule}, {"crop", info.crop}, {"form", info.form},
-          {"notices", info.notices}, {"classes", first.source->classes()}, {"ways", spec.ways}, {"shots", spec.shots}, {"queries", spec.queries},
-          {"fewest_ways", spec.fewest_ways > 0 ? spec.fewest_ways : spec.ways}, {"fewest_shots", spec.fewest_shots > 0 ? spec.fewest_shots : spec.shots},
-          {"imbalanced", spec.imbalanced}, {"within_group", spec.within_group}, {"episodes", first.options.episodes},
-          {"first_episode", first.options.first_episode}, {"eval_seed", first.options.seed}, {"runs", group.runs}};
+  return {{"dataset", info.dataset},
+          {"split", info.split},
+          {"split_rule", info.split_rule},
+          {"crop", info.crop},
+          {"form", info.form},
+          {"notices", info.notices},
+          {"classes", first.source->classes()},
+          {"ways", spec.ways},
+          {"shots", spec.shots},
+          {"queries", spec.queries},
+          {"fewest_ways", spec.fewest_ways > 0 ? spec.fewest_ways : spec.ways},
+          {"fewest_shots", spec.fewest_shots > 0 ? spec.fewest_shots : spec.shots},
+          {"imbalanced", spec.imbalanced},
+          {"within_group", spec.within_group},
+          {"episodes", first.options.episodes},
+          {"first_episode", first.options.first_episode},
+          {"eval_seed", first.options.seed},
+          {"runs", group.runs}};
 }
 
 json measured_json(ReportedRun& r, const ReportOptions& options) {
@@ -180,25 +205,35 @@ std::string filled(std::string_view text, const std::map<std::string, std::strin
 void require_writable(const std::filesystem::path& out) {
   const std::filesystem::path folder = out.has_parent_path() ? out.parent_path() : ".";
   std::error_code ignored;
-  if (std::filesystem::is_directory(out, ignored)) throw UsageError("--out '" + out.string() + "' is a folder, a file was expected");
-  if (!std::filesystem::is_directory(folder, ignored)) throw UsageError("--out '" + out.string() + "': there is no folder '" + folder.string() + "'");
-  if (::access(folder.c_str(), W_OK) != 0) throw UsageError("--out '" + out.string() + "': folder '" + folder.string() + "' cannot be written to");
+  if (std::filesystem::is_directory(out, ignored))
+    throw UsageError("--out '" + out.string() + "' is a folder, a file was expected");
+  if (!std::filesystem::is_directory(folder, ignored))
+    throw UsageError("--out '" + out.string() + "': there is no folder '" + folder.string() + "'");
+  std::string probe = (folder / "fewatoms-XXXXXX").string();  // permissions do not tell all
+  const int file = ::mkstemp(probe.data());
+  if (file < 0)
+    throw UsageError("--out '" + out.string() + "': folder '" + folder.string() +
+                     "' cannot be written to: " + std::strerror(errno));
+  ::close(file);
+  ::unlink(probe.c_str());
 }
 
 }  // namespace
 
 json report_data(const std::vector<std::filesystem::path>& folders, const ReportOptions& options) {
   if (folders.empty()) throw UsageError("a report needs one run at least");
-  if (options.choice.episodes > kMostEpisodes) throw UsageError("--episodes is " + std::to_string(options.choice.episodes) + ", a report takes 1 to 100000");
+  if (options.choice.episodes > kMostEpisodes)
+    throw UsageError("--episodes is " + std::to_string(options.choice.episodes) + ", a report takes 1 to 100000");
   std::vector<ReportedRun> runs = read_runs(folders, options);
   open_sources(runs, options.choice);
   const std::vector<Group> groups = groups_of(runs);
   std::vector<std::string> left_out;
-  json data = {{"title", options.title},
-               {"program", FEWATOMS_VERSION},
-               {"machine", {{"processor", processor_name()}, {"cores", std::thread::hardware_concurrency()}}},
-               {"groups", json::array()},
-               {"runs", json::array()}};
+  json data = {
+      {"title", options.title},
+      {"program", FEWATOMS_VERSION},
+      {"machine", {{"processor", processor_name()}, {"cores", std::thread::hardware_concurrency()}, {"libtorch", TORCH_VERSION}}},
+      {"groups", json::array()},
+      {"runs", json::array()}};
   int64_t picture_bytes = kPictureBytes, refused = 0;
   std::map<size_t, json> measured;
   for (const Group& group : groups) {
@@ -230,8 +265,10 @@ json report_data(const std::vector<std::filesystem::path>& folders, const Report
     for (const size_t i : group.runs) runs[i].evaluation = {};
   }
   for (const auto& [i, run] : measured) data["runs"].push_back(run);
-  if (refused > 0) left_out.push_back(std::to_string(refused) + " pictures beyond " + std::to_string(kPictureBytes / 1'000'000) + " MB");
-  if (runs.size() > kDetailedRuns) left_out.push_back("episodes, atoms and maps of runs after the first " + std::to_string(kDetailedRuns));
+  if (refused > 0)
+    left_out.push_back(std::to_string(refused) + " pictures beyond " + std::to_string(kPictureBytes / 1'000'000) + " MB");
+  if (runs.size() > kDetailedRuns)
+    left_out.push_back("episodes, atoms and maps of runs after the first " + std::to_string(kDetailedRuns));
   std::vector<std::string> once;
   for (const std::string& note : left_out)
     if (std::find(once.begin(), once.end(), note) == once.end()) once.push_back(note);
@@ -243,16 +280,24 @@ std::string report_page(const json& data) {
   // Names may have any bytes, and "</script>" in one must not end the block.
   std::string escaped;
   for (const char c : data.dump(-1, ' ', false, json::error_handler_t::replace)) {
-    if (c == '<') escaped += "\\u003c";
-    else if (c == '>') escaped += "\\u003e";
-    else if (c == '&') escaped += "\\u0026";
-    else escaped += c;
+    if (c == '<')
+      escaped += "\\u003c";
+    else if (c == '>')
+      escaped += "\\u003e";
+    else if (c == '&')
+      escaped += "\\u0026";
+    else
+      escaped += c;
   }
   std::string scripts;
-  for (const char* name : {"elements.js", "charts.js", "drawings.js", "sections.js", "main.js"}) scripts += report_resource(name);
+  for (const char* name : {"elements.js", "charts.js", "drawings.js", "overview.js", "details.js", "main.js"})
+    scripts += report_resource(name);
   const auto text = [](const char* name) { return std::string(report_resource(name)); };
-  return filled(report_resource("page.html"), {{"STYLE", text("style.css")}, {"DATA", escaped}, {"CHART_JS_LICENCE", text("chart-js-licence.txt")},
-                                               {"CHART_JS", text("chart.min.js")}, {"SCRIPTS", scripts}});
+  return filled(report_resource("page.html"), {{"STYLE", text("style.css")},
+                                               {"DATA", escaped},
+                                               {"CHART_JS_LICENCE", text("chart-js-licence.txt")},
+                                               {"CHART_JS", text("chart.min.js")},
+                                               {"SCRIPTS", scripts}});
 }
 
 void write_report(const std::vector<std::filesystem::path>& runs, const ReportOptions& options, const std::filesystem::path& out) {

@@ -13,14 +13,14 @@ namespace {
 
 using json = ReportJson;
 
-constexpr int kCurvePoints = 100;      // of a training curve
-constexpr int kConfusedClasses = 20;   // of a confusion table
+constexpr int kCurvePoints = 100;     // of a training curve
+constexpr int kConfusedClasses = 20;  // of a confusion table
 constexpr int kConfusedPairs = 20;
 constexpr int kWorstEpisodes = 10;
-constexpr int kNamedClasses = 12;      // of an episode, in tables
-constexpr int kAtomsShown = 12;        // of a layer
+constexpr int kNamedClasses = 12;  // of an episode, in tables
+constexpr int kAtomsShown = 12;    // of a layer
 constexpr int kAtomLayers = 40;
-constexpr int kMapPoints = 400;        // of an episode
+constexpr int kMapPoints = 400;  // of an episode, half of them support images
 constexpr int kEpisodePictures = 200;
 
 /// Four digits: what a picture shows.
@@ -37,11 +37,11 @@ json numbers(const Tensor& t) {
   return list;
 }
 
-/// Points [n, 2] as [[x, y], ...], those at `rows`.
-json points(const Tensor& plane, const std::vector<int64_t>& rows) {
+/// Points [n, 2] as [[x, y], ...].
+json pairs_of(const Tensor& points) {
   json list = json::array();
-  const Tensor all = plane.contiguous();
-  for (const int64_t row : rows) list.push_back({rounded(all[row][0].item<double>()), rounded(all[row][1].item<double>())});
+  for (int64_t row = 0; row < points.size(0); ++row)
+    list.push_back({rounded(points[row][0].item<double>()), rounded(points[row][1].item<double>())});
   return list;
 }
 
@@ -49,7 +49,9 @@ int64_t episode_index(const ReportedRun& r, int position) { return int64_t{r.opt
 
 /// A word of a shell command.
 std::string shell_word(const std::string& text) {
-  const bool plain = !text.empty() && text.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-") == std::string::npos;
+  const bool plain =
+      !text.empty() &&
+      text.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-") == std::string::npos;
   if (plain) return text;
   std::string quoted = "'";
   for (const char c : text) quoted += c == '\'' ? "'\\''" : std::string(1, c);
@@ -58,6 +60,7 @@ std::string shell_word(const std::string& text) {
 
 /// The command that evaluates one episode again.
 std::string replay_command(const ReportedRun& r, const EvaluationChoice& c, int64_t index) {
+  if (!r.options.given.empty()) return "";  // there is no draw to repeat
   std::string text = "fewatoms eval " + shell_word(r.folder.string());
   const auto add = [&](const char* name, const std::string& value) {
     if (!value.empty()) text += std::string(" --") + name + " " + shell_word(value);
@@ -85,8 +88,10 @@ std::string replay_command(const ReportedRun& r, const EvaluationChoice& c, int6
 
 json class_names(const ReportedRun& r, const Episode& episode) {
   json names = json::array();
-  for (size_t i = 0; i < std::min<size_t>(kNamedClasses, episode.classes.size()); ++i) names.push_back(r.source->class_name(episode.classes[i]));
-  if (episode.classes.size() > kNamedClasses) names.push_back("and " + std::to_string(episode.classes.size() - kNamedClasses) + " more");
+  for (size_t i = 0; i < std::min<size_t>(kNamedClasses, episode.classes.size()); ++i)
+    names.push_back(r.source->class_name(episode.classes[i]));
+  if (episode.classes.size() > kNamedClasses)
+    names.push_back("and " + std::to_string(episode.classes.size() - kNamedClasses) + " more");
   return names;
 }
 
@@ -123,30 +128,40 @@ json atoms_json(const Run& run, const AdaptedEpisode& episode, std::vector<std::
     }
     list.push_back({{"layer", layer.name}, {"size", a.size(1)}, {"before", first}, {"after", second}});
   }
-  if (layers > kAtomLayers) left_out.push_back("atoms of " + std::to_string(layers - kAtomLayers) + " layers after the first " + std::to_string(kAtomLayers));
+  if (layers > kAtomLayers)
+    left_out.push_back("atoms of " + std::to_string(layers - kAtomLayers) + " layers after the first " +
+                       std::to_string(kAtomLayers));
   if (fewer > 0) left_out.push_back("atoms after the first " + std::to_string(kAtomsShown) + " of a layer");
   if (pairs > 0) left_out.push_back("atoms of pairs of channel groups after the first pair of each layer");
   return list;
 }
 
 json map_json(const ReportedRun& r, const Episode& episode, const AdaptedEpisode& looked, bool& fewer) {
-  const PlaneMap plane = plane_map(at::cat({looked.features_before.support, looked.features_before.query}),
-                                   at::cat({looked.features_after.support, looked.features_after.query}));
   const std::vector<int64_t> support = shown(episode.support, episode.spec.ways, kMapPoints / 2);
-  std::vector<int64_t> query = shown(episode.query, episode.spec.ways, kMapPoints / 2);
+  const std::vector<int64_t> query = shown(episode.query, episode.spec.ways, kMapPoints / 2);
   if (support.size() < episode.support.size() || query.size() < episode.query.size()) fewer = true;
-  json support_labels = json::array(), query_labels = json::array();
-  for (const int64_t row : support) support_labels.push_back(episode.support[row].label);
-  for (const int64_t row : query) query_labels.push_back(episode.query[row].label);
-  for (int64_t& row : query) row += static_cast<int64_t>(episode.support.size());
+  const Tensor support_rows = at::tensor(support, at::kLong), query_rows = at::tensor(query, at::kLong);
+  const auto of_shown = [&](const TaskFeatures& features) {
+    return at::cat({features.support.index_select(0, support_rows), features.query.index_select(0, query_rows)});
+  };
+  const PlaneMap plane = plane_map(of_shown(looked.features_before), of_shown(looked.features_after));
+  const auto labels = [](const std::vector<EpisodeImage>& images, const std::vector<int64_t>& rows) {
+    json list = json::array();
+    for (const int64_t row : rows) list.push_back(images[row].label);
+    return list;
+  };
+  const auto split = [&](const Tensor& points) {
+    const auto first = static_cast<int64_t>(support.size());
+    return json{{"support", pairs_of(points.narrow(0, 0, first))}, {"query", pairs_of(points.narrow(0, first, points.size(0) - first))}};
+  };
   json names = json::array();
-  for (const int c : episode.classes) names.push_back(r.source->class_name(c));
-  if (names.size() > kMapPoints) names.erase(names.begin() + kMapPoints, names.end());
+  for (size_t label = 0; label < std::min<size_t>(kMapPoints, episode.classes.size()); ++label)
+    names.push_back(r.source->class_name(episode.classes[label]));
   return {{"classes", names},
-          {"support_labels", support_labels},
-          {"query_labels", query_labels},
-          {"before", {{"support", points(plane.before, support)}, {"query", points(plane.before, query)}}},
-          {"after", {{"support", points(plane.after, support)}, {"query", points(plane.after, query)}}},
+          {"support_labels", labels(episode.support, support)},
+          {"query_labels", labels(episode.query, query)},
+          {"before", split(plane.before)},
+          {"after", split(plane.after)},
           {"explained_before", plane.explained_before},
           {"explained_after", plane.explained_after}};
 }
@@ -172,10 +187,13 @@ json training_json(const std::filesystem::path& run) {
     const auto number = [&](const char* key) { return entry.contains(key) && entry[key].is_number(); };
     if (number("loss") && number("accuracy")) all.push_back({entry["iteration"], entry["loss"], entry["accuracy"]});
     if (number("val_accuracy"))
-      validations.push_back({{"iteration", entry["iteration"]}, {"accuracy", entry["val_accuracy"]},
-                             {"ci95", number("val_ci95") ? entry["val_ci95"] : json(nullptr)}, {"loss", number("val_loss") ? entry["val_loss"] : json(nullptr)}});
+      validations.push_back({{"iteration", entry["iteration"]},
+                             {"accuracy", entry["val_accuracy"]},
+                             {"ci95", number("val_ci95") ? entry["val_ci95"] : json(nullptr)},
+                             {"loss", number("val_loss") ? entry["val_loss"] : json(nullptr)}});
   }
-  const size_t part = (all.size() + kCurvePoints - 1) / kCurvePoints;
+  // Ten iterations at least make a point, where that leaves twenty points: single ones are noise.
+  const size_t part = std::max((all.size() + kCurvePoints - 1) / kCurvePoints, std::min<size_t>(10, all.size() / 20));
   json curve = json::array();
   for (size_t first = 0; first < all.size(); first += part) {
     const size_t end = std::min(all.size(), first + part);
@@ -200,8 +218,9 @@ json layers_json(const Run& run) {
   const ConvOptions& conv = run.settings.learner.network.conv;
   json list = json::array();
   for (const ConvLayer& layer : run.learner->backbone().layers()) {
-    json one = {{"name", layer.name}, {"in", layer.in}, {"out", layer.out}, {"kernel", layer.kernel}, {"block", layer.block + 1},
-                {"stage", layer.stage + 1}, {"coefficients", nullptr}, {"coefficients_shape", nullptr}, {"atoms_shape", nullptr}};
+    json one = {{"name", layer.name},       {"in", layer.in},           {"out", layer.out},        {"kernel", layer.kernel},
+                {"block", layer.block + 1}, {"stage", layer.stage + 1}, {"coefficients", nullptr}, {"coefficients_shape", nullptr},
+                {"atoms_shape", nullptr}};
     const Parameter* atoms = run.state.parameters.find(layer.name + ".atoms");
     if (atoms != nullptr) {
       const std::string name = coefficients_name(layer, conv.sharing);
@@ -260,8 +279,16 @@ json confusion_json(const ReportedRun& r) {
     table.push_back(row);
   }
   for (const auto& [count, pair] : pairs)
-    list.push_back({{"class", r.source->class_name(pair.first)}, {"taken_for", r.source->class_name(pair.second)}, {"count", count}, {"of", chances[pair]}});
-  return {{"inner_steps", r.options.inner_steps[mark]}, {"classes", names}, {"classes_seen", all}, {"query_images", images}, {"counts", table}, {"pairs", list}};
+    list.push_back({{"class", r.source->class_name(pair.first)},
+                    {"taken_for", r.source->class_name(pair.second)},
+                    {"count", count},
+                    {"of", chances[pair]}});
+  return {{"inner_steps", r.options.inner_steps[mark]},
+          {"classes", names},
+          {"classes_seen", all},
+          {"query_images", images},
+          {"counts", table},
+          {"pairs", list}};
 }
 
 std::vector<int> worst_episodes(const ReportedRun& r, int count) {
@@ -280,8 +307,11 @@ json worst_json(const ReportedRun& r, const EvaluationChoice& choice) {
   json list = json::array();
   for (const int e : worst_episodes(r, kWorstEpisodes)) {
     const int64_t index = episode_index(r, e);
-    list.push_back({{"episode", index}, {"accuracy", r.evaluation.accuracies[e][r.own_mark()]}, {"loss", r.evaluation.losses[e][r.own_mark()]},
-                    {"classes", class_names(r, evaluation_episode(*r.source, r.options, e))}, {"command", replay_command(r, choice, index)}});
+    list.push_back({{"episode", index},
+                    {"accuracy", r.evaluation.accuracies[e][r.own_mark()]},
+                    {"loss", r.evaluation.losses[e][r.own_mark()]},
+                    {"classes", class_names(r, evaluation_episode(*r.source, r.options, e))},
+                    {"command", replay_command(r, choice, index)}});
   }
   return list;
 }
@@ -298,7 +328,8 @@ json looks_json(const ReportedRun& r, const std::vector<int>& episodes, std::vec
     const AdaptedEpisode looked = adapt_to_episode(*r.run.learner, r.run.state.parameters, *r.source, r.options, e, steps[own]);
     const auto predictions = [&](size_t mark) {  // of the query images that episode_json has, in its order
       json labels = json::array();
-      for (const int64_t row : shown(episode.query, episode.spec.ways, kEpisodePictures / 2)) labels.push_back(r.evaluation.predictions[e][mark][row]);
+      for (const int64_t row : shown(episode.query, episode.spec.ways, kEpisodePictures / 2))
+        labels.push_back(r.evaluation.predictions[e][mark][row]);
       return labels;
     };
     looks.push_back({{"episode", episode_index(r, e)},
@@ -310,13 +341,18 @@ json looks_json(const ReportedRun& r, const std::vector<int>& episodes, std::vec
     if (movement.empty()) atoms = atoms_json(r.run, looked, left_out);
     movement.push_back(movements(*r.run.learner, looked.before, looked.after));
   }
-  if (fewer) left_out.push_back("points of feature maps after the first " + std::to_string(kMapPoints / 2) + " support and query images, evenly by class");
+  if (fewer)
+    left_out.push_back("points of feature maps after the first " + std::to_string(kMapPoints / 2) +
+                       " support and query images, evenly by class");
   for (size_t i = 0; !movement.empty() && i < movement.front().size(); ++i) {
     double sum = 0;
     for (const auto& of_episode : movement) sum += of_episode[i].relative;
     const Movement& first = movement.front()[i];
-    moved.push_back({{"name", first.name}, {"role", to_string(first.role)}, {"relative", first.relative},
-                     {"mean", sum / static_cast<double>(movement.size())}, {"from_zero", first.from_zero}});
+    moved.push_back({{"name", first.name},
+                     {"role", to_string(first.role)},
+                     {"relative", first.relative},
+                     {"mean", sum / static_cast<double>(movement.size())},
+                     {"from_zero", first.from_zero}});
   }
   return {{"looks", looks}, {"atom_pictures", atoms}, {"moved", moved}};
 }
@@ -332,13 +368,19 @@ json episode_json(const ReportedRun& r, int e, PictureStore& pictures) {
   };
   const json support = images(episode.support), query = images(episode.query);
   json names = json::array();
-  for (size_t label = 0; label < std::min<size_t>(kEpisodePictures, episode.classes.size()); ++label) names.push_back(r.source->class_name(episode.classes[label]));
+  for (size_t label = 0; label < std::min<size_t>(kEpisodePictures, episode.classes.size()); ++label)
+    names.push_back(r.source->class_name(episode.classes[label]));
   std::string note;
   if (support.size() < episode.support.size() || query.size() < episode.query.size())
-    note = "shown: " + std::to_string(support.size()) + " of " + std::to_string(episode.support.size()) + " support and " + std::to_string(query.size()) +
-           " of " + std::to_string(episode.query.size()) + " query pictures";
+    note = "shown: " + std::to_string(support.size()) + " of " + std::to_string(episode.support.size()) + " support and " +
+           std::to_string(query.size()) + " of " + std::to_string(episode.query.size()) + " query pictures";
   if (pictures.refused() > refused) note += (note.empty() ? "" : "; ") + std::string("pictures left out, for the page's size");
-  return {{"episode", episode_index(r, e)}, {"ways", episode.spec.ways}, {"classes", names}, {"support", support}, {"query", query}, {"note", note}};
+  return {{"episode", episode_index(r, e)},
+          {"ways", episode.spec.ways},
+          {"classes", names},
+          {"support", support},
+          {"query", query},
+          {"note", note}};
 }
 
 }  // namespace fewatoms

@@ -7,7 +7,8 @@ namespace fewatoms {
 AdaptedEpisode adapt_to_episode(const Learner& learner, const ParameterSet& parameters, const ImageSource& source,
                                 const EvaluationOptions& options, int index, int steps) {
   require_evaluable(learner, source, options);
-  if (steps > 0 && learner.adapted().empty()) throw UsageError("scope '" + learner.options().scope + "' adapts nothing: 0 steps are all there are");
+  if (steps > 0 && learner.adapted().empty())
+    throw UsageError("scope '" + learner.options().scope + "' adapts nothing: 0 steps are all there are");
   use_one_thread_per_operation();
   at::NoGradGuard no_graph;
   const ParameterSet start = parameters.leaves(false);
@@ -16,7 +17,8 @@ AdaptedEpisode adapt_to_episode(const Learner& learner, const ParameterSet& para
   state.rate_factor = options.rate_factor;
   const InnerState before = adapt_further(learner, std::move(state), task, 0, Order::kFirst);
   const InnerState after = adapt_further(learner, before, task, steps, Order::kFirst);
-  return {before.parameters, after.parameters, task_features(learner, before.parameters, task), task_features(learner, after.parameters, task)};
+  return {before.parameters, after.parameters, task_features(learner, before.parameters, task),
+          task_features(learner, after.parameters, task)};
 }
 
 std::vector<Movement> movements(const Learner& learner, const ParameterSet& before, const ParameterSet& after) {
@@ -30,7 +32,8 @@ std::vector<Movement> movements(const Learner& learner, const ParameterSet& befo
 }
 
 PlaneMap plane_map(const Tensor& before, const Tensor& after) {
-  TORCH_CHECK(before.dim() == 2 && before.sizes() == after.sizes() && before.size(0) > 0, "points of two equal shapes [n, d] were expected");
+  TORCH_CHECK(before.dim() == 2 && before.sizes() == after.sizes() && before.size(0) > 0,
+              "points of two equal shapes [n, d] were expected");
   const auto centred = [](const Tensor& x) {
     const Tensor wide = x.detach().to(at::kDouble);
     return wide - wide.mean(0, /*keepdim=*/true);

@@ -63,28 +63,36 @@ function drawAll() {
 function figure(title, says, make, numbers, height = null) {
   const canvas = element("canvas", { role: "img", "aria-label": title + ". " + says });
   drawn.set(canvas, make);
-  return element("figure", {}, element("figcaption", {}, title), element("div", { class: "canvas", style: height ? `height:${height}px` : null }, canvas),
+  return element("figure", {},
+    element("figcaption", {}, title),
+    element("div", { class: "canvas", style: height ? `height:${height}px` : null }, canvas),
     element("details", {}, element("summary", {}, "As a table"), numbers));
 }
 
 function axis(c, title, more = {}) {
-  return { title: { display: true, text: title, color: c.faint }, grid: { color: c.line }, ...more, ticks: { color: c.faint, ...more.ticks } };
+  const ticks = { color: c.faint, ...more.ticks };
+  return { title: { display: true, text: title, color: c.faint }, grid: { color: c.line }, ...more, ticks };
 }
 
-function options(c, x, y, more = {}) {
+function legend(c, more = {}) {
+  return { position: "bottom", labels: { color: c.ink, usePointStyle: true, boxHeight: 7, ...more } };
+}
+
+// `tooltip` are functions that give the words of a point.
+function options(c, x, y, tooltip = {}) {
   return {
     scales: { x: { type: "linear", ...x }, y },
-    plugins: { legend: { position: "bottom", labels: { color: c.ink, usePointStyle: true, boxHeight: 7 } }, tooltip: more.tooltip ?? {} },
+    plugins: { legend: legend(c), tooltip: { callbacks: tooltip } },
     interaction: { mode: "nearest", intersect: false },
-    ...more.options,
   };
 }
 
 // Limits of an axis that leave room for the intervals of accuracies.
-function withWhiskers(runs) {
-  const low = Math.min(...runs.map((run) => run.accuracy - run.ci95)), high = Math.max(...runs.map((run) => run.accuracy + run.ci95));
+function roomForIntervals(runs) {
+  const low = Math.min(...runs.map((run) => run.accuracy - run.ci95));
+  const high = Math.max(...runs.map((run) => run.accuracy + run.ci95));
   const margin = 0.1 * (high - low || 0.1);
   return { suggestedMin: low - margin, suggestedMax: high + margin };
 }
 
-const percentTick = { ticks: { callback: (value) => Math.round(value * 1000) / 10 + " %" } };
+const percentTicks = { ticks: { callback: (value) => Math.round(value * 1000) / 10 + " %" } };

@@ -14,30 +14,34 @@ function signColour(value, scale) {
 }
 
 function atomPicture(values, size, scale, name) {
-  const picture = svg("svg", { viewBox: `0 0 ${size} ${size}`, role: "img", "aria-label": name + ": " + values.map((v) => digits(v, 2)).join(" ") });
+  const says = `${name}: ${values.map((value) => digits(value, 2)).join(" ")}`, title = svg("title");
+  const picture = svg("svg", { viewBox: `0 0 ${size} ${size}`, role: "img", "aria-label": says });
   values.forEach((value, i) => picture.append(
     svg("rect", { x: i % size, y: Math.floor(i / size), width: 1.02, height: 1.02, fill: signColour(value, scale) })));
-  const title = svg("title");
-  title.textContent = name + ": " + values.map((v) => digits(v, 2)).join(" ");
+  title.textContent = says;
   picture.append(title);
   return picture;
 }
 
-// One layer's atoms before and after adaptation, in one scale.
+// One layer's atoms before and after adaptation, in one scale, and what lies between, in a scale of its own.
 function atomRows(layer, adapted) {
-  const scale = Math.max(...layer.before.flat().map(Math.abs), ...layer.after.flat().map(Math.abs));
-  const row = (name, atoms) => element("div", { class: "row" }, element("span", {}, name),
+  const most = (...atoms) => Math.max(...atoms.flat(2).map(Math.abs)), scale = most(layer.before, layer.after);
+  const change = layer.after.map((atom, m) => atom.map((value, i) => value - layer.before[m][i]));
+  const row = (name, atoms, scale) => element("div", { class: "row" }, element("span", {}, name),
     atoms.map((values, m) => atomPicture(values, layer.size, scale, `${layer.layer}, atom ${m + 1} ${name}`)));
-  return element("div", {}, element("h3", {}, layer.layer), row(adapted ? "before" : "", layer.before), adapted ? row("after", layer.after) : null);
+  return element("div", {}, element("h3", {}, layer.layer),
+    row(adapted ? "before" : "", layer.before, scale),
+    adapted ? [row("after", layer.after, scale), row("change", change, most(change))] : null);
 }
 
 // Left: coefficients; right: layers, each joined to those it uses.
 function sharingDiagram(layers) {
   const groups = [...new Set(layers.map((layer) => layer.coefficients).filter((name) => name !== null))];
-  const step = 40, height = step * Math.max(layers.length, groups.length) + 8, c = colours();
+  const step = 40, height = step * Math.max(layers.length, groups.length) + 8;
   const drawing = svg("svg", { class: "sharing", viewBox: `0 0 360 ${height}`, role: "img" });
-  const says = groups.map((name) => `${name} serve ${layers.filter((layer) => layer.coefficients === name).map((layer) => layer.name).join(", ")}`);
-  drawing.setAttribute("aria-label", "Coefficients and the layers that use them. " + (says.join("; ") || "No layer is decomposed") + ".");
+  const users = (name) => layers.filter((layer) => layer.coefficients === name).map((layer) => layer.name);
+  const says = groups.map((name) => `${name} serve ${users(name).join(", ")}`);
+  drawing.setAttribute("aria-label", `Coefficients and the layers that use them: ${says.join("; ")}.`);
   const box = (x, y, title, small) => {
     const lines = [svg("text", { x: x + 7, y: y + 14 }), svg("text", { x: x + 7, y: y + 27, class: "small" })];
     lines[0].textContent = title;
@@ -49,10 +53,11 @@ function sharingDiagram(layers) {
     const at = groups.indexOf(layer.coefficients);
     if (at >= 0) {
       const from = groupTop(at) + 16, to = 4 + step * i + 16;
-      drawing.append(svg("path", { d: `M146,${from} C180,${from} 180,${to} 214,${to}`, fill: "none", "stroke-width": 2, stroke: "currentColor", opacity: 0.55 }));
+      const way = `M146,${from} C180,${from} 180,${to} 214,${to}`;
+      drawing.append(svg("path", { d: way, fill: "none", "stroke-width": 2, stroke: "currentColor", opacity: 0.55 }));
     }
-    drawing.append(...box(214, 4 + step * i, layer.name, at < 0 ? `own kernel ${layer.out}×${layer.in}×${layer.kernel}×${layer.kernel}`
-      : "atoms " + layer.atoms_shape.join("×")));
+    const own = `own kernel ${layer.out}×${layer.in}×${layer.kernel}×${layer.kernel}`;
+    drawing.append(...box(214, 4 + step * i, layer.name, at < 0 ? own : "atoms " + layer.atoms_shape.join("×")));
   });
   groups.forEach((name, i) => {
     const layer = layers.find((one) => one.coefficients === name);

@@ -7,7 +7,7 @@ function element(name, attributes = {}, ...children) {
     if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
     else if (value !== null && value !== undefined && value !== false) made.setAttribute(key, value === true ? "" : value);
   }
-  made.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  made.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
   return made;
 }
 
@@ -15,20 +15,25 @@ const isNumber = (x) => typeof x === "number" && Number.isFinite(x);
 const percent = (x, digits = 1) => (isNumber(x) ? (100 * x).toFixed(digits) : "–");
 const interval = (x, half) => (isNumber(x) ? percent(x) + (isNumber(half) ? " ± " + percent(half) : "") : "–");
 const whole = (x) => (isNumber(x) ? x.toLocaleString("en") : "–");
-const digits = (x, n = 3) => (isNumber(x) ? x.toPrecision(n) : "–");
+const digits = (x, n) => (isNumber(x) ? x.toPrecision(isNumber(n) ? n : 3) : "–");
 const range = (low, high) => (low === high ? String(high) : low + "–" + high);
 const letter = (label) => (label < 26 ? String.fromCharCode(65 + label) : String(label + 1));
 
-// A table whose columns sort: {title, of: row => value to sort by, show: row => text or element, left: a text column, wrap}.
+// Columns of tables: `of` gives the value of a row, by which the column sorts, and `show` its text.
+const text = (title, of, more = {}) => ({ title, of, left: true, show: (row) => of(row), ...more });
+const number = (title, of, show = whole) => ({ title, of, show: (row) => show(of(row), row) });
+
+// A table that sorts by a column when its title is clicked, or Enter or Space pressed there.
 function table(caption, columns, rows) {
   const body = element("tbody");
   const heads = columns.map((column, i) =>
-    element("th", { scope: "col", class: column.left || column.wrap ? "left" : null },
+    element("th", { scope: "col", class: column.left ? "left" : null },
       element("button", { type: "button", onclick: () => sort(i) }, column.title)));
   const fill = (sorted) => body.replaceChildren(...sorted.map((row) =>
     element("tr", {}, columns.map((column) =>
-      element("td", { class: column.wrap ? "wrap" : column.left ? "left" : null }, column.show ? column.show(row) : String(column.of(row) ?? "–"))))));
-  const compare = (a, b) => (typeof a === "string" || typeof b === "string" ? String(a ?? "").localeCompare(String(b ?? ""), "en", { numeric: true })
+      element("td", { class: column.wrap ? "wrap" : column.left ? "left" : null }, column.show(row))))));
+  const compare = (a, b) => (typeof a === "string"
+    ? a.localeCompare(b, "en", { numeric: true })
     : (isNumber(a) ? a : -Infinity) - (isNumber(b) ? b : -Infinity));
   function sort(i) {
     const down = heads[i].getAttribute("aria-sort") === "ascending";
@@ -41,7 +46,7 @@ function table(caption, columns, rows) {
     element("table", {}, element("caption", { hidden: true }, caption), element("thead", {}, element("tr", {}, heads)), body));
 }
 
-const note = (...text) => element("p", { class: "note" }, ...text);
+const note = (...parts) => element("p", { class: "note" }, ...parts);
 
 // Buttons of which one is chosen; `choose(i)` is called at once for the first.
 function choices(label, names, choose) {

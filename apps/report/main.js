@@ -28,11 +28,12 @@
       const card = element("div"), worst = run.worst[0].episode;
       const names = run.looks.map((look) => `${look.episode}` + (look.episode === worst ? " (worst)" : ""));
       const box = choices("Episode", names, (k) => {
-        card.replaceChildren(...episodeCard(group, run, run.looks[k]).filter((child) => child !== null));
+        card.replaceChildren(...episodeCard(group, run, run.looks[k]));
         part.features.replaceChildren(note(`Episode ${run.looks[k].episode}, as chosen above.`), ...featureMaps(run, run.looks[k]));
         drawAll();
       });
-      part.episodes.replaceChildren(note("Framed: right answers in green with ✓, wrong ones dashed with ✗ and the class they were taken for."), box, card);
+      const key = note("Framed: right answers in green with ✓, wrong ones dashed with ✗ and the class they were taken for.");
+      part.episodes.replaceChildren(key, box, card);
       box.pickFirst();
     }
     drawAll();
@@ -40,18 +41,23 @@
 
   page.append(
     section("summary", "Runs", ...summary(data)),
-    section("steps", "Accuracy by inner steps", ...data.groups.map((group) => stepCurves(data, group))),
+    section("steps", "Accuracy by inner steps", ...data.groups.map((group) => stepCharts(data, group))),
     section("parameters", "Parameters against accuracy", ...data.groups.map((group) => parameterCharts(data, group))),
-    section("training", "Training", ...trainingCurves(data)));
+    section("training", "Training", ...trainingCharts(data)));
   const chooser = data.runs.length > 1
-    ? choices("Run in detail", data.runs.map((_, i) => runName(data, i)), showRun) : null;
-  const titles = { atoms: "Atoms", sharing: "Coefficient sharing", episodes: "Episodes", features: "Map of features", confusion: "Confusion", worst: "Worst episodes" };
+    ? choices("Run in detail", data.runs.map((run) => runName(data, run)), showRun) : null;
+  const titles = {
+    atoms: "Atoms", sharing: "Coefficient sharing", episodes: "Episodes", features: "Map of features", confusion: "Confusion",
+    worst: "Worst episodes",
+  };
   const detail = parts.map(([id, div]) => section(id, titles[id], div));
   if (chooser) detail[0].prepend(element("h2", {}, "One run in detail"), chooser);
   page.append(...detail, section("configuration", "Configuration", ...configuration(data)));
   if (data.left_out.length > 0)
-    page.append(section("left-out", "Left out", note("To keep the page small it has no:"), element("ul", {}, data.left_out.map((text) => element("li", {}, text)))));
-  document.getElementById("foot").append(note("Charts: Chart.js, MIT licence (its text is in this page's source). Nothing is loaded from anywhere."));
+    page.append(section("left-out", "Left out", note("To keep the page small it has no:"),
+      element("ul", {}, data.left_out.map((what) => element("li", {}, what)))));
+  const foot = "Charts: Chart.js, MIT licence (its text is in this page's source). Nothing is loaded from anywhere.";
+  document.getElementById("foot").append(note(foot));
 
   const button = document.getElementById("theme"), prefers = matchMedia("(prefers-color-scheme: dark)");
   function setTheme(dark) {

@@ -21,7 +21,11 @@ if not BROWSER or not DRIVER:
 
 DRAWN = """
 return [...document.querySelectorAll('canvas')].map((canvas) => {
-  const chart = Chart.getChart(canvas), pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+  const chart = Chart.getChart(canvas), copy = document.createElement('canvas');  // reading the page's own would be warned of
+  [copy.width, copy.height] = [canvas.width, canvas.height];
+  const context = copy.getContext('2d', {willReadFrequently: true});
+  context.drawImage(canvas, 0, 0);
+  const pixels = context.getImageData(0, 0, copy.width, copy.height).data;
   return {label: canvas.getAttribute('aria-label'), points: chart ? chart.data.datasets.reduce((n, d) => n + d.data.length, 0) : -1,
           ink: pixels.some((value) => value !== 0), rows: canvas.closest('figure').querySelectorAll('tbody tr').length};
 });"""
@@ -39,15 +43,18 @@ class Report(unittest.TestCase):
         cls.temporary = tempfile.TemporaryDirectory()
         folder = pathlib.Path(cls.temporary.name)
         tiny = ["--width", 8, "--ways", 3, "--queries", 3, "--meta-batch", 2, "--threads", 2, "--quiet"]
-        run("train", "--out", folder / "atoms", "--method", "acdc-maml", "--inner-steps", 2, "--iterations", 20, "--val-every", 10, "--val-episodes", 4, *tiny)
+        run("train", "--out", folder / "atoms", "--method", "acdc-maml", "--inner-steps", 2, "--iterations", 20, "--val-every", 10,
+            "--val-episodes", 4, *tiny)
         run("train", "--out", folder / "proto", "--method", "protonet", "--iterations", 5, "--val-every", 0, *tiny)
         cls.page = folder / "report.html"
-        run("report", folder / "atoms", folder / "proto", "--out", cls.page, "--episodes", 8, "--samples", 2, "--steps", "0,1,2,4", "--timed-tasks", 1)
+        run("report", folder / "atoms", folder / "proto", "--out", cls.page, "--episodes", 8, "--samples", 2, "--steps", "0,1,2,4",
+            "--timed-tasks", 1)
 
         options = webdriver.ChromeOptions()
         options.binary_location = BROWSER
         # --no-sandbox: Chromium refuses to run as root without.
-        for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", f"--user-data-dir={folder / 'profile'}"):
+        for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+                         f"--user-data-dir={folder / 'profile'}"):
             options.add_argument(argument)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         cls.browser = webdriver.Chrome(service=webdriver.chrome.service.Service(DRIVER), options=options)
@@ -57,10 +64,11 @@ class Report(unittest.TestCase):
         cls.browser.quit()
         cls.temporary.cleanup()
 
-    def open(self, width=1280, theme="light"):
-        self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600})
+    def open(self, width=1280, theme="light", page=None):
+        self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
+            "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600})
         self.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": theme}]})
-        self.browser.get(self.page.as_uri())
+        self.browser.get((page or self.page).as_uri())
 
     def all(self, css):
         return self.browser.find_elements(By.CSS_SELECTOR, css)
@@ -69,7 +77,8 @@ class Report(unittest.TestCase):
         return next(b for b in self.all(f"{within} button") if b.text.startswith(text))
 
     def column(self, section, index):
-        return [row.find_elements(By.TAG_NAME, "td")[index].text for row in self.all(f"{section} table")[0].find_elements(By.CSS_SELECTOR, "tbody tr")]
+        rows = self.all(f"{section} table")[0].find_elements(By.CSS_SELECTOR, "tbody tr")
+        return [row.find_elements(By.TAG_NAME, "td")[index].text for row in rows]
 
     def expect_charts(self, count):
         charts = self.browser.execute_script(DRAWN)
@@ -83,10 +92,12 @@ class Report(unittest.TestCase):
     def test_charts_draw_for_each_run(self):
         self.open()
         self.expect_charts(9)  # two by steps, two by parameters, two of training, moved tensors, two maps
-        self.assertEqual(len(self.all(".atoms svg")), 2 * 3 * 6)
+        self.assertEqual(len(self.all(".atoms svg")), 3 * 3 * 6)  # before, after and the change, of three layers
+        self.assertNotRegex(self.all("body")[0].text, r"\[object|undefined|NaN|Infinity")
         before = self.all("#confusion table")[0].text
         self.button("proto", "#atoms").click()
         self.expect_charts(7)  # nothing moves: no bars, one map
+        self.assertNotRegex(self.all("body")[0].text, r"\[object|undefined|NaN|Infinity")
         self.assertIn("plain convolutions", self.all("#atoms")[0].text)
         self.assertNotEqual(self.all("#confusion table")[0].text, before)
 
@@ -95,7 +106,9 @@ class Report(unittest.TestCase):
         data = json.loads(self.browser.execute_script("return document.getElementById('report-data').textContent"))
         self.assertEqual(self.column("#summary", 0), ["atoms", "proto"])
         self.assertEqual(self.column("#summary", 1), [f"{100 * r['accuracy']:.1f} ± {100 * r['ci95']:.1f}" for r in data["runs"]])
-        drawn = self.browser.execute_script("return Chart.getChart(document.querySelector('#steps canvas')).data.datasets.map((d) => d.data.map((p) => [p.y, p.half]))")
+        drawn = self.browser.execute_script("""
+            const chart = Chart.getChart(document.querySelector('#steps canvas'));
+            return chart.data.datasets.map((dataset) => dataset.data.map((point) => [point.y, point.half]));""")
         self.assertEqual(drawn, [[[step["accuracy"], step["ci95"]] for step in r["by_steps"]] for r in data["runs"]])
         label = self.all("#steps canvas")[0].get_attribute("aria-label")
         self.assertIn(f"{100 * data['runs'][0]['by_steps'][1]['accuracy']:.1f} ±", label)
@@ -134,7 +147,9 @@ class Report(unittest.TestCase):
         self.open()
         pictures = self.all("#episodes img")
         self.assertEqual(len(pictures), 3 * (1 + 3))
-        self.assertTrue(all(self.browser.execute_script("return arguments[0].naturalWidth > 0", p) and p.get_attribute("alt") for p in pictures))
+        for one in pictures:
+            self.assertTrue(self.browser.execute_script("return arguments[0].naturalWidth > 0", one))
+            self.assertRegex(one.get_attribute("alt"), "^(support|query) picture of stroke")
         captions = lambda: [figure.text for figure in self.all("#episodes figcaption")]
         self.button("before", "#episodes").click()
         before = captions()
@@ -148,12 +163,25 @@ class Report(unittest.TestCase):
         self.assertLessEqual(self.browser.execute_script("return document.documentElement.scrollWidth"), 390)
         self.expect_charts(9)
 
+    def test_hostile_names_stay_text(self):
+        hostile = "<img src=x onerror=\"document.title='run'\"></td>"
+        page = self.page.with_name("hostile.html")
+        page.write_text(self.page.read_text().replace('"stroke2', json.dumps(hostile)[:-1].replace("<", "\\u003c") + "2"))  # the test split's
+        self.open(page=page)
+        self.assertEqual(self.browser.title, "FewAtoms report")
+        self.assertEqual(self.all("img[src=x]"), [])
+        for section in ("#episodes", "#features", "#confusion", "#worst"):
+            self.assertIn(hostile, self.browser.execute_script("return document.querySelector(arguments[0]).textContent", section))
+        self.expect_charts(9)
+
     def test_z_no_errors_and_no_requests(self):  # of all that the others did, too
         self.open()
-        self.assertEqual([entry for entry in self.browser.get_log("browser")], [])
+        self.assertEqual(self.browser.get_log("browser"), [])
         events = [json.loads(entry["message"])["message"] for entry in self.browser.get_log("performance")]
-        asked = {event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"}
-        self.assertEqual({url for url in asked if not url.startswith("data:")}, {self.page.as_uri()})
+        asked = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
+        folder = self.page.parent.as_uri()  # the browser's first tab asks, too
+        by_page = {request["request"]["url"] for request in asked if request["documentURL"].startswith(folder)}
+        self.assertEqual({url for url in by_page if not url.startswith("data:")}, {f"{folder}/report.html", f"{folder}/hostile.html"})
 
 
 if __name__ == "__main__":

@@ -44,7 +44,8 @@ TEST(AdaptedEpisode, PredictionsAreThoseThatAccuracyCounts) {
     for (int e = 0; e < 6; ++e)
       for (size_t mark = 0; mark < s.options.inner_steps.size(); ++mark) {
         ASSERT_EQ(kept.predictions[e][mark].size(), 9U);
-        EXPECT_DOUBLE_EQ(share_right(kept.predictions[e][mark], evaluation_episode(s.source, s.options, e)), kept.accuracies[e][mark]);
+        EXPECT_DOUBLE_EQ(share_right(kept.predictions[e][mark], evaluation_episode(s.source, s.options, e)),
+                         kept.accuracies[e][mark]);
       }
   }
 }
@@ -120,7 +121,8 @@ TEST(PlaneMap, KeepsDistancesOfPointsThatLieInAPlane) {
 TEST(PlaneMap, TheFirstAxisHasTheMostVariance) {
   const Tensor points = normal_tensor({40, 3}, 1, 5, "points").to(at::kDouble) * at::tensor({1.0, 9.0, 3.0}, at::kDouble);
   const PlaneMap map = plane_map(points, points);
-  EXPECT_NEAR(map.before.select(1, 0).abs().max().item<double>(), (points - points.mean(0)).select(1, 1).abs().max().item<double>(), 1.5);
+  EXPECT_NEAR(map.before.select(1, 0).abs().max().item<double>(), (points - points.mean(0)).select(1, 1).abs().max().item<double>(),
+              1.5);
   EXPECT_GT(map.before.select(1, 0).std().item<double>(), 2 * map.before.select(1, 1).std().item<double>());
   EXPECT_GT(map.explained_before, 0.95);
   EXPECT_LT(map.explained_before, 1);
