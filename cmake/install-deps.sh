@@ -11,7 +11,9 @@ packages=(
   libcli11-dev nlohmann-json3-dev libtomlplusplus-dev
   libgoogle-perftools-dev
 )
-test_packages=(libgtest-dev libgmock-dev python3 python3-h5py python3-numpy python3-pil)
+test_packages=(
+  libgtest-dev libgmock-dev python3 python3-h5py python3-numpy python3-pil python3-torch python3-matplotlib
+)
 
 fail() {  # fail MESSAGE [CODE]
   echo "install-deps: $1" >&2
