@@ -10,6 +10,7 @@ packages=(
   libarchive-dev libhdf5-dev libssl-dev zlib1g-dev
   libcli11-dev nlohmann-json3-dev libtomlplusplus-dev
   libgoogle-perftools-dev
+  protobuf-compiler libprotobuf-dev
 )
 test_packages=(
   libgtest-dev libgmock-dev python3 python3-h5py python3-numpy python3-pil python3-torch python3-matplotlib
