@@ -26,6 +26,7 @@ Command setup_adapt(CLI::App& program);
 Command setup_predict(CLI::App& program);
 Command setup_adapter(CLI::App& program);
 Command setup_export(CLI::App& program);
+Command setup_completion(CLI::App& program);
 
 /// Adds --method and every option of for_each_option, bound to `settings`.
 void add_setting_options(CLI::App& app, Settings& settings);

@@ -67,6 +67,7 @@ int run(int argc, char** argv) {
   commands["predict"] = setup_predict(program);
   commands["adapter"] = setup_adapter(program);
   commands["export"] = setup_export(program);
+  commands["completion"] = setup_completion(program);
   try {
     program.parse(argc, argv);
   } catch (const CLI::ExtrasError& e) {

@@ -14,6 +14,7 @@ packages=(
 )
 test_packages=(
   libgtest-dev libgmock-dev python3 python3-h5py python3-numpy python3-pil python3-torch python3-matplotlib
+  groff-base zsh fish  # manual page, completions
 )
 
 fail() {  # fail MESSAGE [CODE]
