@@ -4,8 +4,9 @@
 #include "apps/run_folder.h"
 #include "backbones/safetensors.h"
 #include "backbones/standard_form.h"
+#include "datasets/augment.h"
 #include "episodes/errors.h"
-#include "meta/adapter.h"
+#include "meta/torch_script.h"
 
 namespace fewatoms {
 namespace {
@@ -22,7 +23,17 @@ int run_export(const ExportCommand& command) {
   const Run run = read_run(command.run, checkpoint);
   const NetworkOptions& network = run.settings.learner.network;
   ParameterSet parameters = run.state.parameters;
-  if (!command.adapter.empty()) parameters = TaskClassifier(*run.learner, parameters, adapter, "adapter '" + command.adapter + "'").parameters();
+  const std::string where = "adapter '" + command.adapter + "'";
+  if (command.format == "torchscript") {
+    TorchScript script = command.adapter.empty() ? torch_script(*run.learner, parameters) : torch_script(*run.learner, parameters, adapter, where);
+    script.pixel_norm = run.settings.pixel_norm;
+    if (run.settings.data.augment != "none") script.resize = size_before_crop(network.image_size);
+    save_torch_script(command.out, script);
+    const char* answer = !command.adapter.empty() ? "scores of the adapter's classes" : run.learner->fixed_ways() ? "scores of the head as meta-learned" : "features";
+    std::printf("%s: %zu tensors; forward gives %s\n", command.out.c_str(), script.tensors.size(), answer);
+    return 0;
+  }
+  if (!command.adapter.empty()) parameters = TaskClassifier(*run.learner, parameters, adapter, where).parameters();
   const SafeTensors file{.tensors = standard_form(run.learner->backbone(), network.conv, parameters),
                          .metadata = {{"format", "pt"},
                                       {"backbone", network.backbone},
@@ -45,7 +56,7 @@ Command setup_export(CLI::App& program) {
   ExportCommand& c = *command;
   CLI::App* app = program.add_subcommand("export", "a run's network for other programs: plain kernels under PyTorch's names");
   app->add_option("RUN", c.run, "run folder")->required();
-  app->add_option("--format", c.format, "standard: safetensors of plain layers")->check(CLI::IsMember({"standard"}))->capture_default_str();
+  app->add_option("--format", c.format, "standard: safetensors of plain layers; torchscript: a module that torch.jit.load opens")->check(CLI::IsMember({"standard", "torchscript"}))->capture_default_str();
   app->add_option("--adapter", c.adapter, "file of `fewatoms adapt`: the network as that task changed it")->type_name("FILE");
   app->add_option("--checkpoint", c.checkpoint, "best or last; left out: the adapter's, or best if there is one")->check(CLI::IsMember({"best", "last"}));
   app->add_option("--out", c.out, "file to write")->required()->type_name("FILE");

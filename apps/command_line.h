@@ -28,6 +28,7 @@ Command setup_adapter(CLI::App& program);
 Command setup_export(CLI::App& program);
 Command setup_compare(CLI::App& program);
 Command setup_report(CLI::App& program);
+Command setup_completion(CLI::App& program);
 
 /// Adds --method and every option of for_each_option, bound to `settings`.
 void add_setting_options(CLI::App& app, Settings& settings);

@@ -5,8 +5,10 @@
 
 #include "apps/command_line.h"
 #include "apps/config_file.h"
+#include "apps/dry_run.h"
 #include "apps/progress.h"
 #include "apps/run_folder.h"
+#include "apps/training_log.h"
 #include "backbones/safetensors.h"
 #include "episodes/errors.h"
 #include "meta/checkpoint.h"
@@ -30,8 +32,8 @@ std::string percent(double fraction) {
 }
 
 struct TrainCommand {
-  std::string config, out;
-  bool resume = false, quiet = false;
+  std::string config, out, picture;
+  bool resume = false, quiet = false, dry_run = false;
   Settings shown;  // what the help text shows as defaults
 };
 
@@ -51,8 +53,11 @@ std::string describe(const Learner& learner, const ParameterSet& parameters) {
 int run_train(const CLI::App& app, const TrainCommand& command) {
   std::vector<std::string> arguments;
   const auto append = [&](const std::vector<std::string>& more) { arguments.insert(arguments.end(), more.begin(), more.end()); };
+  if (command.out.empty() && !command.dry_run) throw UsageError("--out is required: the run folder to make (--dry-run makes none)");
+  if (command.out.empty() && command.resume) throw UsageError("--resume continues the run in --out, which is missing");
+  if (!command.picture.empty() && !command.dry_run) throw UsageError("--picture goes with --dry-run");
   const RunPaths paths(command.out);
-  const bool exists = std::filesystem::exists(paths.config()) || std::filesystem::exists(paths.last());
+  const bool exists = !command.out.empty() && (std::filesystem::exists(paths.config()) || std::filesystem::exists(paths.last()));
   if (exists && !command.resume)
     throw UsageError("'" + command.out + "' holds a run already: --resume continues it, another --out starts a new one");
   if (command.resume && !exists) throw UsageError("--resume: there is no run in '" + command.out + "'");
@@ -91,6 +96,11 @@ int run_train(const CLI::App& app, const TrainCommand& command) {
   require_trainable(learner, state.parameters, *sources.train, settings.trainer);
   require_memory(learner, state.parameters, settings.trainer.spec, settings.trainer.meta_batch, tasks_in_flight(settings));
   if (settings.val_every > 0) require_evaluable(learner, *sources.validation, evaluation_options(settings));
+  if (command.dry_run) {
+    const std::string picture = command.picture.empty() ? "first-episode.png" : command.picture;
+    with_threads(settings.threads, [&] { dry_run(settings, learner, state, sources, picture); });
+    return 0;
+  }
   // Everything that can be refused has been checked; only now does the folder come to be.
   make_run_folder(command.out, settings);
   for (const std::string& notice : sources.train->info().notices) say("note: " + notice);
@@ -103,8 +113,15 @@ int run_train(const CLI::App& app, const TrainCommand& command) {
   options.val_every = settings.val_every;
   options.checkpoint_every = settings.checkpoint_every;
   Progress progress(state.iteration, settings.trainer.iterations, command.quiet);
-  options.on_iteration = [&](const IterationReport& report) { progress.update(report.iteration, report.loss, report.accuracy); };
+  TrainingLog log(paths, settings.log_level, state);
+  if (state.iteration == 0) log.first_episode(*sources.train, settings);
+  options.on_iteration = [&](const IterationReport& report) {
+    log.iteration(report);
+    progress.update(report.iteration, report.loss, report.accuracy);
+  };
+  options.on_checkpoint = [&](int64_t iteration, const ParameterSet& parameters) { log.checkpoint(iteration, parameters); };
   options.on_validation = [&](const ValidationReport& report) {
+    log.validation(report);
     progress.note("validation at " + std::to_string(report.iteration) + ": " + percent(report.result.accuracy) + " ± " +
                   percent(report.result.ci95) + (report.best ? " (best)" : ""));
   };
@@ -128,10 +145,12 @@ Command setup_train(CLI::App& program) {
   auto command = std::make_shared<TrainCommand>();
   CLI::App* app = program.add_subcommand("train", "meta-train a network and keep it in a run folder");
   command->shown = default_settings("maml", "strokes");
-  app->add_option("--out", command->out, "run folder to make")->required()->group("Run")->type_name("DIR");
+  app->add_option("--out", command->out, "run folder to make; required but with --dry-run")->group("Run")->type_name("DIR");
   app->add_flag("--resume", command->resume, "continue the run in --out, to the same weights as without the interruption; only --iterations "
                 "may change, and only grow")->group("Run");
   app->add_option("--config", command->config, "TOML file whose keys are option names; options given here count more")->group("Run")->type_name("FILE");
+  app->add_flag("--dry-run", command->dry_run, "train nothing and make no folder: print the configuration, parameters, memory and time, and draw the first episode")->group("Run");
+  app->add_option("--picture", command->picture, "dry-run: PNG file for the first episode; left out: first-episode.png")->group("Run")->type_name("FILE");
   app->add_flag("--quiet", command->quiet, "print errors only")->group("Run");
   add_setting_options(*app, command->shown);
   return [app, command] { return run_train(*app, *command); };

@@ -69,6 +69,7 @@ int run(int argc, char** argv) {
   commands["export"] = setup_export(program);
   commands["compare"] = setup_compare(program);
   commands["report"] = setup_report(program);
+  commands["completion"] = setup_completion(program);
   try {
     program.parse(argc, argv);
   } catch (const CLI::ExtrasError& e) {

@@ -25,6 +25,7 @@ struct Settings {
   std::string eval_inner_steps;                         // empty: as in training
   std::filesystem::path init;                           // a run whose body training starts from; empty: none
   int checkpoint_every = 250;
+  std::string log_level = "all";  // of the TensorBoard event file: off, scalars, or all
   int threads = 0;  // 0: all cores
 };
 
@@ -149,6 +150,8 @@ void for_each_option(Settings& s, F&& f) {
   f(OptionText{"eval-shots", validation, "0: as in training", {}, 0, 1000}, s.eval_shots);
   f(OptionText{"eval-queries", validation, "0: as in training", {}, 0, 1000}, s.eval_queries);
   f(OptionText{"checkpoint-every", validation, "iterations between checkpoints", {}, 1, kMany, false}, s.checkpoint_every);
+
+  f(OptionText{"log-level", validation, "what the TensorBoard event file gets: nothing, scalars, or histograms and images too", {"off", "scalars", "all"}, 0, 0, false}, s.log_level);
 
   f(OptionText{"threads", "Machine", "0: all cores; results do not depend on it", {}, 0, 1024, false}, s.threads);
 }

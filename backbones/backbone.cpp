@@ -73,6 +73,8 @@ Norm::Norm(const std::string& name, int channels, const NetworkOptions& options,
     : scale_(parameters.add(name + ".scale", at::ones({channels}), Role::kNorm)),
       shift_(parameters.add(name + ".shift", at::zeros({channels}), Role::kNorm)),
       running_(options.running_statistics && options.norm == "batch"),
+      channels_(channels),
+      name_(name),
       kind_(options.norm),
       kernels_(options.kernels) {
   if (!running_) return;
@@ -134,6 +136,17 @@ Tensor Norm::relu_pool(const StemImages& images, const Tensor& kernel, const Par
   return with_statistics(parameters, mode, images.pixels(), updates, [&](const NormStatistics* given, NormStatistics* own) {
     return stem_norm_relu_pool(images, kernel, parameters.tensor(scale_), parameters.tensor(shift_), given, own);
   });
+}
+
+std::string Norm::torch_script(const std::string& x, NormMode mode) const {
+  const std::string self = "self." + name_, weights = self + ".weight, " + self + ".bias";
+  if (kind_ == "none") return x + " * " + self + ".weight.view([1, -1, 1, 1]) + " + self + ".bias.view([1, -1, 1, 1])";
+  if (kind_ != "batch") {
+    const int64_t groups = kind_ == "layer" ? 1 : norm_groups(channels_);
+    return "torch.group_norm(" + x + ", " + std::to_string(groups) + ", " + weights + ", 1e-5, False)";
+  }
+  const std::string statistics = mode == NormMode::kRunning ? self + ".running_mean, " + self + ".running_var, False" : "None, None, True";
+  return "torch.batch_norm(" + x + ", " + weights + ", " + statistics + ", 0.0, 1e-5, False)";
 }
 
 ParameterSet merge_statistics(const ParameterSet& parameters, const std::vector<StatisticUpdate>& updates, double momentum) {

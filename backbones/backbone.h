@@ -84,6 +84,9 @@ class Backbone {
                               const Pass& pass) const = 0;
   /// Its convolutions, in the order in which a pass comes to them.
   virtual const std::vector<ConvLayer>& layers() const = 0;
+  /// All blocks as TorchScript statements, one a line: they turn `x`, images [N, channels, size, size], into features. Parameters are
+  /// attributes of `self` under the names of standard_form, norms' statistics among them in mode kRunning.
+  virtual std::string torch_script(NormMode norm) const = 0;
 
   /// All blocks.
   Activations forward(const Tensor& images, const ParameterSet& parameters, const Pass& pass) const {
@@ -120,6 +123,8 @@ class Norm {
   Tensor relu_pool(const StemImages& images, const Tensor& kernel, const ParameterSet& parameters, NormMode mode,
                    std::vector<StatisticUpdate>& updates) const;
   std::vector<size_t> parameters() const { return {scale_, shift_}; }
+  /// `apply` of an expression `x` as a TorchScript expression: see Backbone::torch_script.
+  std::string torch_script(const std::string& x, NormMode mode) const;
 
  private:
   /// Calls f(given statistics, own statistics), either of which may be null, and records the own ones of `count` pixels.
@@ -132,7 +137,8 @@ class Norm {
 
   size_t scale_, shift_, mean_ = 0, variance_ = 0;
   bool running_;
-  std::string kind_, kernels_;
+  int channels_;
+  std::string name_, kind_, kernels_;
 };
 
 /// Running statistics moved towards what one pass found: (1 - momentum) * old + momentum * new (Ioffe, Szegedy 2015).

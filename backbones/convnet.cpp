@@ -30,6 +30,15 @@ class ConvNet final : public Backbone {
   int64_t features() const override { return features_; }
   const std::vector<ConvLayer>& layers() const override { return layers_; }
 
+  std::string torch_script(NormMode norm) const override {
+    std::string text;
+    for (int block = 0; block < blocks(); ++block) {
+      const std::string y = "torch.relu(" + norms_[block].torch_script(layers_[block].torch_script("x"), norm) + ")";
+      text += "x = " + (block < kPooled ? "torch.max_pool2d(" + y + ", [2, 2])" : y) + "\n";
+    }
+    return text + (mean_pool_ ? "x = torch.mean(x, [2, 3])\n" : "x = torch.flatten(x, 1)\n");
+  }
+
   std::vector<size_t> block_parameters(int block) const override {
     std::vector<size_t> indices = convolutions_[block]->parameters();
     for (const size_t index : norms_[block].parameters()) indices.push_back(index);

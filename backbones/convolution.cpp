@@ -1,6 +1,7 @@
 #include "backbones/convolution.h"
 
 #include <algorithm>
+#include <sstream>
 
 #include "episodes/errors.h"
 #include "episodes/random.h"
@@ -23,6 +24,12 @@ void require_one_of(const char* what, const std::string& given, const std::vecto
 }
 
 }  // namespace
+
+std::string ConvLayer::torch_script(const std::string& x) const {
+  std::ostringstream text;
+  text << "torch.conv2d(" << x << ", self." << name << ".weight, None, [" << stride << ", " << stride << "], [" << padding << ", " << padding << "])";
+  return text.str();
+}
 
 std::vector<std::string> convolution_kinds() {
   std::vector<std::string> names;

@@ -29,6 +29,8 @@ struct ConvLayer {
   int out_size() const { return (size + 2 * padding - kernel) / stride + 1; }
   /// Of one image, with a dense kernel: out * in * k * k per output pixel.
   int64_t multiply_adds() const { return int64_t{out} * in * kernel * kernel * out_size() * out_size(); }
+  /// The convolution of an expression `x` as a TorchScript expression: see Backbone::torch_script.
+  std::string torch_script(const std::string& x) const;
 };
 
 /// How convolutions are parameterised.

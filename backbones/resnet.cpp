@@ -94,6 +94,28 @@ class ResNet final : public Backbone {
   int64_t features() const override { return features_; }
   const std::vector<ConvLayer>& layers() const override { return layers_; }
 
+  std::string torch_script(NormMode norm) const override {
+    const auto normed = [&](size_t layer, const std::string& x) { return norms_[layer].torch_script(layers_[layer].torch_script(x), norm); };
+    const auto leaky = [&](const std::string& x) {
+      return plan_.slope == 0 ? "torch.relu(" + x + ")" : "torch.leaky_relu(" + x + ", " + std::to_string(plan_.slope) + ")";
+    };
+    std::string text;
+    if (plan_.stem) {
+      text += "x = " + leaky(normed(0, "x")) + "\n";
+      if (!plan_.small_stem) text += "x = torch.max_pool2d(x, [3, 3], [2, 2], [1, 1])\n";
+    }
+    for (const Block& block : blocks_) {
+      text += "y = x\n";
+      for (int k = 0; k < plan_.convolutions; ++k) {
+        const std::string y = normed(block.first + k, "y");
+        text += "y = " + (k + 1 < plan_.convolutions ? leaky(y) : y) + "\n";
+      }
+      text += "x = " + leaky("y + " + (block.shortcut ? normed(block.first + plan_.convolutions, "x") : "x")) + "\n";
+      if (!plan_.stem) text += "x = torch.max_pool2d(x, [2, 2])\n";
+    }
+    return text + (mean_pool_ ? "x = torch.mean(x, [2, 3])\n" : "x = torch.flatten(x, 1)\n");
+  }
+
   std::vector<size_t> block_parameters(int block) const override {
     std::vector<size_t> indices;
     for (size_t i = 0; i < layers_.size(); ++i) {

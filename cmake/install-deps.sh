@@ -11,9 +11,13 @@ packages=(
   libcli11-dev nlohmann-json3-dev libtomlplusplus-dev
   libjs-chart.js  # its code becomes part of reports; nobody needs it to read one
   libgoogle-perftools-dev
+  protobuf-compiler libprotobuf-dev
 )
-test_packages=(libgtest-dev libgmock-dev python3 python3-h5py python3-numpy python3-pil
-  chromium chromium-driver python3-selenium)  # a report is tried in a browser
+test_packages=(
+  libgtest-dev libgmock-dev python3 python3-h5py python3-numpy python3-pil python3-torch python3-matplotlib
+  chromium chromium-driver python3-selenium  # a report is tried in a browser
+  groff-base zsh fish  # manual page, completions
+)
 
 fail() {  # fail MESSAGE [CODE]
   echo "install-deps: $1" >&2

@@ -71,8 +71,10 @@ cv::Mat crop_jitter_flip(const cv::Mat& picture, int size, uint64_t key) {
   return result;
 }
 
+int size_before_crop(int size) { return static_cast<int>(size * 1.15); }
+
 cv::Mat resize_centre_crop(const cv::Mat& picture, int size) {
-  const int larger = static_cast<int>(size * 1.15);
+  const int larger = size_before_crop(size);
   const int margin = (larger - size) / 2;
   return resized(picture, larger, larger)(cv::Rect(margin, margin, size, size)).clone();
 }

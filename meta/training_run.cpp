@@ -45,7 +45,11 @@ TrainState run_training(const Learner& learner, const ImageSource& train, const 
     now.seconds = seconds_before + std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     return now;
   };
-  if (first == 0) save_checkpoint(paths.last(), snapshot());  // a run can be evaluated and resumed from its start on
+  const auto save_last = [&] {
+    if (options.on_checkpoint) options.on_checkpoint(trainer.iteration(), trainer.parameters());
+    save_checkpoint(paths.last(), snapshot());
+  };
+  if (first == 0) save_last();  // a run can be evaluated and resumed from its start on
   cut_metrics(paths.metrics(), first);
   std::ofstream metrics(paths.metrics(), std::ios::app);
   if (!metrics) throw UsageError("cannot write '" + paths.metrics().string() + "'");
@@ -86,7 +90,7 @@ TrainState run_training(const Learner& learner, const ImageSource& train, const 
     stopped = stop_requested();
     if (checkpoint || stopped || trainer.iteration() == options.trainer.iterations) {
       metrics.flush();
-      save_checkpoint(paths.last(), snapshot());
+      save_last();
     }
   }
   return snapshot();

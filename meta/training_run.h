@@ -15,6 +15,7 @@ struct RunPaths {
   std::filesystem::path folder;
   std::filesystem::path config() const { return folder / "config.toml"; }
   std::filesystem::path metrics() const { return folder / "metrics.jsonl"; }
+  std::filesystem::path events() const { return folder / "events.out.tfevents.fewatoms"; }  // the program's, for TensorBoard
   std::filesystem::path last() const { return folder / "last.safetensors"; }
   std::filesystem::path best() const { return folder / "best.safetensors"; }
 };
@@ -38,6 +39,7 @@ struct TrainingRunOptions {
   /// All optional.
   std::function<void(const IterationReport&)> on_iteration;
   std::function<void(const ValidationReport&)> on_validation;
+  std::function<void(int64_t iteration, const ParameterSet&)> on_checkpoint;  // before last.safetensors gets them
   std::function<bool()> stop_requested;  // asked after every iteration and in validations, from any thread
 };
 

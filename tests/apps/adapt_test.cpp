@@ -29,15 +29,6 @@ void write_pictures(const fs::path& root, const std::vector<std::string>& classe
     }
 }
 
-/// Runs a shell command, for standard input.
-std::string shell(const std::string& command) {
-  FILE* pipe = popen(command.c_str(), "r");
-  std::string out;
-  for (int c = 0; (c = std::fgetc(pipe)) != EOF;) out += static_cast<char>(c);
-  EXPECT_EQ(pclose(pipe), 0) << command;
-  return out;
-}
-
 TEST(Adapt, FromFoldersOfPicturesToLabels) {
   const TemporaryFolder folder;
   const std::string run = shared_run().path.string(), adapter = (folder / "task.safetensors").string(), two = (folder / "two.safetensors").string();

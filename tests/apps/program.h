@@ -107,6 +107,18 @@ class Running {
 
 inline Finished run_program(const Arguments& arguments) { return Running(arguments).wait(); }
 
+/// What a shell command prints; it must succeed.
+inline std::string shell(const std::string& command) {
+  FILE* pipe = popen(command.c_str(), "r");
+  std::string out;
+  for (int c = 0; (c = std::fgetc(pipe)) != EOF;) out += static_cast<char>(c);
+  EXPECT_EQ(pclose(pipe), 0) << command << "\n" << out;
+  return out;
+}
+
+/// A file beside the tests of the program.
+inline std::string script(const char* name) { return (std::filesystem::path(FEWATOMS_SOURCE_DIR) / "tests" / "apps" / name).string(); }
+
 /// Runs the program, which must succeed.
 inline Finished run_well(const Arguments& arguments) {
   const Finished finished = run_program(arguments);
