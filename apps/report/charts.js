@@ -87,12 +87,12 @@ function options(c, x, y, tooltip = {}) {
   };
 }
 
-// Limits of an axis that leave room for the intervals of accuracies.
-function roomForIntervals(runs) {
-  const low = Math.min(...runs.map((run) => run.accuracy - run.ci95));
-  const high = Math.max(...runs.map((run) => run.accuracy + run.ci95));
+// Limits of an axis that leave room for the intervals of accuracies: of runs or of their steps.
+function roomForIntervals(results) {
+  const low = Math.min(...results.map((result) => result.accuracy - result.ci95));
+  const high = Math.max(...results.map((result) => result.accuracy + result.ci95));
   const margin = 0.1 * (high - low || 0.1);
-  return { suggestedMin: low - margin, suggestedMax: high + margin };
+  return { suggestedMin: Math.max(0, low - margin), suggestedMax: high + margin };
 }
 
 const percentTicks = { ticks: { callback: (value) => Math.round(value * 1000) / 10 + " %" } };

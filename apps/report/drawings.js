@@ -38,15 +38,15 @@ function atomRows(layer, adapted) {
 function sharingDiagram(layers) {
   const groups = [...new Set(layers.map((layer) => layer.coefficients).filter((name) => name !== null))];
   const step = 40, height = step * Math.max(layers.length, groups.length) + 8;
-  const drawing = svg("svg", { class: "sharing", viewBox: `0 0 360 ${height}`, role: "img" });
+  const drawing = svg("svg", { class: "sharing", viewBox: `0 0 400 ${height}`, role: "img" });
   const users = (name) => layers.filter((layer) => layer.coefficients === name).map((layer) => layer.name);
   const says = groups.map((name) => `${name} serve ${users(name).join(", ")}`);
   drawing.setAttribute("aria-label", `Coefficients and the layers that use them: ${says.join("; ")}.`);
-  const box = (x, y, title, small) => {
+  const box = (x, y, width, title, small) => {
     const lines = [svg("text", { x: x + 7, y: y + 14 }), svg("text", { x: x + 7, y: y + 27, class: "small" })];
     lines[0].textContent = title;
     lines[1].textContent = small;
-    return [svg("rect", { x, y, width: 142, height: 33, rx: 5 }), ...lines];
+    return [svg("rect", { x, y, width, height: 33, rx: 5 }), ...lines];
   };
   const groupTop = (i) => 4 + ((height - 8) / groups.length) * (i + 0.5) - 16;
   layers.forEach((layer, i) => {
@@ -57,11 +57,11 @@ function sharingDiagram(layers) {
       drawing.append(svg("path", { d: way, fill: "none", "stroke-width": 2, stroke: "currentColor", opacity: 0.55 }));
     }
     const own = `own kernel ${layer.out}×${layer.in}×${layer.kernel}×${layer.kernel}`;
-    drawing.append(...box(214, 4 + step * i, layer.name, at < 0 ? own : "atoms " + layer.atoms_shape.join("×")));
+    drawing.append(...box(214, 4 + step * i, 182, layer.name, at < 0 ? own : "atoms " + layer.atoms_shape.join("×")));
   });
   groups.forEach((name, i) => {
     const layer = layers.find((one) => one.coefficients === name);
-    drawing.append(...box(4, groupTop(i), name, layer.coefficients_shape ? layer.coefficients_shape.join("×") : ""));
+    drawing.append(...box(4, groupTop(i), 142, name, layer.coefficients_shape ? layer.coefficients_shape.join("×") : ""));
   });
   return drawing;
 }

@@ -106,7 +106,8 @@ function stepCharts(data, group) {
       plugins: [whiskers],
     }), numbers(title));
   return element("div", { class: "side" },
-    chart("accuracy", "Accuracy by inner steps" + ofGroup(data, group), (step) => interval(step.accuracy, step.ci95) + " %", percentTicks),
+    chart("accuracy", "Accuracy by inner steps" + ofGroup(data, group), (step) => interval(step.accuracy, step.ci95) + " %",
+      { ...roomForIntervals(rows), ...percentTicks }),
     chart("loss", "Loss by inner steps" + ofGroup(data, group), (step) => digits(step.loss), {}));
 }
 
