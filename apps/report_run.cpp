@@ -60,7 +60,6 @@ std::string shell_word(const std::string& text) {
 
 /// The command that evaluates one episode again.
 std::string replay_command(const ReportedRun& r, const EvaluationChoice& c, int64_t index) {
-  if (!r.options.given.empty()) return "";  // there is no draw to repeat
   std::string text = "fewatoms eval " + shell_word(r.folder.string());
   const auto add = [&](const char* name, const std::string& value) {
     if (!value.empty()) text += std::string(" --") + name + " " + shell_word(value);
