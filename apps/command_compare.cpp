@@ -483,6 +483,7 @@ Command setup_compare(CLI::App& program) {
   app->add_option("--report-episodes", c.report_episodes, "episodes of the first target that report.html is made of; 0: no report")
       ->check(CLI::Range(0, 1'000'000))->capture_default_str()->group(group);
   app->add_flag("--quiet", c.quiet, "print the table and errors only")->group(group);
+  last_one_counts(*app);
   add_setting_options(*app, c.shown);
   return [app, command] { return run_compare(*app, *command); };
 }
