@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <ctime>
 #include <cstdio>
 #include <fstream>
 #include <iostream>
@@ -108,11 +109,11 @@ PointCost check_point(GridPoint& point, const Grid& grid, OpenSources& open, boo
   cost.size.spec = evaluation_options(first).spec;
   cost.bytes = estimated_bytes(learner, parameters, first.trainer.spec, first.trainer.meta_batch, 1) + cache_bytes(first.data, sources.train.get()) +
                cache_bytes(first.data, sources.validation.get());
-  const auto seconds_of_second = [](const auto& work) {  // the first warms up
+  const auto seconds_of_second = [](const auto& work) {  // the first warms up; of all threads, whatever else the machine does
     work();
-    const auto begin = std::chrono::steady_clock::now();
+    const std::clock_t begin = std::clock();
     work();
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    return static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
   };
   if (measure) {
     const TrainerOptions& t = first.trainer;
@@ -482,6 +483,7 @@ Command setup_compare(CLI::App& program) {
   app->add_option("--report-episodes", c.report_episodes, "episodes of the first target that report.html is made of; 0: no report")
       ->check(CLI::Range(0, 1'000'000))->capture_default_str()->group(group);
   app->add_flag("--quiet", c.quiet, "print the table and errors only")->group(group);
+  last_one_counts(*app);
   add_setting_options(*app, c.shown);
   return [app, command] { return run_compare(*app, *command); };
 }

@@ -147,7 +147,8 @@ std::string difference_text(const ComparedCell& cell) {
   if (cell.is_reference) return "reference";
   if (!cell.difference) return "";
   const Difference& d = *cell.difference;
-  std::string text = format("%+.2f ± %.2f", 100 * d.over_episodes.mean, 100 * d.over_episodes.ci95);
+  const double points = 100 * d.over_episodes.mean;
+  std::string text = format("%+.2f ± %.2f", std::abs(points) < 0.005 ? 0 : points, 100 * d.over_episodes.ci95);
   if (d.over_seeds) text += format(" (%.2f)", 100 * d.over_seeds->ci95, 0);
   return text;
 }

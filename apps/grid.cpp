@@ -172,7 +172,7 @@ class GridReader {
   void find_axes(const Keys& common, const std::vector<Row>& rows) {
     const auto add = [&](const Keys& keys) {
       for (const Key& key : keys)
-        if (key.choices.size() > 1 && key.name != "seed" && std::find(grid_.axes.begin(), grid_.axes.end(), key.name) == grid_.axes.end())
+        if (key.choices.size() > 1 && key.name != "seed" && key.name != "threads" && std::find(grid_.axes.begin(), grid_.axes.end(), key.name) == grid_.axes.end())
           grid_.axes.push_back(key.name);
     };
     add(common);
@@ -181,28 +181,26 @@ class GridReader {
 
   /// All combinations of one row; the first key changes slowest.
   void expand(const Keys& common, const Row& row) {
-    std::vector<Choice> chosen;
-    std::vector<const Key*> keys;
-    const auto in_row = [&](const std::string& name) {
-      return std::any_of(row.keys.begin(), row.keys.end(), [&](const Key& k) { return k.name == name; });
-    };
-    std::vector<bool> from_row;
-    for (const Key& key : common)
-      if (!in_row(key.name) && key.name != "seed" && key.name != "threads") keys.push_back(&key), from_row.push_back(false);
-    for (const Key& key : row.keys)
-      if (key.name != "seed" && key.name != "threads") keys.push_back(&key), from_row.push_back(true);
     const auto named = [](const Keys& all, const std::string& name) -> const Key* {
       const auto found = std::find_if(all.begin(), all.end(), [&](const Key& k) { return k.name == name; });
       return found != all.end() ? &*found : nullptr;
     };
-    const Key* seeds = named(row.keys, "seed") != nullptr ? named(row.keys, "seed") : named(common, "seed");
     if (const Key* threads = named(common, "threads"); threads != nullptr && !threads->choices[0].empty())
       grid_.threads = std::stoi(threads->choices[0][0]);
+    const Key* seeds = named(row.keys, "seed") != nullptr ? named(row.keys, "seed") : named(common, "seed");
+    std::vector<std::pair<const Key*, bool>> keys;  // whether it is the row's own
+    const auto add = [&](const Key& key, bool own) {
+      if (key.name != "seed" && key.name != "threads") keys.emplace_back(&key, own);
+    };
+    for (const Key& key : common)
+      if (named(row.keys, key.name) == nullptr) add(key, false);
+    for (const Key& key : row.keys) add(key, true);
 
-    std::function<void(size_t)> next = [&](size_t k) {
+    std::vector<Choice> chosen;
+    const std::function<void(size_t)> next = [&](size_t k) {
       if (k == keys.size()) return add_point(row, chosen, seeds);
-      for (const auto& texts : keys[k]->choices) {
-        chosen.push_back({keys[k], texts, from_row[k]});
+      for (const auto& texts : keys[k].first->choices) {
+        chosen.push_back({keys[k].first, texts, keys[k].second});
         next(k + 1);
         chosen.pop_back();
       }
@@ -315,7 +313,10 @@ class GridReader {
     };
     const int most = 1024 / step;
     int low = 0, high = std::clamp(standard / step, 1, most);  // at low too few, at high enough
-    while (high < most && at(high) < wanted) low = high, high = std::min(most, 2 * high);
+    while (high < most && at(high) < wanted) {
+      low = high;
+      high = std::min(most, 2 * high);
+    }
     while (high - low > 1) {
       const int middle = (low + high) / 2;
       (at(middle) < wanted ? low : high) = middle;
@@ -328,8 +329,10 @@ class GridReader {
     std::string name;
     for (const char c : text) {
       const bool plain = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '.' || c == '+' || c == '-' || c == '=';
-      if (plain) name += c;
-      else if (!name.empty() && name.back() != '-') name += '-';
+      if (plain)
+        name += c;
+      else if (!name.empty() && name.back() != '-')
+        name += '-';
     }
     return name.empty() ? "run" : name;
   }

@@ -81,7 +81,10 @@ class Pool {
   }
   /// Only an exception leaves processes behind.
   ~Pool() {
-    for (const Running& r : running_) ::kill(-r.process, SIGKILL), ::waitpid(r.process, nullptr, 0);
+    for (const Running& r : running_) {
+      ::kill(-r.process, SIGKILL);
+      ::waitpid(r.process, nullptr, 0);
+    }
   }
 
   std::vector<JobFailure> run() {
@@ -116,7 +119,10 @@ class Pool {
     const PoolLimits& limits = options_.limits;
     int threads = limits.threads;
     int64_t bytes = limits.bytes;
-    for (const Running& r : running_) threads -= r.threads, bytes -= std::min(bytes, r.job->bytes);
+    for (const Running& r : running_) {
+      threads -= r.threads;
+      bytes -= std::min(bytes, r.job->bytes);
+    }
     const int most = limits.jobs > 0 ? limits.jobs : limits.threads, places = most - static_cast<int>(running_.size());
     if (places <= 0 || (limits.jobs == 0 && threads <= 0)) return false;
     const auto fits = std::find_if(waiting_.begin(), waiting_.end(), [&](const Job* job) { return running_.empty() || job->bytes <= bytes; });

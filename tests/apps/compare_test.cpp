@@ -88,36 +88,36 @@ TEST(Compare, TheTableIsThatOfTheEvaluationsAndIsMadeOnce) {
 }
 
 TEST(Compare, KilledAndInterruptedItGoesOnToTheSameTable) {
-  const std::string grid = kSmall + "iterations = 300\ncheckpoint-every = 20\nmethod = ['fomaml', 'anil']\n[[target]]\nepisodes = 4\n";
-  const std::string text = "iterations = 2\n", once = grid.substr(0, grid.find(text)) + grid.substr(grid.find(text) + text.size());
-  const Comparison broken(once), whole(once);
+  const std::string grid = kSmall + "checkpoint-every = 10\n[[row]]\nname = 'long'\nmethod = 'fomaml'\niterations = 200\n"
+                           "[[row]]\nname = 'short'\nmethod = 'anil'\n[[target]]\nepisodes = 4\n";
+  const Comparison broken(grid), whole(grid);
   const auto done = [&](const char* run) {
     const fs::path file = broken.out() / "runs" / run / "last.safetensors";
     return fs::exists(file) ? std::stoll(read_safetensors(file).metadata.at("iteration")) : 0;
   };
   {
     Running killed(broken.arguments({"--jobs", "2"}));
-    ASSERT_TRUE(killed.wait_until([&] { return done("fomaml_seed-0") >= 20; }));
+    ASSERT_TRUE(killed.wait_until([&] { return done("long_seed-0") >= 10; }));
     killed.send(SIGKILL);
     EXPECT_EQ(killed.wait().code, -SIGKILL);
   }
-  const int64_t before = done("fomaml_seed-0");
-  ASSERT_LT(before, 300);
+  const int64_t before = done("long_seed-0");
+  ASSERT_LT(before, 200);
   {
     Running stopped(broken.arguments({"--jobs", "2"}));
-    ASSERT_TRUE(stopped.wait_until([&] { return done("fomaml_seed-0") > before; }));
+    ASSERT_TRUE(stopped.wait_until([&] { return done("long_seed-0") > before; }));
     stopped.send(SIGINT);
     const Finished finished = stopped.wait();
     EXPECT_EQ(finished.code, 128 + SIGINT);
     EXPECT_THAT(finished.err, HasSubstr("the same command goes on"));
     EXPECT_EQ(finished.out, "");
   }
-  EXPECT_LT(done("fomaml_seed-0"), 300);
+  EXPECT_LT(done("long_seed-0"), 200);
   EXPECT_FALSE(fs::exists(broken.out() / "table.json"));
   const Finished resumed = run_well(broken.arguments({"--threads", "1"})), uninterrupted = run_well(whole.arguments({"--threads", "2"}));
   EXPECT_EQ(resumed.out, uninterrupted.out);
   for (const char* file : {"table.json", "table.csv", "table.md", "table.tex"}) EXPECT_EQ(read_file(broken.out() / file), read_file(whole.out() / file)) << file;
-  expect_same_checkpoint(broken.out() / "runs/fomaml_seed-0/last.safetensors", whole.out() / "runs/fomaml_seed-0/last.safetensors");
+  expect_same_checkpoint(broken.out() / "runs/long_seed-0/last.safetensors", whole.out() / "runs/long_seed-0/last.safetensors");
 }
 
 TEST(Compare, AFailingRunIsListedAndTheOthersGoOn) {
@@ -159,30 +159,68 @@ TEST(Compare, TheDryRunTrainsNothing) {
   EXPECT_EQ(weights.at("acdc_width-8_seed-0"), 6 * 64 + 162 + 72);
 }
 
+/// Grids with a mistake behind nine lines of kSmall, and words of the answer.
+class BadGrids {
+ public:
+  void add(const std::string& name, const std::string& text, const std::vector<std::string>& words, const Arguments& more = {}) {
+    write_file(folder_ / name, kSmall + text);
+    refusals_.push_back({Arguments{"compare", "--config", (folder_ / name).string(), "--out", (folder_ / "out").string()} + more, words});
+  }
+  void expect_refused() const {
+    expect_refusals(refusals_);
+    EXPECT_FALSE(fs::exists(folder_ / "out"));
+  }
+
+ private:
+  TemporaryFolder folder_;
+  std::vector<Refusal> refusals_;
+};
+
 TEST(Compare, BadGridsAreRefusedBeforeAnythingRuns) {
-  const TemporaryFolder folder;
-  std::vector<Refusal> refusals;
-  const auto bad = [&](const std::string& name, const std::string& text, const std::vector<std::string>& words, const Arguments& more = {}) {
-    write_file(folder / name, kSmall + text);
-    refusals.push_back({Arguments{"compare", "--config", (folder / name).string(), "--out", (folder / "out").string()} + more, words});
-  };
-  bad("key.toml", "metod = 'maml'\n", {"key.toml' line 10", "unknown key 'metod'", "'method'"});
-  bad("row.toml", "[[row]]\nname = 'a'\natom = 3\n", {"line 12", "unknown key 'atom' of a row", "'atoms'"});
-  bad("target.toml", "[[target]]\nepisode = 3\n", {"line 11", "unknown key 'episode' of a target", "'episodes'"});
-  bad("empty.toml", "seed = []\n", {"line 10", "'seed' is an empty list", "product is empty"});
-  bad("type.toml", "seed = [1, 'x']\n", {"line 10", "'seed'", "'x' is not a whole number"});
-  bad("table.toml", "scope = [['all']]\n", {"line 10", "'scope' is neither a number"});
-  bad("broken.toml", "seed = = 1\n", {"line 10"});
-  bad("combination.toml", "[[row]]\nname = 'proto'\nmethod = ['maml', 'protonet']\n", {"'proto method=protonet'", "scope 'none'", "inner steps is 1"});
-  bad("misplaced.toml", "[[row]]\nname = 'plain'\nmethod = 'maml'\natoms = 3\n", {"'plain'", "--atoms goes with --conv acdc"});
-  bad("ways.toml", "[[target]]\nways = 4\n", {"'maml'", "3 ways", "4"});
-  bad("reference.toml", "reference = 'standart'\n[[row]]\nname = 'standard'\n", {"reference row 'standart'", "'standard'"});
-  bad("twice.toml", "[[row]]\nname = 'a'\n[[row]]\nname = 'a'\n", {"line 12", "row 'a' in line 10 already"});
-  bad("root.toml", "", {"--target-root", "unknown target 'cub'"}, {"--target-root", "cub=."});
-  bad("data.toml", "dataset = 'mini-imagenet'\n", {"data.toml", "mini-imagenet", "data root"});
-  refusals.push_back({{"compare", "--config", (folder / "none.toml").string(), "--out", (folder / "out").string()}, {"no configuration file", "none.toml"}});
-  expect_refusals(refusals);
-  EXPECT_FALSE(fs::exists(folder / "out"));
+  BadGrids bad;
+  bad.add("key.toml", "metod = 'maml'\n", {"key.toml' line 10", "unknown key 'metod'", "'method'"});
+  bad.add("empty.toml", "seed = []\n", {"line 10", "'seed' is an empty list", "product is empty"});
+  bad.add("type.toml", "seed = [1, 'x']\n", {"line 10", "'seed'", "'x' is not a whole number"});
+  bad.add("combination.toml", "[[row]]\nname = 'proto'\nmethod = ['maml', 'protonet']\n", {"'proto method=protonet'", "scope 'none'", "inner steps is 1"});
+  bad.add("reference.toml", "reference = 'standart'\n[[row]]\nname = 'standard'\n", {"reference row 'standart'", "'standard'"});
+  bad.expect_refused();
+}
+
+TEST(CompareSlow, EveryMistakeInAGridHasItsLine) {
+  BadGrids bad;
+  bad.add("row.toml", "[[row]]\nname = 'a'\natom = 3\n", {"line 12", "unknown key 'atom' of a row", "'atoms'"});
+  bad.add("target.toml", "[[target]]\nepisode = 3\n", {"line 11", "unknown key 'episode' of a target", "'episodes'"});
+  bad.add("value.toml", "[[target]]\nepisodes = 'x'\n", {"line 10", "target", "x"});
+  bad.add("table.toml", "scope = [['all']]\n", {"line 10", "'scope' is neither a number"});
+  bad.add("broken.toml", "seed = = 1\n", {"line 10"});
+  bad.add("misplaced.toml", "[[row]]\nname = 'plain'\nmethod = 'maml'\natoms = 3\n", {"'plain'", "--atoms goes with --conv acdc"});
+  bad.add("ways.toml", "[[target]]\nways = 4\n", {"'maml'", "3 ways", "4"});
+  bad.add("twice.toml", "[[row]]\nname = 'a'\n[[row]]\nname = 'a'\n", {"line 12", "row 'a' in line 10 already"});
+  bad.add("nameless.toml", "[[row]]\nmethod = 'maml'\n", {"line 10", "this row has no name"});
+  bad.add("nothing.toml", "reference = { method = 'anil' }\n", {"line 10", "nothing in the grid has the reference's method=anil"});
+  bad.add("root.toml", "", {"--target-root", "unknown target 'cub'"}, {"--target-root", "cub=."});
+  bad.add("data.toml", "dataset = 'mini-imagenet'\n", {"data.toml", "mini-imagenet", "data root"});
+  bad.expect_refused();
+  expect_refusals({{{"compare", "--config", "none.toml", "--out", "out"}, {"no configuration file", "none.toml"}}});
+}
+
+TEST(CompareSlow, AGridMayGrowAndItsRunsAreKnownByTheirSettings) {
+  const std::string target = "[[target]]\nepisodes = 2\n";
+  const Comparison c(kSmall + target);
+  run_well(c.arguments());
+  const auto before = contents(c.out() / "runs" / "maml_seed-0");
+  // Its name would have the number of shots now.
+  write_file(c.folder / "grid.toml", kSmall + "order = ['second', 'first']\n" + target);
+  run_well(c.arguments());
+  EXPECT_EQ(contents(c.out() / "runs" / "maml_seed-0"), before);
+  EXPECT_TRUE(fs::exists(c.out() / "runs" / "maml_order-first_seed-0"));
+  EXPECT_FALSE(fs::exists(c.out() / "runs" / "maml_order-second_seed-0"));
+  // More iterations go on, and are evaluated again; other settings under a name in use are refused.
+  write_file(c.folder / "grid.toml", kSmall + target);
+  run_well(c.arguments({"--iterations", "3"}));
+  EXPECT_EQ(read_safetensors(c.out() / "runs/maml_seed-0/last.safetensors").metadata.at("iteration"), "3");
+  EXPECT_EQ(read_json(c.out() / "runs/maml_seed-0/eval-strokes.json").at("iteration"), 3);
+  expect_refusals({{c.arguments({"--width", "16"}), {"maml_seed-0", "width is 8 there, 16 was given"}}});
 }
 
 TEST(Compare, PublishedFiguresAreThoseOfTheSameTraining) {
