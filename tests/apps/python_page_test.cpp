@@ -21,9 +21,9 @@ TEST(PythonPage, RunsAsItStands) {
   const std::string run = path("runs/first");
   for (int c = 0; c < 3; ++c)
     for (int i = 0; i < 2; ++i) {
-      cv::Mat picture(32, 32, CV_8UC1);  // of which the run takes the centre
-      for (int y = 0; y < 32; ++y)
-        for (int x = 0; x < 32; ++x) picture.at<uint8_t>(y, x) = static_cast<uint8_t>(128 + 100 * std::sin(0.3 * (c == 0 ? x : c == 1 ? y : x + y) + i));
+      cv::Mat picture(48, 48, CV_8UC1);  // is made 32 x 32, and the run takes the centre
+      for (int y = 0; y < 48; ++y)
+        for (int x = 0; x < 48; ++x) picture.at<uint8_t>(y, x) = static_cast<uint8_t>(128 + 100 * std::sin(0.3 * (c == 0 ? x : c == 1 ? y : x + y) + i));
       const fs::path file = folder / "support" / ("class " + std::to_string(c)) / (std::to_string(i) + ".png");
       fs::create_directories(file.parent_path());
       cv::imwrite(file.string(), picture);
