@@ -456,6 +456,9 @@ int run_compare(const CLI::App& app, const CompareCommand& command) {
   std::fflush(stdout);
   if (command.report_episodes > 0 && (progress.anything_ran() || !fs::exists(out / "report.html"))) {
     const std::vector<Job> report = {report_job(grid, planned, command.report_episodes, out)};
+    CompareProgress report_progress(1, command.quiet);
+    pool.on_event = [&](const PoolEvent& event) { report_progress.event(event); };
+    pool.on_wait = [&](const PoolState& state) { report_progress.wait(state); };
     for (JobFailure& failure : run_jobs(report, pool)) table.failures.push_back(std::move(failure));
     if (stopped()) return 128 + g_signal;
   }

@@ -27,9 +27,9 @@ struct Running {
 
 /// In a group of its own, so that a terminal's interrupt comes once, through us. Between fork and exec only calls that are safe there.
 pid_t start(const std::vector<std::string>& arguments, const std::filesystem::path& log) {
-  std::string program = std::filesystem::read_symlink("/proc/self/exe").string();
   std::vector<std::string> words = arguments;
-  std::vector<char*> argv{program.data()};
+  words.insert(words.begin(), "fewatoms");
+  std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
   const int output = ::open(log.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
@@ -45,7 +45,7 @@ pid_t start(const std::vector<std::string>& arguments, const std::filesystem::pa
     ::dup2(input, STDIN_FILENO);
     ::dup2(output, STDOUT_FILENO);
     ::dup2(output, STDERR_FILENO);
-    ::execv(argv[0], argv.data());
+    ::execv("/proc/self/exe", argv.data());  // this very program, also when another one lies in its place by now
     ::_exit(127);
   }
   const int error = errno;

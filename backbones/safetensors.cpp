@@ -104,9 +104,10 @@ SafeTensors read_safetensors(const std::filesystem::path& path) {
   const auto fail = [&](const std::string& what) { throw DataError("'" + path.string() + "' is not a whole safetensors file: " + what); };
   std::error_code error;
   if (!std::filesystem::is_regular_file(path, error)) throw UsageError("there is no file '" + path.string() + "'");
-  const uint64_t size = std::filesystem::file_size(path);
-  std::ifstream file(path, std::ios::binary);
+  std::ifstream file(path, std::ios::binary | std::ios::ate);
   if (!file) throw UsageError("cannot read '" + path.string() + "'");
+  const auto size = static_cast<uint64_t>(file.tellg());  // of what was opened: a training may put another file under the name
+  file.seekg(0);
 
   uint64_t length = 0;
   if (size < sizeof length) fail("it has " + std::to_string(size) + " bytes, 8 are the least");
