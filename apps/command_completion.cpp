@@ -8,11 +8,13 @@ namespace fewatoms {
 Command setup_completion(CLI::App& program) {
   CLI::App* app = program.add_subcommand("completion", "print a shell's completion script, or the manual page");
   auto shell = std::make_shared<std::string>();
-  app->add_option("SHELL", *shell, "bash, zsh or fish; or man: the manual page")->required()->check(CLI::IsMember({"bash", "zsh", "fish", "man"}));
+  app->add_option("SHELL", *shell, "bash, zsh or fish; or man: the manual page")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh", "fish", "man"}));
   return [&program, shell] {
     const CommandDescription all = describe_commands(program);
-    const std::string text = *shell == "bash" ? bash_completion(all)
-                             : *shell == "zsh" ? zsh_completion(all)
+    const std::string text = *shell == "bash"   ? bash_completion(all)
+                             : *shell == "zsh"  ? zsh_completion(all)
                              : *shell == "fish" ? fish_completion(all)
                                                 : man_page(all, FEWATOMS_VERSION);
     std::fputs(text.c_str(), stdout);

@@ -103,6 +103,8 @@ int run_train(const CLI::App& app, const TrainCommand& command) {
   }
   // Everything that can be refused has been checked; only now does the folder come to be.
   make_run_folder(command.out, settings);
+  TrainingLog log(paths, settings.log_level, state);
+  if (state.iteration == 0) log.first_episode(*sources.train, settings);
   for (const std::string& notice : sources.train->info().notices) say("note: " + notice);
   say(settings.learner.method + " on " + settings.data.name + ": " + describe(learner, state.parameters) +
       (learner.transductive() ? "; transductive" : ""));
@@ -113,8 +115,6 @@ int run_train(const CLI::App& app, const TrainCommand& command) {
   options.val_every = settings.val_every;
   options.checkpoint_every = settings.checkpoint_every;
   Progress progress(state.iteration, settings.trainer.iterations, command.quiet);
-  TrainingLog log(paths, settings.log_level, state);
-  if (state.iteration == 0) log.first_episode(*sources.train, settings);
   options.on_iteration = [&](const IterationReport& report) {
     log.iteration(report);
     progress.update(report.iteration, report.loss, report.accuracy);

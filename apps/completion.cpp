@@ -56,21 +56,25 @@ ArgumentDescription describe_argument(const CLI::Option& option) {
 }
 
 /// Calls f(path, command) for a command and all below it: path "" is the program, then " dataset", " dataset inspect".
-void for_each_command(const CommandDescription& command, const std::function<void(const std::string&, const CommandDescription&)>& f,
-                      const std::string& path = "") {
+void for_each_command(const CommandDescription& command,
+                      const std::function<void(const std::string&, const CommandDescription&)>& f, const std::string& path = "") {
   f(path, command);
   for (const CommandDescription& c : command.commands) for_each_command(c, f, path + " " + c.name);
 }
 
 std::string replaced(std::string text, const std::string& what, const std::string& by) {
-  for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + by.size())) text.replace(at, what.size(), by);
+  for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + by.size()))
+    text.replace(at, what.size(), by);
   return text;
 }
 
 /// In single quotes, as bash and zsh read them.
 std::string quoted(const std::string& text) { return "'" + replaced(text, "'", "'\\''") + "'"; }
 
-bool takes_files(const ArgumentDescription& a) { return a.choices.empty() && !a.value.starts_with("INT") && !a.value.starts_with("UINT") && a.value != "NUMBER" && a.value != "FLOAT"; }
+bool takes_files(const ArgumentDescription& a) {
+  return a.choices.empty() && !a.value.starts_with("INT") && !a.value.starts_with("UINT") && a.value != "NUMBER" &&
+         a.value != "FLOAT";
+}
 
 // --- zsh ---
 
@@ -130,8 +134,10 @@ std::string man_argument(const ArgumentDescription& a) {
 
 CommandDescription describe_commands(const CLI::App& program) {
   CommandDescription d{program.get_name(), program.get_description(), {}, {}, {}};
-  for (const CLI::Option* option : program.get_options()) (option->get_positional() ? d.positionals : d.options).push_back(describe_argument(*option));
-  for (const CLI::App* command : program.get_subcommands([](const CLI::App*) { return true; })) d.commands.push_back(describe_commands(*command));
+  for (const CLI::Option* option : program.get_options())
+    (option->get_positional() ? d.positionals : d.options).push_back(describe_argument(*option));
+  for (const CLI::App* command : program.get_subcommands([](const CLI::App*) { return true; }))
+    d.commands.push_back(describe_commands(*command));
   // The data sets' commands take a data set's name.
   if (d.name == "dataset")
     for (CommandDescription& command : d.commands)
@@ -158,7 +164,8 @@ std::string bash_completion(const CommandDescription& program) {
   });
   std::string cases;
   for (const auto& [choices, options] : values)
-    cases += "    " + joined(options, " | ") + ")\n      " + (choices.empty() ? "" : "COMPREPLY=($(compgen -W " + quoted(choices) + " -- \"$current\"))\n      ") + "return ;;\n";
+    cases += "    " + joined(options, " | ") + ")\n      " +
+             (choices.empty() ? "" : "COMPREPLY=($(compgen -W " + quoted(choices) + " -- \"$current\"))\n      ") + "return ;;\n";
   return "# bash completion for fewatoms, made by `fewatoms completion bash`.\n"
          "_fewatoms() {\n"
          "  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command= words= options= i\n"
@@ -171,12 +178,16 @@ std::string bash_completion(const CommandDescription& program) {
          "  fi\n"
          "  for ((i = 1; i < COMP_CWORD; ++i)); do\n"
          "    case \"$command ${COMP_WORDS[i]}\" in\n"
-         "    " + joined(paths, " | ") + ") command+=\" ${COMP_WORDS[i]}\" ;;\n"
+         "    " +
+         joined(paths, " | ") +
+         ") command+=\" ${COMP_WORDS[i]}\" ;;\n"
          "    esac\n"
          "  done\n"
-         "  case \"$command $previous\" in  # the value of an option; files where nothing is offered\n" + cases +
+         "  case \"$command $previous\" in  # the value of an option; files where nothing is offered\n" +
+         cases +
          "  esac\n"
-         "  case $command in\n" + words +
+         "  case $command in\n" +
+         words +
          "  esac\n"
          "  [[ $current == -* ]] && words=$options\n"
          "  COMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n"
@@ -193,10 +204,12 @@ std::string zsh_completion(const CommandDescription& program) {
     for (const ArgumentDescription& a : command.options)
       for (const std::string& name : a.names)
         text += " \\\n    " + quoted(a.value.empty() ? name + "[" + zsh_text(a.help) + "]"
-                                                      : "*" + name + (name.starts_with("--") ? "=" : "") + "[" + zsh_text(a.help) + "]:" + a.value + ":" + zsh_action(a));
+                                                     : "*" + name + (name.starts_with("--") ? "=" : "") + "[" + zsh_text(a.help) +
+                                                           "]:" + a.value + ":" + zsh_action(a));
     for (size_t i = 0; i < command.positionals.size(); ++i) {  // the last may be many
       const ArgumentDescription& a = command.positionals[i];
-      text += " \\\n    " + quoted((i + 1 == command.positionals.size() ? "*" : std::to_string(i + 1)) + ":" + a.names.front() + ":" + zsh_action(a));
+      text += " \\\n    " + quoted((i + 1 == command.positionals.size() ? "*" : std::to_string(i + 1)) + ":" + a.names.front() +
+                                   ":" + zsh_action(a));
     }
     if (!command.commands.empty()) text += " \\\n    '1: :->command' '*:: :->arguments'";
     text += "\n";
@@ -206,8 +219,9 @@ std::string zsh_completion(const CommandDescription& program) {
         described += " \\\n        " + quoted(c.name + ":" + zsh_text(c.help));
         cases += "        " + c.name + ") " + zsh_function(path + " " + c.name) + " ;;\n";
       }
-      text += "  case $state in\n    command)\n      local -a commands=(" + described + ")\n      _describe command commands ;;\n    arguments)\n      case $words[1] in\n" +
-              cases + "      esac ;;\n  esac\n";
+      text += "  case $state in\n    command)\n      local -a commands=(" + described +
+              ")\n      _describe command commands ;;\n    arguments)\n      case $words[1] in\n" + cases +
+              "      esac ;;\n  esac\n";
     }
     text += "}\n";
   });
@@ -219,7 +233,8 @@ std::string fish_completion(const CommandDescription& program) {
   std::string rules;
   for_each_command(program, [&](const std::string& path, const CommandDescription& command) {
     if (!path.empty()) paths.push_back(fish_quoted(path));
-    const std::string at = "complete -c fewatoms -n " + fish_quoted("test (__fewatoms_command) = " + fish_quoted(path.empty() ? "" : path));
+    const std::string at =
+        "complete -c fewatoms -n " + fish_quoted("test (__fewatoms_command) = " + fish_quoted(path));
     for (const CommandDescription& c : command.commands) rules += at + " -f -a " + c.name + " -d " + fish_quoted(c.help) + "\n";
     for (const ArgumentDescription& a : command.positionals)
       if (!a.choices.empty()) rules += at + " -a " + fish_quoted(joined(a.choices, " ")) + "\n";
@@ -235,18 +250,22 @@ std::string fish_completion(const CommandDescription& program) {
          "function __fewatoms_command --description 'the commands so far'\n"
          "    set -l command ''\n"
          "    for word in (commandline -opc)[2..-1]\n"
-         "        contains -- \"$command $word\" " + joined(paths, " ") + "; and set command \"$command $word\"\n"
+         "        contains -- \"$command $word\" " +
+         joined(paths, " ") +
+         "; and set command \"$command $word\"\n"
          "    end\n"
          "    echo \"$command\"\n"
-         "end\n" + rules;
+         "end\n" +
+         rules;
 }
 
 std::string man_page(const CommandDescription& program, const std::string& version) {
-  std::string text = ".TH FEWATOMS 1 \"\" \"fewatoms " + roff(version) + "\" \"User Commands\"\n.SH NAME\nfewatoms \\- " +
-                     roff(program.help.substr(program.help.find(':') + 2)) +
-                     "\n.SH SYNOPSIS\n.B fewatoms\n.I COMMAND\n.RI [ OPTION ...]\n.SH DESCRIPTION\n"
-                     "FewAtoms writes every convolution kernel as a few atoms mixed by coefficients, shares the coefficients across the network,\n"
-                     "and lets a new task change the atoms alone.\n.SH OPTIONS\n";
+  std::string text =
+      ".TH FEWATOMS 1 \"\" \"fewatoms " + roff(version) + "\" \"User Commands\"\n.SH NAME\nfewatoms \\- " +
+      roff(program.help.substr(program.help.find(':') + 2)) +
+      "\n.SH SYNOPSIS\n.B fewatoms\n.I COMMAND\n.RI [ OPTION ...]\n.SH DESCRIPTION\n"
+      "FewAtoms writes every convolution kernel as a few atoms mixed by coefficients, shares the coefficients across the network,\n"
+      "and lets a new task change the atoms alone.\n.SH OPTIONS\n";
   for (const ArgumentDescription& a : program.options) text += man_argument(a);
   text += ".SH COMMANDS\n";
   std::set<std::string> shown;  // options that a command before has in the same words
@@ -273,8 +292,10 @@ std::string man_page(const CommandDescription& program, const std::string& versi
   });
   return text +
          ".SH EXIT STATUS\n.TP\n0\ndone\n.TP\n1\nthe run failed: bad data inside a file, a file missing that a data set names\n"
-         ".TP\n2\na bad option or value, or a given path that does not exist\n.TP\n130, 143\nstopped by a signal; \\fBtrain \\-\\-resume\\fR continues\n"
-         ".SH FILES\n.TP\n\\fIRUN\\fR/config.toml\nthe run's configuration, complete\n.TP\n\\fIRUN\\fR/metrics.jsonl\na line of JSON for each iteration and validation\n"
+         ".TP\n2\na bad option or value, or a given path that does not exist\n.TP\n130, 143\nstopped by a signal; \\fBtrain "
+         "\\-\\-resume\\fR continues\n"
+         ".SH FILES\n.TP\n\\fIRUN\\fR/config.toml\nthe run's configuration, complete\n.TP\n\\fIRUN\\fR/metrics.jsonl\na line of "
+         "JSON for each iteration and validation\n"
          ".TP\n\\fIRUN\\fR/last.safetensors, best.safetensors\nparameters, moments of the optimizer, counters\n"
          ".TP\n\\fIRUN\\fR/events.out.tfevents.fewatoms\nthe same for TensorBoard, with histograms and images\n";
 }

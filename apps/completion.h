@@ -9,7 +9,7 @@ namespace fewatoms {
 
 /// An option or a positional argument of a command line.
 struct ArgumentDescription {
-  std::vector<std::string> names;    // "--width"; of a positional argument its name alone
+  std::vector<std::string> names;  // "--width"; of a positional argument its name alone
   std::string help;
   std::string value;                 // kind of its value: FILE, DIR, TEXT, INT, NUMBER; empty: a flag
   std::string initial;               // its default; empty: none

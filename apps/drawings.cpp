@@ -10,14 +10,12 @@
 namespace fewatoms {
 namespace {
 
-constexpr int kGap = 4;           // pixels between images
-constexpr int kNameWidth = 120;   // pixels for a class's name
+constexpr int kGap = 4;          // pixels between images
+constexpr int kNameWidth = 120;  // pixels for a class's name
 constexpr size_t kMostClasses = 25, kMostImages = 12;
 constexpr int64_t kMostPairs = 32;
 
-Drawing drawing_of(const cv::Mat& canvas) {
-  return {canvas.cols, canvas.rows, {canvas.data, canvas.data + canvas.total() * 3}};
-}
+Drawing drawing_of(const cv::Mat& canvas) { return {canvas.cols, canvas.rows, {canvas.data, canvas.data + canvas.total() * 3}}; }
 
 /// An image in colour, enlarged by a whole factor.
 cv::Mat enlarged(const ImageView& view, int factor) {
@@ -33,7 +31,8 @@ cv::Mat enlarged(const ImageView& view, int factor) {
 std::string printable(const std::string& name) {
   std::string text;
   for (const char c : name)
-    if ((static_cast<unsigned char>(c) & 0xC0U) != 0x80U) text += c >= ' ' && c <= '~' ? c : '?';  // one for each character of UTF-8
+    if ((static_cast<unsigned char>(c) & 0xC0U) != 0x80U)
+      text += c >= ' ' && c <= '~' ? c : '?';  // one for each character of UTF-8
   return text.substr(0, 17);
 }
 
@@ -45,7 +44,8 @@ cv::Vec3b diverging(double x) {  // -1 blue, 0 white, 1 red
 }  // namespace
 
 Drawing draw_episode_picture(const ImageSource& source, const Episode& episode) {
-  const int factor = std::max(1, 48 / source.height()), side = factor * source.height() + kGap, width = factor * source.width() + kGap;
+  const int factor = std::max(1, 48 / source.height()), side = factor * source.height() + kGap,
+            width = factor * source.width() + kGap;
   using ByLabel = std::map<int, std::vector<ImageRef>>;
   const auto by_label = [](const std::vector<EpisodeImage>& images) {
     ByLabel rows;
@@ -59,7 +59,8 @@ Drawing draw_episode_picture(const ImageSource& source, const Episode& episode) 
   for (const auto& [label, row] : query) queries = std::max(queries, row.size());
   const size_t classes = std::min(kMostClasses, episode.classes.size());
   const int query_left = kNameWidth + static_cast<int>(supports) * width + (supports > 0 ? 3 * kGap : 0);
-  cv::Mat canvas(static_cast<int>(classes) * side + kGap, query_left + static_cast<int>(queries) * width + kGap, CV_8UC3, cv::Scalar::all(255));
+  cv::Mat canvas(static_cast<int>(classes) * side + kGap, query_left + static_cast<int>(queries) * width + kGap, CV_8UC3,
+                 cv::Scalar::all(255));
   for (size_t label = 0; label < classes; ++label) {
     const int top = static_cast<int>(label) * side + kGap;
     const auto put = [&](const std::vector<ImageRef>& row, int left) {
@@ -71,7 +72,8 @@ Drawing draw_episode_picture(const ImageSource& source, const Episode& episode) 
     };
     put(support[static_cast<int>(label)], kNameWidth);
     put(query[static_cast<int>(label)], query_left);
-    cv::putText(canvas, printable(source.class_name(episode.classes[label])), {kGap, top + side / 2}, cv::FONT_HERSHEY_SIMPLEX, 0.36, cv::Scalar::all(40), 1, cv::LINE_AA);
+    cv::putText(canvas, printable(source.class_name(episode.classes[label])), {kGap, top + side / 2}, cv::FONT_HERSHEY_SIMPLEX,
+                0.36, cv::Scalar::all(40), 1, cv::LINE_AA);
   }
   return drawing_of(canvas);
 }
@@ -88,7 +90,8 @@ Drawing draw_atoms(const torch::Tensor& atoms) {
     for (int64_t a = 0; a < m; ++a)
       for (int64_t y = 0; y < k; ++y)
         for (int64_t x = 0; x < k; ++x)
-          canvas(cv::Rect(static_cast<int>(a) * side + kGap + static_cast<int>(x) * pixel, static_cast<int>(p) * side + kGap + static_cast<int>(y) * pixel, pixel, pixel)) =
+          canvas(cv::Rect(static_cast<int>(a) * side + kGap + static_cast<int>(x) * pixel,
+                          static_cast<int>(p) * side + kGap + static_cast<int>(y) * pixel, pixel, pixel)) =
               cv::Scalar(diverging(values[p][a][y][x] / largest));
   return drawing_of(canvas);
 }

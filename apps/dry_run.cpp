@@ -28,7 +28,9 @@ std::string text_of(const char* format, double value) {
 }
 
 std::string size_text(double bytes) {
-  return bytes >= 1e17 ? "no known limit" : bytes >= 1 << 30 ? text_of("%.1f GiB", bytes / (1 << 30)) : text_of("%.0f MiB", bytes / (1 << 20));
+  return bytes >= 1e17      ? "no known limit"
+         : bytes >= 1 << 30 ? text_of("%.1f GiB", bytes / (1 << 30))
+                            : text_of("%.0f MiB", bytes / (1 << 20));
 }
 
 std::string counts_text(const std::map<Role, int64_t>& counts) {
@@ -54,7 +56,8 @@ double decoded_bytes(const ImageSource& source) {
 }
 
 /// Seconds of one iteration, the first one left out: it fills caches.
-double time_iteration(const Settings& settings, const Learner& learner, const TrainState& state, const ImageSource& train, int& timed) {
+double time_iteration(const Settings& settings, const Learner& learner, const TrainState& state, const ImageSource& train,
+                      int& timed) {
   TrainerOptions options = settings.trainer;
   options.iterations = std::max(options.iterations, static_cast<int>(state.iteration) + kTimedIterations + 2);
   options.first_order_share = 0;  // the longer phase
@@ -65,7 +68,8 @@ double time_iteration(const Settings& settings, const Learner& learner, const Tr
     timed = 1;
     return sum;
   }
-  for (sum = 0, timed = 0; timed < kTimedIterations && seconds_since(begin) < kEnoughSeconds; ++timed) sum += trainer.step().seconds;
+  for (sum = 0, timed = 0; timed < kTimedIterations && seconds_since(begin) < kEnoughSeconds; ++timed)
+    sum += trainer.step().seconds;
   return sum / timed;
 }
 
@@ -84,7 +88,8 @@ void dry_run(const Settings& settings, const Learner& learner, const TrainState&
   std::printf("%s\n", config_text(settings).c_str());
   std::string names;
   for (const int c : episode.classes) names += (names.empty() ? "" : ", ") + train.class_name(c);
-  std::replace_if(names.begin(), names.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');  // each line is a comment
+  std::replace_if(
+      names.begin(), names.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');  // each line is a comment
   std::printf("# images: %s, %s%s\n", settings.data.name.c_str(), source_text(train).c_str(),
               sources.validation ? ("; " + source_text(*sources.validation)).c_str() : "");
   for (const std::string& notice : train.info().notices) std::printf("# note: %s\n", notice.c_str());
@@ -94,14 +99,17 @@ void dry_run(const Settings& settings, const Learner& learner, const TrainState&
   const int in_flight = tasks_in_flight(settings), threads = threads_of(settings);
   double cache = decoded_bytes(train) + (sources.validation ? decoded_bytes(*sources.validation) : 0);
   cache = std::min(cache, static_cast<double>(settings.data.cache_mb) * (1 << 20) * (sources.validation ? 2 : 1));
-  std::printf("# memory: about %s, and up to %s of decoded images; limit: %s\n",
-              size_text(static_cast<double>(estimated_bytes(learner, state.parameters, trainer.spec, trainer.meta_batch, in_flight))).c_str(),
-              size_text(cache).c_str(), size_text(static_cast<double>(memory_limit())).c_str());
+  std::printf(
+      "# memory: about %s, and up to %s of decoded images; limit: %s\n",
+      size_text(static_cast<double>(estimated_bytes(learner, state.parameters, trainer.spec, trainer.meta_batch, in_flight)))
+          .c_str(),
+      size_text(cache).c_str(), size_text(static_cast<double>(memory_limit())).c_str());
 
   int timed = 0;
   const double iteration = time_iteration(settings, learner, state, train, timed);
   const int64_t left = trainer.iterations - state.iteration;
-  const double flop = 2.0 * trainer.meta_batch * static_cast<double>(convolution_multiply_adds(learner, state.parameters, trainer.spec));
+  const double flop =
+      2.0 * trainer.meta_batch * static_cast<double>(convolution_multiply_adds(learner, state.parameters, trainer.spec));
   double seconds = iteration * static_cast<double>(left);
   std::string validation;
   if (settings.val_every > 0 && sources.validation) {
@@ -113,8 +121,9 @@ void dry_run(const Settings& settings, const Learner& learner, const TrainState&
     seconds += each * static_cast<double>(times);
     validation = " and " + std::to_string(times) + (times == 1 ? " validation of " : " validations of ") + text_of("%.3g s", each);
   }
-  std::printf("# time: about %s for %lld iterations of %s%s (%d iterations timed here with %d threads, and thrown away)\n", duration_text(seconds).c_str(),
-              static_cast<long long>(left), text_of("%.3g s", iteration).c_str(), validation.c_str(), timed, threads);
+  std::printf("# time: about %s for %lld iterations of %s%s (%d iterations timed here with %d threads, and thrown away)\n",
+              duration_text(seconds).c_str(), static_cast<long long>(left), text_of("%.3g s", iteration).c_str(),
+              validation.c_str(), timed, threads);
   std::printf("# convolutions: %s an iteration\n", text_of("%.3g GFLOP", 1e-9 * flop).c_str());
   std::printf("# episode %llu, a row for each class, support before query: %s\n#   %s\n", static_cast<unsigned long long>(index),
               picture.string().c_str(), names.c_str());

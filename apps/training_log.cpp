@@ -16,18 +16,24 @@ void TrainingLog::first_episode(const ImageSource& source, const Settings& setti
   if (!all_) return;
   EpisodeSpec spec = settings.trainer.spec;
   if (settings.learner.train_on == "classes") spec.shots = 0;
-  file_->image(0, "episode/first", draw_episode_picture(source, draw_episode(source, spec, settings.trainer.seed, 0, settings.trainer.augmented)));
+  file_->image(0, "episode/first",
+               draw_episode_picture(source, draw_episode(source, spec, settings.trainer.seed, 0, settings.trainer.augmented)));
 }
 
 void TrainingLog::iteration(const IterationReport& r) {
   if (file_)
-    file_->scalars(r.iteration, {{"train/loss", r.loss}, {"train/accuracy", r.accuracy}, {"train/lr_factor", r.outer_lr},
-                                 {"train/gradient_norm", r.gradient_norm}, {"train/seconds", r.seconds}});
+    file_->scalars(r.iteration, {{"train/loss", r.loss},
+                                 {"train/accuracy", r.accuracy},
+                                 {"train/lr_factor", r.outer_lr},
+                                 {"train/gradient_norm", r.gradient_norm},
+                                 {"train/seconds", r.seconds}});
 }
 
 void TrainingLog::validation(const ValidationReport& r) {
   if (file_)
-    file_->scalars(r.iteration, {{"validation/accuracy", r.result.accuracy}, {"validation/ci95", r.result.ci95}, {"validation/loss", r.result.loss}});
+    file_->scalars(
+        r.iteration,
+        {{"validation/accuracy", r.result.accuracy}, {"validation/ci95", r.result.ci95}, {"validation/loss", r.result.loss}});
 }
 
 void TrainingLog::checkpoint(int64_t iteration, const ParameterSet& parameters) {

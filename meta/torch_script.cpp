@@ -67,7 +67,8 @@ void add_class_weights(HeadKind head, const Tensor& weight, const Tensor& bias, 
 }
 
 /// Ridge regression on the support set as the linear layer that it is: weight [ways, d], bias [ways]; in double.
-void add_ridge(const Tensor& support, const Tensor& labels, int64_t ways, double regulariser, std::map<std::string, Tensor>& tensors) {
+void add_ridge(const Tensor& support, const Tensor& labels, int64_t ways, double regulariser,
+               std::map<std::string, Tensor>& tensors) {
   const Tensor x = at::cat({support.to(at::kDouble), at::ones({support.size(0), 1}, at::kDouble)}, 1);
   const Tensor gram = at::mm(x, x.t()) + regulariser * at::eye(x.size(0), at::kDouble);
   const Tensor w = at::mm(x.t(), at::linalg_solve(gram, at::one_hot(labels, ways).to(at::kDouble))).t().to(at::kFloat);
@@ -85,7 +86,8 @@ std::string comparison(HeadKind head, const ParameterSet& parameters, const Lear
   switch (head) {
     case HeadKind::kPrototype:
       tensors["head.centres"] = prototypes(support, labels, ways);
-      return "c = self.head.centres\nreturn (2.0 * torch.mm(x, c.t()) - ((x * x).sum([1], True) + (c * c).sum([1]).unsqueeze(0)))" + divided + "\n";
+      return "c = self.head.centres\nreturn (2.0 * torch.mm(x, c.t()) - ((x * x).sum([1], True) + (c * c).sum([1]).unsqueeze(0)))" +
+             divided + "\n";
     case HeadKind::kRidge:
       add_ridge(support, labels, ways, learned_or(parameters, "head.log_regulariser", options.regulariser), tensors);
       return "return torch.linear(x, self.head.weight, self.head.bias)" + divided + "\n";
@@ -100,16 +102,19 @@ std::string comparison(HeadKind head, const ParameterSet& parameters, const Lear
       tensors["head.of_images"] = halves[1].contiguous();
       tensors["head.out"] = tensor_of(parameters, "head.out");
       return "x = torch.linear(x, self.head.of_images)\n"
-             "return torch.matmul(torch.relu(x.unsqueeze(1) + self.head.of_classes.unsqueeze(0)), self.head.out)" + divided + "\n";
+             "return torch.matmul(torch.relu(x.unsqueeze(1) + self.head.of_classes.unsqueeze(0)), self.head.out)" +
+             divided + "\n";
     }
     case HeadKind::kLinear:
-    case HeadKind::kCosine: break;
+    case HeadKind::kCosine:
+      break;
   }
   TORCH_CHECK(false, "a head of class weights does not compare");
 }
 
 /// With the tensors that the source names, out of those that there are.
-TorchScript assembled(const NetworkOptions& network, const std::string& embed, const std::string& answer, const std::map<std::string, Tensor>& all) {
+TorchScript assembled(const NetworkOptions& network, const std::string& embed, const std::string& answer,
+                      const std::map<std::string, Tensor>& all) {
   TorchScript script;
   script.image_size = script.resize = network.image_size;
   script.channels = network.channels;
@@ -119,7 +124,8 @@ TorchScript assembled(const NetworkOptions& network, const std::string& embed, c
       const char next = script.source[at + 5 + name.size()];
       if (std::isalnum(static_cast<unsigned char>(next)) || next == '_') continue;
       script.tensors[name] = tensor.detach().to(at::kFloat).contiguous().clone();
-      if (name.ends_with(".running_mean") || name.ends_with(".running_var") || name == "features.mean" || name == "head.elsewhere" || name == "head.centres")
+      if (name.ends_with(".running_mean") || name.ends_with(".running_var") || name == "features.mean" ||
+          name == "head.elsewhere" || name == "head.centres")
         script.statistics.push_back(name);
       break;
     }
@@ -169,7 +175,8 @@ TorchScript torch_script(const Learner& learner, const ParameterSet& parameters,
   if (has_class_weights(learner.head())) {
     const auto ways = static_cast<int64_t>(adapter.classes.size());
     const Parameter* bias = adapted.find("head.bias");
-    add_class_weights(learner.head(), tensor_of(adapted, "head.weight").narrow(0, 0, ways), bias == nullptr ? Tensor() : bias->tensor.narrow(0, 0, ways), tensors);
+    add_class_weights(learner.head(), tensor_of(adapted, "head.weight").narrow(0, 0, ways),
+                      bias == nullptr ? Tensor() : bias->tensor.narrow(0, 0, ways), tensors);
     answer = class_scores(learner.head(), learned_or(adapted, "head.log_temperature", options.temperature));
   } else {
     answer = comparison(learner.head(), adapted, options, adapter, tensors);
@@ -186,7 +193,8 @@ void save_torch_script(const std::filesystem::path& path, const TorchScript& scr
     tree.add(name, tensor, std::find(script.statistics.begin(), script.statistics.end(), name) != script.statistics.end());
   jit::Module module = tree.module("FewAtoms", std::make_shared<jit::CompilationUnit>());
   module.register_attribute("classes", c10::ListType::ofStrings(), script.classes);
-  for (const auto& [name, value] : {std::pair{"image_size", script.image_size}, {"channels", script.channels}, {"resize", script.resize}})
+  for (const auto& [name, value] :
+       {std::pair{"image_size", script.image_size}, {"channels", script.channels}, {"resize", script.resize}})
     module.register_attribute(name, c10::IntType::get(), int64_t{value});
   module.register_attribute("pixel_norm", c10::StringType::get(), script.pixel_norm);
   module.define(script.source);

@@ -14,7 +14,8 @@ bool installed(const std::string& program) { return std::system(("command -v " +
 /// What `cmake --install` puts below share/, made at first use: completions and the manual page.
 fs::path installed_file(const std::string& name) {
   static const TemporaryFolder folder;
-  static const std::string log = shell("cmake --install " + fs::path(FEWATOMS_PROGRAM).parent_path().parent_path().string() + " --prefix " + folder.path().string() + " 2>&1");
+  static const std::string log = shell("cmake --install " + fs::path(FEWATOMS_PROGRAM).parent_path().parent_path().string() +
+                                       " --prefix " + folder.path().string() + " 2>&1");
   EXPECT_TRUE(fs::exists(folder / "bin" / "fewatoms")) << log;
   EXPECT_TRUE(fs::exists(folder / "share" / name)) << log;
   return folder / "share" / name;
@@ -23,7 +24,8 @@ fs::path installed_file(const std::string& name) {
 TEST(Completion, BashOffersCommandsOptionsAndChoices) {
   const std::string file = installed_file("bash-completion/completions/fewatoms").string();
   const auto offered = [&](const std::string& words) {  // the last word is completed
-    return shell("bash --norc -c '. " + file + "; COMP_WORDS=(" + words + "); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _fewatoms; echo \"${COMPREPLY[*]}\"' 2>&1");
+    return shell("bash --norc -c '. " + file + "; COMP_WORDS=(" + words +
+                 "); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _fewatoms; echo \"${COMPREPLY[*]}\"' 2>&1");
   };
   EXPECT_EQ(offered("fewatoms tr"), "train\n");
   EXPECT_EQ(offered("fewatoms train --method acdc"), "acdc-maml acdc-proto\n");
@@ -44,10 +46,14 @@ TEST(Completion, ZshAndFishReadTheirs) {
       std::cout << "no " << name << " here: its completion is not checked\n";
       continue;
     }
-    const std::string file = installed_file(name == "zsh" ? "zsh/site-functions/_fewatoms" : "fish/vendor_completions.d/fewatoms.fish").string();
+    const std::string file =
+        installed_file(name == "zsh" ? "zsh/site-functions/_fewatoms" : "fish/vendor_completions.d/fewatoms.fish").string();
     EXPECT_EQ(shell(name + (name == "zsh" ? " -f" : " --no-config") + " -n " + file + " 2>&1"), "");
     if (name == "zsh") continue;
-    const auto offered = [&](const std::string& line) { return shell("HOME=" + folder.path().string() + " fish --no-config -c 'source " + file + "; complete -C \"" + line + "\"' 2>&1"); };
+    const auto offered = [&](const std::string& line) {
+      return shell("HOME=" + folder.path().string() + " fish --no-config -c 'source " + file + "; complete -C \"" + line +
+                   "\"' 2>&1");
+    };
     EXPECT_THAT(offered("fewatoms train --method acdc-"), HasSubstr("acdc-maml"));
     EXPECT_THAT(offered("fewatoms dataset ins"), HasSubstr("inspect"));
     EXPECT_THAT(offered("fewatoms train --outer-mom"), HasSubstr("--outer-momentum"));
@@ -60,10 +66,14 @@ TEST(Completion, TheManualPageIsSoundAndHasEveryCommandAndOption) {
   const std::string file = installed_file("man/man1/fewatoms.1").string();
   EXPECT_EQ(shell("groff -man -ww -Tutf8 " + file + " 2>&1 >/dev/null"), "");
   const std::string page = shell("groff -man -Tascii -P-cbou " + file + " 2>&1");
-  for (const char* word : {"fewatoms train", "fewatoms dataset inspect", "--inner-steps INT", "--scope TEXT", "--dry-run", "torchscript", "EXIT STATUS"}) EXPECT_THAT(page, HasSubstr(word));
+  for (const char* word : {"fewatoms train", "fewatoms dataset inspect", "--inner-steps INT", "--scope TEXT", "--dry-run",
+                           "torchscript", "EXIT STATUS"})
+    EXPECT_THAT(page, HasSubstr(word));
 }
 
-TEST(Completion, AnUnknownShellIsRefused) { expect_refusals({{{"completion", "tcsh"}, {"tcsh", "bash"}}, {{"completion"}, {"SHELL"}}}); }
+TEST(Completion, AnUnknownShellIsRefused) {
+  expect_refusals({{{"completion", "tcsh"}, {"tcsh", "bash"}}, {{"completion"}, {"SHELL"}}});
+}
 
 }  // namespace
 }  // namespace fewatoms::test
