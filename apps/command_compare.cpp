@@ -124,10 +124,16 @@ PointCost check_point(GridPoint& point, const Grid& grid, OpenSources& open, boo
     cost.iteration_seconds = t.meta_batch * seconds_of_second([&] { task_gradient(learner, start, tasks[0]); });
   }
   for (const GridTarget& target : grid.targets) {
-    const auto source = open.open(chosen_data(first, target.choice), target.choice.split);
-    EvaluationOptions options = chosen_evaluation(first, target.choice);
-    if (!target.steps.empty()) options.inner_steps = parse_steps("eval-inner-steps", target.steps);
-    require_evaluable(learner, *source, options);
+    std::shared_ptr<const ImageSource> source;
+    EvaluationOptions options;
+    try {
+      source = open.open(chosen_data(first, target.choice), target.choice.split);
+      options = chosen_evaluation(first, target.choice);
+      if (!target.steps.empty()) options.inner_steps = parse_steps("eval-inner-steps", target.steps);
+      require_evaluable(learner, *source, options);
+    } catch (const UsageError& e) {
+      throw UsageError("target '" + target.name + "': " + e.what());
+    }
     if (!measure) continue;
     options.episodes = 1;
     cost.evaluation_seconds += target.choice.episodes * seconds_of_second([&] { evaluate(learner, parameters, *source, options); });

@@ -92,7 +92,8 @@ class GridReader {
     try {
       app.parse(std::vector<std::string>{"--" + name + "=" + value});
     } catch (const CLI::ParseError& e) {
-      throw UsageError(at(line) + "key '" + name + "': " + e.what());
+      const std::string what = e.what(), option = "--" + name + ": ";
+      throw UsageError(at(line) + "key '" + name + "': " + (what.starts_with(option) ? what.substr(option.size()) : what));
     }
   }
 

@@ -111,7 +111,12 @@ class Pool {
 
   PoolState state() const {
     PoolState state{ended_, {}};
-    for (const Running& r : running_) state.running.push_back(r.job->name + ": " + last_line(r.job->stages[r.stage].log));
+    for (const Running& r : running_) {
+      const JobStage& stage = r.job->stages[r.stage];
+      const std::string line = last_line(stage.log), first = line.substr(0, line.find(' '));
+      const bool counts = first.find('/') != std::string::npos && first.find_first_not_of("0123456789/") == std::string::npos;
+      state.running.push_back(r.job->name + " " + (counts ? first : stage.what));
+    }
     return state;
   }
 

@@ -47,7 +47,7 @@ struct PoolEvent {
 
 struct PoolState {
   int jobs_ended = 0;
-  std::vector<std::string> running;  // "name: last line of its log"
+  std::vector<std::string> running;  // "name 178/400" where the log ends with how far it is, else "name training"
 };
 
 struct PoolOptions {

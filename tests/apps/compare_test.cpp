@@ -195,7 +195,7 @@ TEST(CompareSlow, EveryMistakeInAGridHasItsLine) {
   bad.add("table.toml", "scope = [['all']]\n", {"line 10", "'scope' is neither a number"});
   bad.add("broken.toml", "seed = = 1\n", {"line 10"});
   bad.add("misplaced.toml", "[[row]]\nname = 'plain'\nmethod = 'maml'\natoms = 3\n", {"'plain'", "--atoms goes with --conv acdc"});
-  bad.add("ways.toml", "[[target]]\nways = 4\n", {"'maml'", "3 ways", "4"});
+  bad.add("ways.toml", "[[target]]\nways = 4\n", {"'maml'", "target 'strokes'", "3 ways", "4"});
   bad.add("twice.toml", "[[row]]\nname = 'a'\n[[row]]\nname = 'a'\n", {"line 12", "row 'a' in line 10 already"});
   bad.add("nameless.toml", "[[row]]\nmethod = 'maml'\n", {"line 10", "this row has no name"});
   bad.add("nothing.toml", "reference = { method = 'anil' }\n", {"line 10", "nothing in the grid has the reference's method=anil"});
