@@ -54,7 +54,7 @@ int run_export(const ExportCommand& command) {
 Command setup_export(CLI::App& program) {
   auto command = std::make_shared<ExportCommand>();
   ExportCommand& c = *command;
-  CLI::App* app = program.add_subcommand("export", "a run's network for other programs: plain kernels under PyTorch's names");
+  CLI::App* app = program.add_subcommand("export", "a run's network for PyTorch: plain kernels under its names, or TorchScript");
   app->add_option("RUN", c.run, "run folder")->required();
   app->add_option("--format", c.format, "standard: safetensors of plain layers; torchscript: a module that torch.jit.load opens")->check(CLI::IsMember({"standard", "torchscript"}))->capture_default_str();
   app->add_option("--adapter", c.adapter, "file of `fewatoms adapt`: the network as that task changed it")->type_name("FILE");

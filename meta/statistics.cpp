@@ -3,30 +3,38 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include <boost/math/distributions/students_t.hpp>
 #include <c10/util/Exception.h>
 
 namespace fewatoms {
 
-MeanInterval mean_interval(const std::vector<double>& values) {
-  if (values.empty()) return {};
-  const auto n = static_cast<double>(values.size());
+namespace {
+
+/// {mean, sum of squared differences from it}; of one value at least.
+std::pair<double, double> moments(const std::vector<double>& values) {
   double sum = 0, squares = 0;
   for (const double v : values) sum += v;
-  const double mean = sum / n;
+  const double mean = sum / static_cast<double>(values.size());
   for (const double v : values) squares += (v - mean) * (v - mean);
+  return {mean, squares};
+}
+
+}  // namespace
+
+MeanInterval mean_interval(const std::vector<double>& values) {
+  if (values.empty()) return {};
+  const auto [mean, squares] = moments(values);
+  const auto n = static_cast<double>(values.size());
   return {mean, 1.96 * std::sqrt(squares / n) / std::sqrt(n)};
 }
 
 MeanInterval mean_interval_of_few(const std::vector<double>& values) {
   if (values.empty()) return {};
-  const auto n = static_cast<double>(values.size());
-  double sum = 0, squares = 0;
-  for (const double v : values) sum += v;
-  const double mean = sum / n;
-  for (const double v : values) squares += (v - mean) * (v - mean);
+  const auto [mean, squares] = moments(values);
   if (values.size() == 1) return {mean, std::numeric_limits<double>::infinity()};
+  const auto n = static_cast<double>(values.size());
   const double quantile = boost::math::quantile(boost::math::students_t(n - 1), 0.975);
   return {mean, quantile * std::sqrt(squares / (n - 1)) / std::sqrt(n)};
 }
