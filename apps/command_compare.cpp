@@ -1,6 +1,5 @@
 #include <fcntl.h>
 #include <sys/file.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -302,10 +301,8 @@ class CompareProgress {
     shown_ = now;
     std::string text = std::to_string(state.jobs_ended) + "/" + std::to_string(jobs_);
     for (const std::string& running : state.running) text += " | " + running;
-    winsize size{};
-    const size_t columns = ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col - 1U : 79U;
     clear();
-    std::fprintf(stderr, "%s", text.substr(0, columns).c_str());
+    std::fprintf(stderr, "%s", text.substr(0, terminal_columns()).c_str());
     std::fflush(stderr);
     drawn_ = true;
   }

@@ -1,5 +1,6 @@
 #include "apps/progress.h"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,6 +17,11 @@ std::string duration_text(double seconds) {
   else
     std::snprintf(text, sizeof text, "%ld:%02ld", s / 60, s % 60);
   return text;
+}
+
+size_t terminal_columns() {
+  winsize size{};
+  return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col - 1U : 79U;
 }
 
 Progress::Progress(int64_t done, int64_t total, bool quiet)
@@ -50,11 +56,13 @@ void Progress::update(int64_t done, double loss, double accuracy) {
   shown_ = now;
   clear_line();
   if (terminal_) {
-    constexpr int64_t kWidth = 24;
-    const int64_t filled = kWidth * done / total_;
+    constexpr int64_t kLongest = 24;
+    const std::string text = status(now).substr(0, terminal_columns());
+    const int64_t width = std::clamp<int64_t>(static_cast<int64_t>(terminal_columns() - text.size()) - 1, 0, kLongest);
+    const int64_t filled = width * done / total_;
     std::string bar;
-    for (int64_t i = 0; i < kWidth; ++i) bar += i < filled ? "█" : "░";
-    std::fprintf(stderr, "%s %s", bar.c_str(), status(now).c_str());
+    for (int64_t i = 0; i < width; ++i) bar += i < filled ? "█" : "░";
+    std::fprintf(stderr, "%s%s%s", bar.c_str(), width > 0 ? " " : "", text.c_str());
   } else {
     std::fprintf(stderr, "%s\n", status(now).c_str());
     interval_ = std::min(120.0, interval_ * 1.5);

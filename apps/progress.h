@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
@@ -28,6 +29,9 @@ class Progress {
   Clock::time_point begin_, shown_;
   double interval_;  // seconds between two shows
 };
+
+/// Columns that a line on standard error may have without reaching the next: the terminal's but one, 79 where that is not known.
+size_t terminal_columns();
 
 /// "1:02:03", "4:05".
 std::string duration_text(double seconds);

@@ -52,6 +52,32 @@ TEST(Train, ALogHasPlainLinesOnStandardErrorOnly) {
   EXPECT_EQ(log.err.back(), '\n');
 }
 
+TEST(Train, ABarOnATerminalNeverReachesTheNextLine) {
+  const TemporaryFolder folder;
+  for (const int columns : {200, 80, 40}) {
+    const std::string size = std::to_string(columns), run = (folder / size).string();
+    const std::string seen = shell("script -qec 'stty cols " + size + "; " FEWATOMS_PROGRAM " train --method protonet --width 4 --queries 1 --iterations 40 --val-every 0 --out " +
+                                   run + "' /dev/null </dev/null");
+    std::string line;
+    bool bars = false;
+    for (const char c : seen + "\r") {
+      if (c != '\r' && c != '\n') {
+        line += c;
+        continue;
+      }
+      if (line.starts_with("\033[K")) line.erase(0, 3);
+      if (line.find("40/40") != line.npos || line.find("/40  loss") != line.npos) {
+        bars = true;
+        const auto width = std::count_if(line.begin(), line.end(), [](char b) { return (static_cast<unsigned char>(b) & 0xC0) != 0x80; });
+        EXPECT_LT(width, columns) << line;
+        EXPECT_EQ(line.find("█") != line.npos, columns > 40) << line;
+      }
+      line.clear();
+    }
+    EXPECT_TRUE(bars) << seen;
+  }
+}
+
 // The shared run used two threads.
 TEST(Train, RepeatedFromItsConfigurationWithFourThreadsGivesTheSameWeights) {
   const TemporaryFolder folder;
