@@ -485,7 +485,7 @@ Command setup_compare(CLI::App& program) {
   app->add_option("--jobs", c.jobs, "runs at a time; 0: as many as threads and memory carry; results do not depend on it")
       ->check(CLI::Range(0, 1024))->capture_default_str()->group(group);
   app->add_option("--target-root", c.target_roots, "data root of a target, as NAME=DIR; again for each")
-      ->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->group(group);
+      ->expected(1)->allow_extra_args(false)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->group(group);
   app->add_option("--report-episodes", c.report_episodes, "episodes of the first target that report.html is made of; 0: no report")
       ->check(CLI::Range(0, 1'000'000))->capture_default_str()->group(group);
   app->add_flag("--quiet", c.quiet, "print the table and errors only")->group(group);

@@ -83,7 +83,7 @@ Command setup_predict(CLI::App& program) {
   CLI::App* app = program.add_subcommand("predict", "label and probability of pictures, by a run and an adapter of it");
   app->add_option("RUN", c.run, "run folder")->required();
   app->add_option("IMAGE", c.pictures, "pictures, folders of pictures, or - for standard input (a picture, or paths, one a line)")->required();
-  app->add_option("--adapter", c.adapters, "file of `fewatoms adapt`; several classify each picture in turn")->required()->expected(1)
+  app->add_option("--adapter", c.adapters, "file of `fewatoms adapt`; several classify each picture in turn")->required()->expected(1)->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->type_name("FILE");
   app->add_option("--checkpoint", c.checkpoint, "best or last; left out: the adapter's")->check(CLI::IsMember({"best", "last"}));
   app->add_option("--threads", c.threads, "0: all cores; results do not depend on it")->check(CLI::Range(0, 1024));

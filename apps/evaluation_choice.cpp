@@ -23,7 +23,7 @@ void add_choice_options(CLI::App& app, EvaluationChoice& c) {
       ->check(CLI::Range(0, 2'000'000'000))->capture_default_str();
   app.add_option("--plugin", c.plugin, "data set plugin: the shared library; left out: the run's own");
   app.add_option("--plugin-option", c.plugin_options, "data set plugin: an option of its own, as key=value; again for each")
-      ->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+      ->expected(1)->allow_extra_args(false)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   app.add_option("--ways", c.ways, "classes per episode, or a range as 5..20; left out: the run's own");
   app.add_flag("--imbalanced", c.imbalanced, "a range of shots is drawn for each class of an episode");
   app.add_flag("--within-group", c.within_group, "classes of an episode are of one group: an alphabet, a superclass");

@@ -66,7 +66,7 @@ void add_setting(CLI::App& app, const OptionText& text, T& value) {
     option = app.add_option(std::string("--") + text.name, value, help)->capture_default_str();
   option->group(text.group);
   if constexpr (std::is_same_v<T, std::vector<std::string>>)
-    option->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->default_str("");
+    option->expected(1)->allow_extra_args(false)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->default_str("");
   else
     option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   add_checks<T>(option, text);

@@ -70,6 +70,8 @@ TEST(Adapt, FromFoldersOfPicturesToLabels) {
   EXPECT_EQ(read_json(folder / "alone.json")[0], predictions[6]);
   EXPECT_THAT(all.out, HasSubstr(picture + "\t" + adapter + "\t"));
   const std::string answer = alone.out.substr(alone.out.find('\t'));
+  const Finished behind = run_well({"predict", run, "--adapter", adapter, picture, picture});  // pictures are not adapters
+  EXPECT_EQ(behind.out, alone.out + alone.out);
   const std::string predict = std::string("'") + FEWATOMS_PROGRAM + "' predict '" + run + "' - --adapter '" + adapter + "'";
   EXPECT_EQ(shell("printf '%s\\n' '" + picture + "' | " + predict), alone.out);
   EXPECT_EQ(shell(predict + " < '" + picture + "'"), "-" + answer);
