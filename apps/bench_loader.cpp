@@ -51,6 +51,7 @@ void read_in_a_loop(const std::vector<std::string>& files, const Settings& s) {
 }
 
 struct ImageRates {
+  SourceInfo info;
   size_t images = 0;
   Timing first, again, imread;  // of a pass over the images: when the source is new, from its cache, and the plain way
   double per_second(const Timing& timing) const { return static_cast<double>(images) / timing.median(); }
@@ -62,6 +63,7 @@ ImageRates measure_rates(const BenchOptions& o) {
     const auto source = open_dataset(o.settings.data, "train");
     const std::vector<ImageRef> images = some_images(*source);
     const std::vector<std::string> files = files_of(*source, images, o.settings.data.root);
+    rates.info = source->info();
     rates.images = images.size();
     const auto load = [&] {
       for (size_t at = 0; at < images.size(); at += kAtOnce) {
@@ -88,7 +90,7 @@ ImageRates measure_rates(const BenchOptions& o) {
 
 BenchResult bench_loader(const BenchOptions& o) {
   const ImageRates rates = measure_rates(o);
-  const SourceInfo info = open_dataset(o.settings.data, "train")->info();
+  const SourceInfo& info = rates.info;
   std::printf("%s (%s), %zu images as tensors: %.0f images/s with %d thread%s at first, %.0f from then on", info.dataset.c_str(), info.form.c_str(),
               rates.images, rates.per_second(rates.first), o.threads, o.threads == 1 ? "" : "s", rates.per_second(rates.again));
   if (!rates.imread.seconds.empty()) std::printf("; cv::imread in a loop, one thread: %.0f", rates.per_second(rates.imread));

@@ -1,5 +1,7 @@
 #include "apps/report_pictures.h"
 
+#include <openssl/evp.h>
+
 #include <algorithm>
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
@@ -10,17 +12,8 @@ namespace {
 constexpr int kMostPixels = 84;  // of a side: several times what the page shows
 
 std::string base64(const std::vector<uint8_t>& bytes) {
-  static const char* const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text;
-  text.reserve((bytes.size() + 2) / 3 * 4);
-  for (size_t i = 0; i < bytes.size(); i += 3) {
-    const size_t n = std::min<size_t>(3, bytes.size() - i);
-    const uint32_t three = bytes[i] << 16 | (n > 1 ? bytes[i + 1] << 8 : 0) | (n > 2 ? bytes[i + 2] : 0);
-    text += digits[three >> 18];
-    text += digits[three >> 12 & 63];
-    text += n > 1 ? digits[three >> 6 & 63] : '=';
-    text += n > 2 ? digits[three & 63] : '=';
-  }
+  std::string text((bytes.size() + 2) / 3 * 4 + 1, '\0');  // and the end that it writes
+  text.resize(EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()), bytes.data(), static_cast<int>(bytes.size())));
   return text;
 }
 

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "episodes/digest.h"
+
 namespace fewatoms {
 namespace {
 
@@ -64,13 +66,7 @@ std::string md5(std::string_view bytes) {
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned int length = 0;
   EVP_Digest(bytes.data(), bytes.size(), digest, &length, EVP_md5(), nullptr);
-  static constexpr char kDigits[] = "0123456789abcdef";
-  std::string text;
-  for (unsigned int i = 0; i < length; ++i) {
-    text += kDigits[digest[i] >> 4];
-    text += kDigits[digest[i] & 15];
-  }
-  return text;
+  return hex_digits({digest, length});
 }
 
 }  // namespace fewatoms

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -17,6 +19,9 @@ class Sha256 {
  private:
   std::shared_ptr<void> context_;
 };
+
+/// Two hexadecimal digits for each byte.
+std::string hex_digits(std::span<const uint8_t> bytes);
 
 /// Of zip and PNG files.
 uint32_t crc32_of(std::string_view bytes);
