@@ -99,7 +99,7 @@ void for_each_option(Settings& s, F&& f) {
   f(OptionText{"temperature", network, "a head's scores are divided by it", {}, 1e-9, kMany}, s.learner.temperature);
   f(OptionText{"regulariser", network, "ridge head: of the squared weights", {}, 1e-9, kMany}, s.learner.regulariser);
   f(OptionText{"head-learned", network, "whether the outer loop learns temperature and regulariser, from these values on", {"no", "yes"}}, s.learner.head_learned);
-  f(OptionText{"feature-norm", network, "before the head: l2: features of length 1; centred: minus the mean feature of training first", {"none", "l2", "centred"}}, s.learner.feature_norm);
+  f(OptionText{"feature-norm", network, "before the head: scaled: features divided by the square root of their number; l2: features of length 1; centred: minus the mean feature of training first", {"none", "scaled", "l2", "centred"}}, s.learner.feature_norm);
   f(OptionText{.name = "init", .group = network, .help = "run folder whose body training starts from"}, s.init);
 
   const char* episodes = "Episodes";

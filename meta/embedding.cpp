@@ -144,7 +144,7 @@ PreparedTask EmbeddedEpisodes::task(int episode) const {
   return task;
 }
 
-EmbeddedEpisodes::Score EmbeddedEpisodes::prototype_score(int episode, std::vector<int>* predictions) const {
+EmbeddedEpisodes::Score EmbeddedEpisodes::prototype_score(int episode, double unit, std::vector<int>* predictions) const {
   const Images& images = episodes_[episode - first_];
   const Part &support = images.support, &query = images.query;
   const int64_t d = features_.size(1), ways = images.ways;
@@ -164,8 +164,8 @@ EmbeddedEpisodes::Score EmbeddedEpisodes::prototype_score(int episode, std::vect
     hits += nearest - distances.begin() == label;
     if (predictions != nullptr) predictions->push_back(static_cast<int>(nearest - distances.begin()));
     double sum = 0;
-    for (const float distance : distances) sum += std::exp(static_cast<double>(*nearest) - distance);
-    loss += static_cast<double>(distances[label]) - *nearest + std::log(sum);
+    for (const float distance : distances) sum += std::exp((static_cast<double>(*nearest) - distance) / unit);
+    loss += (static_cast<double>(distances[label]) - *nearest) / unit + std::log(sum);
   }
   const auto count = static_cast<double>(query.rows.size());
   return {static_cast<double>(hits) / count, loss / count};

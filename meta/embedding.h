@@ -33,13 +33,13 @@ class EmbeddedEpisodes {
   /// An episode of them, as `prepare` would give it.
   PreparedTask task(int episode) const;
 
-  /// Accuracy and mean cross-entropy of the query images under a prototype head: what query_logits gives on task(episode),
-  /// to rounding, in a twentieth of a millisecond.
+  /// Accuracy and mean cross-entropy of the query images under a prototype head that divides squared distances by `unit`
+  /// (Learner::distance_unit): what query_logits gives on task(episode), to rounding, in a twentieth of a millisecond.
   struct Score {
     double accuracy = 0, loss = 0;
   };
   /// Labels that it gives the query images go to `predictions` if that is not null.
-  Score prototype_score(int episode, std::vector<int>* predictions = nullptr) const;
+  Score prototype_score(int episode, double unit, std::vector<int>* predictions = nullptr) const;
 
  private:
   /// Images of one episode's support or query set, label-major.

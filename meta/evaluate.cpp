@@ -154,12 +154,13 @@ Evaluation evaluate(const Learner& learner, const ParameterSet& parameters, cons
     }
   };
   if (features_are_fixed(learner) && options.support_source == nullptr && options.label_noise == 0) {
+    const std::optional<double> unit = learner.distance_unit(start);
     for (int first = 0; first < options.episodes;) {
       const EmbeddedEpisodes episodes(learner, start, source, options, first);
       tbb::parallel_for(first, episodes.end(), [&](int e) {
-        if (!learner.plain_prototypes()) return run(e, [&] { return episodes.task(e); });
+        if (!unit) return run(e, [&] { return episodes.task(e); });
         obey_stop();
-        const auto [accuracy, loss] = episodes.prototype_score(e, options.keep_predictions ? result.predictions[e].data() : nullptr);  // without parameters there is but one mark, 0
+        const auto [accuracy, loss] = episodes.prototype_score(e, *unit, options.keep_predictions ? result.predictions[e].data() : nullptr);  // without parameters there is but one mark, 0
         result.accuracies[e][0] = accuracy;
         result.losses[e][0] = loss;
       });

@@ -37,7 +37,7 @@ void require_values(const LearnerOptions& o) {
   require_choice("head", o.head, head_names());
   require_choice("head start", o.head_start, {"learned", "prototype", "fresh"});
   require_choice("head-learned", o.head_learned, {"no", "yes"});
-  require_choice("feature norm", o.feature_norm, {"none", "l2", "centred"});
+  require_choice("feature norm", o.feature_norm, {"none", "scaled", "l2", "centred"});
   require_choice("order", o.order, {"first", "second"});
   require_choice("inner-lr-learned", o.inner_lr_learned, {"none", "scalar", "role", "tensor", "element"});
   require_choice("inner-lr-per-step", o.inner_lr_per_step, {"no", "yes"});
@@ -201,8 +201,11 @@ void Learner::choose_adapted(ParameterSet& parameters, const ParameterSet& task_
   first_adapted_block_ = norms_.empty() ? backbone_->first_block_with(adapted_) : 0;
 }
 
-bool Learner::plain_prototypes() const {
-  return head_ == HeadKind::kPrototype && options_.feature_norm == "none" && options_.temperature == 1 && !log_temperature_;
+std::optional<double> Learner::distance_unit(const ParameterSet& parameters) const {
+  const bool scaled = options_.feature_norm == "scaled";
+  if (head_ != HeadKind::kPrototype || !(scaled || options_.feature_norm == "none")) return {};
+  const Tensor t = temperature(parameters);
+  return (t.defined() ? t.item<double>() : 1) * (scaled ? static_cast<double>(backbone_->features()) : 1);
 }
 
 std::map<Role, int64_t> Learner::adapted_count(const ParameterSet& parameters) const {
@@ -244,6 +247,7 @@ ParameterSet Learner::at_step(const ParameterSet& parameters, int step) const {
 
 Tensor Learner::head_features(const Tensor& features, const ParameterSet& parameters) const {
   if (options_.feature_norm == "none") return features;
+  if (options_.feature_norm == "scaled") return features / std::sqrt(static_cast<double>(features.size(1)));
   return unit_rows(feature_mean_ ? features - parameters.tensor(*feature_mean_) : features);
 }
 

@@ -28,7 +28,8 @@ struct LearnerOptions {
   double temperature = 1;              // scores are divided by it, > 0
   double regulariser = 1;              // of the ridge head, > 0
   std::string head_learned = "no";     // yes: temperature and regulariser are learned by the outer loop, from these values
-  std::string feature_norm = "none";   // l2: features of length 1; centred: minus the mean feature of training first
+  std::string feature_norm = "none";   // before the head; scaled: divided by the square root of their number d, so that squared
+                                       // distances are means; l2: of length 1; centred: minus the mean feature of training, then l2
 
   std::string norm = "batch";     // batch: every pass by its own images; running: running statistics in evaluation; per-step: as
                                   // batch, with a scale and shift of its own for each inner step; group, layer, none
@@ -73,8 +74,8 @@ class Learner {
   bool trains_on_classes() const { return options_.train_on == "classes"; }
   /// Tasks must have options().ways classes: their class weights are learned.
   bool fixed_ways() const { return has_class_weights(head_) && !makes_head(); }
-  /// The prototype head as published: nothing but distances of features as they are.
-  bool plain_prototypes() const;
+  /// Of a prototype head on features as they are, or scaled: what it divides their squared distances by. Others: none.
+  std::optional<double> distance_unit(const ParameterSet& parameters) const;
 
   /// Indices of the tensors that the inner loop changes, and the initial step size of each. With a head made for each task
   /// they include its tensors, which come last: indices from the size of the learner's own parameter set on.

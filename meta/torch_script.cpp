@@ -46,7 +46,8 @@ std::string embedding(const Learner& learner, NormMode norm) {
   std::string text = learner.backbone().torch_script(norm);
   const std::string& feature_norm = learner.options().feature_norm;
   if (feature_norm == "centred") text += "x = x - self.features.mean\n";
-  if (feature_norm != "none") text += std::string("x = x / torch.sqrt(") + kUnit + ")\n";
+  if (feature_norm == "scaled") text += "x = x / " + number(std::sqrt(static_cast<double>(learner.backbone().features()))) + "\n";
+  else if (feature_norm != "none") text += std::string("x = x / torch.sqrt(") + kUnit + ")\n";
   return text + "return x\n";
 }
 

@@ -52,8 +52,13 @@ struct CountingSource : SyntheticSource {
 };
 
 TEST(Embedding, EvaluationOnItEqualsEpisodeByEpisode) {
-  for (const std::string head : {"prototype", "linear"}) {
-    const Subject subject(fixed_options(head));
+  for (const auto& [head, feature_norm, learned] : {std::tuple{std::string("prototype"), "none", "no"}, {"prototype", "scaled", "no"},
+                                                   {"prototype", "scaled", "yes"}, {"prototype", "l2", "no"}, {"linear", "none", "no"}}) {
+    LearnerOptions how = fixed_options(head);
+    how.feature_norm = feature_norm;
+    how.head_learned = learned;
+    if (head == "prototype") how.temperature = 0.25;
+    const Subject subject(how);
     ASSERT_TRUE(features_are_fixed(subject.learner));
     const CountingSource source(6, 10, 28);
     const EvaluationOptions options = options_for(head);

@@ -213,6 +213,7 @@ const Smooth kSmooth[] = {
     {"ProtoMaml", "standard", "linear", "all", 2, 2, "batch", [](LearnerOptions& o) { o.head_start = "prototype", o.inner_lr = "0.02"; }},
     {"ProtoMamlTemperatureAtomHead", "acdc", "linear", "atom+head", 1, 2, "batch", [](LearnerOptions& o) { o.head_start = "prototype", o.head_learned = "yes", o.temperature = 4; }},
     {"LinearFresh", "standard", "linear", "all", 2, 2, "batch", [](LearnerOptions& o) { o.head_start = "fresh", o.head_init = 0.5; }},
+    {"ProtoMamlFeaturesScaled", "standard", "linear", "all", 2, 2, "batch", [](LearnerOptions& o) { o.head_start = "prototype", o.feature_norm = "scaled", o.temperature = 0.25; }},
     {"FeaturesOfLengthOne", "standard", "linear", "all", 2, 2, "batch", [](LearnerOptions& o) { o.feature_norm = "l2"; }},
     {"LearnedRate_scalar", "acdc", "linear", "atom+head", 2, 2, "batch", [](LearnerOptions& o) { o.inner_lr_learned = "scalar"; }},
     {"LearnedRate_role", "acdc", "linear", "atom+head", 2, 2, "batch", [](LearnerOptions& o) { o.inner_lr_learned = "role"; }},

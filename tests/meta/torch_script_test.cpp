@@ -109,7 +109,7 @@ TEST(TorchScript, EveryHeadAnswersAlike) {
       o.inner_steps = weights ? 2 : 0;
       o.temperature = head == "linear" ? 1 : 0.5;
       if (!weights) o.head_learned = head == "ridge" ? "yes" : "no";
-      o.feature_norm = head == "prototype" ? "l2" : "none";
+      o.feature_norm = head == "prototype" ? "l2" : head == "ridge" ? "scaled" : "none";
     }));
   }
   SCOPED_TRACE("a head made for each task, features centred");
