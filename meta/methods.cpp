@@ -5,6 +5,13 @@
 namespace fewatoms {
 namespace {
 
+/// Scores by squared distances begin in a range in which the loss can learn, whatever the number of features. The decision is that of
+/// the plain distances of Snell et al. 2017; sweep in docs/results.md.
+void score_by_mean_distances(LearnerOptions& options) {
+  options.feature_norm = "scaled";
+  options.temperature = 0.25;
+}
+
 std::vector<Method> make_methods() {
   std::vector<Method> methods;
   {
@@ -30,6 +37,7 @@ std::vector<Method> make_methods() {
         "prototypes that leave them out (with one shot: prototypes of another shifted view). Queries are classified by the "
         "squared distance to the prototypes under the adapted atoms; with no inner steps this is ProtoNet.";
     m.preset.head = "prototype";
+    score_by_mean_distances(m.preset);
     m.preset.scope = "atom";
     m.preset.network.conv = {.kind = "acdc", .sharing = "net", .atoms = 6, .compute = "composed"};
     m.preset.inner_steps = 1;
@@ -78,6 +86,7 @@ std::vector<Method> make_methods() {
         "A query image belongs to the class whose mean support feature is nearest in squared Euclidean distance. No inner "
         "loop; not transductive (norm running).";
     m.preset.head = "prototype";
+    score_by_mean_distances(m.preset);
     m.preset.norm = "running";
     m.outer.outer_lr = "0.003";  // sweep in docs/results.md; Snell et al. take 0.001
     m.preset.scope = "none";
@@ -153,6 +162,8 @@ std::vector<Method> make_methods() {
         "MAML whose linear head starts, for each task, as the one that equals the prototypes of the support set: weight 2 c, bias -|c|^2. "
         "The outer loop differentiates through that start too. Transductive (norm batch).";
     m.preset.head_start = "prototype";
+    score_by_mean_distances(m.preset);
+    m.outer.outer_lr = "0.003";  // as protonet's
     m.promises = {{"head", "linear"}, {"head-start", "prototype"}};
     methods.push_back(m);
   }
