@@ -30,6 +30,21 @@ std::vector<Method> make_methods() {
   }
   {
     Method m;
+    m.name = "acdc-meta-sgd";
+    m.citation = "Wang, Cheng, Sapiro, Qiu 2020 (ACDC); Li, Zhou, Chen, Li 2017 (Meta-SGD)";
+    m.algorithm =
+        "acdc-maml with one inner step, whose size the outer loop learns for the atoms of each layer and for the head: what the first step "
+        "reaches, further ones hardly add to. Transductive (norm batch).";
+    m.preset.scope = "atom+head";
+    m.preset.network.conv = {.kind = "acdc", .sharing = "net", .atoms = 6, .compute = "composed"};
+    m.preset.inner_steps = 1;
+    m.preset.inner_lr = "0.1";
+    m.preset.inner_lr_learned = "tensor";
+    m.promises = {{"conv", "acdc"}, {"inner-lr-learned", "!none"}};
+    methods.push_back(m);
+  }
+  {
+    Method m;
     m.name = "acdc-proto";
     m.citation = "Wang, Cheng, Sapiro, Qiu 2020 (ACDC); Snell, Swersky, Zemel 2017 (ProtoNet)";
     m.algorithm =

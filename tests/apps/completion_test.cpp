@@ -28,7 +28,7 @@ TEST(Completion, BashOffersCommandsOptionsAndChoices) {
                  "); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _fewatoms; echo \"${COMPREPLY[*]}\"' 2>&1");
   };
   EXPECT_EQ(offered("fewatoms tr"), "train\n");
-  EXPECT_EQ(offered("fewatoms train --method acdc"), "acdc-maml acdc-proto\n");
+  EXPECT_EQ(offered("fewatoms train --method acdc"), "acdc-maml acdc-meta-sgd acdc-proto\n");
   EXPECT_EQ(offered("fewatoms train --backbone = resnet12"), "resnet12 resnet12-basic\n");
   EXPECT_EQ(offered("fewatoms train --backbone ="), "conv4 conv6 resnet10 resnet12 resnet12-basic resnet18\n");
   EXPECT_EQ(offered("fewatoms train --outer-m"), "--outer-momentum\n");
