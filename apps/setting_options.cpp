@@ -75,7 +75,9 @@ void add_setting(CLI::App& app, const OptionText& text, T& value) {
 }  // namespace
 
 void add_setting_options(CLI::App& app, Settings& settings) {
-  app.add_option("--method", settings.learner.method, "how tasks are learned; sets the defaults of other options")
+  std::string methods;
+  for (const std::string& name : method_names()) methods += " " + name;
+  app.add_option("--method", settings.learner.method, "how tasks are learned; sets the defaults of other options:" + methods)
       ->group("Method")
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
       ->check([](const std::string& given) {
