@@ -5,6 +5,19 @@
 namespace fewatoms {
 namespace {
 
+void decompose(Method& m) {
+  m.preset.network.conv = {.kind = "acdc", .sharing = "net", .atoms = 6, .compute = "composed"};
+  m.promises.emplace_back("conv", "acdc");
+}
+
+/// One inner step, of a size that the outer loop learns for each tensor (Li et al. 2017).
+void learn_one_step(Method& m) {
+  m.preset.inner_steps = 1;
+  m.preset.inner_lr = "0.1";
+  m.preset.inner_lr_learned = "tensor";
+  m.promises.emplace_back("inner-lr-learned", "!none");
+}
+
 /// Scores by squared distances begin in a range in which the loss can learn, whatever the number of features. The decision is that of
 /// the plain distances of Snell et al. 2017; sweep in docs/results.md.
 void score_by_mean_distances(LearnerOptions& options) {
@@ -23,9 +36,8 @@ std::vector<Method> make_methods() {
         "on the support set, the shared coefficients stay frozen there. The outer loop differentiates the query loss through "
         "these steps by everything, coefficients included. Transductive (norm batch).";
     m.preset.scope = "atom+head";
-    m.preset.network.conv = {.kind = "acdc", .sharing = "net", .atoms = 6, .compute = "composed"};
     m.preset.inner_lr = "0.05,atom=0.5";
-    m.promises.emplace_back("conv", "acdc");
+    decompose(m);
     methods.push_back(m);
   }
   {
@@ -36,11 +48,8 @@ std::vector<Method> make_methods() {
         "acdc-maml with one inner step, whose size the outer loop learns for the atoms of each layer and for the head: what the first step "
         "reaches, further ones hardly add to. Transductive (norm batch).";
     m.preset.scope = "atom+head";
-    m.preset.network.conv = {.kind = "acdc", .sharing = "net", .atoms = 6, .compute = "composed"};
-    m.preset.inner_steps = 1;
-    m.preset.inner_lr = "0.1";
-    m.preset.inner_lr_learned = "tensor";
-    m.promises = {{"conv", "acdc"}, {"inner-lr-learned", "!none"}};
+    decompose(m);
+    learn_one_step(m);
     methods.push_back(m);
   }
   {
@@ -54,12 +63,11 @@ std::vector<Method> make_methods() {
     m.preset.head = "prototype";
     score_by_mean_distances(m.preset);
     m.preset.scope = "atom";
-    m.preset.network.conv = {.kind = "acdc", .sharing = "net", .atoms = 6, .compute = "composed"};
     m.preset.inner_steps = 1;
     m.preset.inner_lr = "0.05";
     m.outer.outer_lr = "0.003,coefficient=0.01";  // sweep in docs/results.md; protonet's rate leaves shared coefficients behind
     m.promises.emplace_back("head", "prototype");
-    m.promises.emplace_back("conv", "acdc");
+    decompose(m);
     methods.push_back(m);
   }
   {
@@ -131,10 +139,7 @@ std::vector<Method> make_methods() {
     m.algorithm =
         "MAML that learns the inner step sizes in the outer loop, beside the initial parameters: one for each tensor here, one for each "
         "element as published (inner-lr-learned element). One inner step; transductive (norm batch).";
-    m.preset.inner_steps = 1;
-    m.preset.inner_lr = "0.1";
-    m.preset.inner_lr_learned = "tensor";
-    m.promises = {{"inner-lr-learned", "!none"}};
+    learn_one_step(m);
     methods.push_back(m);
   }
   {
