@@ -1,5 +1,5 @@
-// One suite over method, convolution with its sharing, scope, norm and backbone: every pair of values in the quick run; in the slow one every
-// combination of all but the backbone, which is conv4 there.
+// One suite over method, convolution with its sharing, scope, norm and backbone: every pair of values in the quick run. The slow one has every
+// combination of method, convolution, scope and norm on conv4, and of backbone, convolution and norm for a method of each kind.
 
 #include <tbb/global_control.h>
 #include <tbb/task_arena.h>
@@ -72,17 +72,18 @@ bool refused(const Combination& c) {
   return false;
 }
 
-std::vector<Combination> everything() {
+/// Every combination with this method and backbone that is not refused.
+std::vector<Combination> combinations(const std::string& method, const std::string& backbone, const std::vector<std::string>& scopes) {
   std::vector<Combination> all;
-  for (const std::string& method : method_names())
-    for (const std::string conv : {"standard", "separable", "acdc/net", "acdc/stage", "acdc/block", "acdc/layer", "acdc/group"})
-      for (const std::string scope : {"preset", "all", "body", "head", "norm", "atom+head", "kernel+head", "none"})
-        for (const std::string norm : {"preset", "batch", "running", "per-step", "group", "layer", "none"}) {
-          const Combination c{method, conv, scope, norm};
-          if (!refused(c)) all.push_back(c);
-        }
+  for (const std::string conv : {"standard", "separable", "acdc/net", "acdc/stage", "acdc/block", "acdc/layer", "acdc/group"})
+    for (const std::string& scope : scopes)
+      for (const std::string norm : {"preset", "batch", "running", "per-step", "group", "layer", "none"}) {
+        const Combination c{method, conv, scope, norm, backbone};
+        if (!refused(c)) all.push_back(c);
+      }
   return all;
 }
+const std::vector<std::string> kScopes = {"preset", "all", "body", "head", "norm", "atom+head", "kernel+head", "none"};
 
 /// Combinations that together hold every pair of values which occurs in `all`: each is taken if it brings a new pair.
 std::vector<Combination> pairwise(const std::vector<Combination>& all) {
@@ -168,7 +169,7 @@ void one_episode_is_learned_by_heart(const Learner& learner, const Combination& 
   for (const char* rate : {"0.01", "0.001", "0.0001"}) {  // where no norm keeps the activations' size, larger ones may destroy them
     if (options.outer_optimizer != "sgd") options.outer_lr = rate;
     Trainer trainer(learner, source(), options, start);
-    for (int i = 0; i < 150 && accuracy < 1; ++i) accuracy = trainer.step({task}).accuracy;
+    for (int i = 0; i < 400 && accuracy < 1; ++i) accuracy = trainer.step({task}).accuracy;
     if (accuracy == 1) return;
   }
   ADD_FAILURE() << "accuracy " << accuracy << ", 1 was expected";
@@ -203,20 +204,37 @@ void keeps_its_contract(const Combination& c) {
 
 TEST(Contract, EveryPairOfMethodConvolutionScopeNormAndBackbone) {
   std::vector<Combination> all;
-  for (const Combination& c : everything())
-    for (const std::string& backbone : backbone_names()) {
-      all.push_back(c);
-      all.back().backbone = backbone;
-    }
+  for (const std::string& method : method_names())
+    for (const Combination& c : combinations(method, "conv4", kScopes))
+      for (const std::string& backbone : backbone_names()) {
+        all.push_back(c);
+        all.back().backbone = backbone;
+      }
   const auto chosen = pairwise(all);
   EXPECT_GT(all.size(), 3000U);
   RecordProperty("combinations", static_cast<int>(chosen.size()));
   for (const Combination& c : chosen) keeps_its_contract(c);
 }
 
-TEST(ContractSlow, EveryCombinationOfMethodConvolutionScopeAndNorm) {
-  for (const Combination& c : everything()) keeps_its_contract(c);
+std::string test_name(const testing::TestParamInfo<std::string>& info) {
+  std::string name = info.param;
+  for (char& c : name)
+    if (!std::isalnum(static_cast<unsigned char>(c))) c = c == '+' ? 'p' : '_';
+  return name;
 }
+
+class MethodSlow : public testing::TestWithParam<std::string> {};
+TEST_P(MethodSlow, EveryConvolutionScopeAndNorm) {
+  for (const Combination& c : combinations(GetParam(), "conv4", kScopes)) keeps_its_contract(c);
+}
+INSTANTIATE_TEST_SUITE_P(Contract, MethodSlow, testing::ValuesIn(method_names()), test_name);
+
+class BackboneSlow : public testing::TestWithParam<std::string> {};
+TEST_P(BackboneSlow, EveryConvolutionAndNorm) {
+  for (const std::string method : {"maml", "acdc-maml", "protonet", "baseline"})  // adapts all, atoms, nothing; trained on classes
+    for (const Combination& c : combinations(method, GetParam(), {"preset"})) keeps_its_contract(c);
+}
+INSTANTIATE_TEST_SUITE_P(Contract, BackboneSlow, testing::ValuesIn(backbone_names()), test_name);
 
 }  // namespace
 }  // namespace fewatoms
