@@ -17,7 +17,7 @@ namespace {
 using json = nlohmann::ordered_json;
 
 struct DecomposeCommand {
-  std::string run, out, checkpoint, split = "val", data_root, json_file;
+  std::string run, out, checkpoint, split = "val", data_root, outer_lr, json_file;
   ConvOptions conv{.kind = "acdc"};
   int finetune = 0, episodes = 600, threads = 0;
 };
@@ -33,6 +33,7 @@ int run_decompose(const DecomposeCommand& c) {
   settings.init.clear();
   if (!c.data_root.empty()) settings.data.root = std::filesystem::absolute(c.data_root).lexically_normal();
   settings.trainer.iterations = std::max(1, c.finetune);
+  if (!c.outer_lr.empty()) settings.trainer.outer_lr = c.outer_lr;
   settings.val_every = 0;
   ParameterSet initial;
   const Learner learner(settings.learner, initial);
@@ -108,6 +109,7 @@ Command setup_decompose(CLI::App& program) {
   app->add_flag("--decompose-stem", c.conv.decompose_stem, "the first convolution too");
   app->add_flag("--decompose-pointwise", c.conv.decompose_pointwise, "1x1 convolutions too");
   app->add_option("--finetune", c.finetune, "iterations of training afterwards, as RUN was trained")->check(CLI::Range(0, 1'000'000'000))->capture_default_str();
+  app->add_option("--outer-lr", c.outer_lr, "outer rate of that training, in all or by role; left out: as RUN was trained")->needs("--finetune");
   app->add_option("--split", c.split, "train, val or test: to compare on")->check(CLI::IsMember({"train", "val", "test"}))->capture_default_str();
   app->add_option("--episodes", c.episodes, "to compare on")->check(CLI::Range(1, 1'000'000))->capture_default_str();
   app->add_option("--data-root", c.data_root, "folder of the data set's files; left out: as in training")->type_name("DIR");
