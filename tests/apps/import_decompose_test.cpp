@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "apps/run_folder.h"
 #include "backbones/convolution.h"
 #include "backbones/safetensors.h"
 #include "tests/apps/program.h"
@@ -28,10 +29,12 @@ TEST(Decompose, NineAtomsOfEachLayerLoseNothingAndFewerLoseLess) {
   for (const json& layer : whole.at("layers")) EXPECT_LT(layer.at("relative_error").get<double>(), 1e-5);
   EXPECT_NEAR(whole.at("decomposed").at("accuracy").get<double>(), whole.at("standard").at("accuracy").get<double>(), 0.01);
 
-  const json six = decompose(run, folder / "six", {"--sharing", "net", "--atoms", "4", "--finetune", "2"});
+  const json six = decompose(run, folder / "six", {"--sharing", "net", "--atoms", "4", "--finetune", "2", "--outer-lr", "0.0005"});
   EXPECT_LT(six.at("convolution_weights"), six.at("standard_convolution_weights"));
   for (const json& layer : six.at("layers")) EXPECT_GT(layer.at("relative_error").get<double>(), 0.01);
   EXPECT_EQ(six.at("finetune_iterations"), 2);
+  EXPECT_EQ(read_run((folder / "six").string(), "last").settings.trainer.outer_lr, "0.0005");
+  EXPECT_NE(read_run(run.string(), "last").settings.trainer.outer_lr, "0.0005");
   // What came out is a run: it can be evaluated and trained further.
   EXPECT_THAT(run_well({"eval", (folder / "six").string(), "--episodes", "5", "--threads", "1"}).out, HasSubstr("iteration 2"));
   run_well({"train", "--resume", "--out", (folder / "six").string(), "--iterations", "3", "--quiet"});
