@@ -189,7 +189,7 @@ AtomMaps make_atom_maps(const Tensor& x, const Tensor& coefficients) {
   const Tensor mix = coefficients.permute({2, 1, 0}).contiguous();  // [M, in, out]
   const Tensor bordered = at::constant_pad_nd(pixels_first(x), {0, 0, 1, 1, 1, 1});
   const Tensor flat = bordered.flatten(1, 2);  // [n, pixels, in]
-  const bool fits = in % loops::kStemChannels == 0 && out % loops::kStemChannels == 0;
+  const bool fits = in >= loops::kLeastChannels && out >= loops::kLeastChannels;
   const Tensor mixed = fits ? Mix::apply(flat, mix) : at::einsum("npi,mio->nmpo", {flat, mix}).contiguous();
   AtomMaps result;
   result.pending = c10::make_intrusive<Pending>();

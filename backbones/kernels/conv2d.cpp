@@ -45,8 +45,8 @@ Tensor images_again(const Tensor& rows, const std::vector<int64_t>& x_sizes) {
 
 /// Convolutions that our own kernels do, in 4/9 of the multiply-adds (loops_winograd.inl); oneDNN does all others.
 bool is_winograd(const Window& v) {
-  return v.w_sizes[2] == 3 && v.w_sizes[3] == 3 && v.stride == 1 && v.padding == 1 && v.w_sizes[0] % loops::kStemChannels == 0 &&
-         v.w_sizes[1] % loops::kStemChannels == 0;
+  return v.w_sizes[2] == 3 && v.w_sizes[3] == 3 && v.stride == 1 && v.padding == 1 && v.w_sizes[0] >= loops::kLeastChannels &&
+         v.w_sizes[1] >= loops::kLeastChannels;
 }
 
 /// x [n, in, h, w] to [n, out, h, w] channels last; `backwards` goes from out to in by the transposed kernel.

@@ -9,7 +9,7 @@ namespace fewatoms {
 ///
 /// The convolution and its two gradients are a family closed under differentiation: each derivative of one is written by
 /// the other two, so that every order runs in three kernels instead of autograd's generic double backward. 3x3 kernels of
-/// stride and padding 1 whose channels are multiples of 16 are convolved by minimal filtering (Lavin, Gray 2016) in our
+/// stride and padding 1 with 16 or more channels on both sides are convolved by minimal filtering (Lavin, Gray 2016) in our
 /// own loops, all others in oneDNN. Gradients that nobody asked for are not computed.
 torch::Tensor conv2d(const torch::Tensor& x, const torch::Tensor& w, int64_t stride, int64_t padding);
 

@@ -25,9 +25,9 @@ struct AtomShape {
   int64_t n, h, w, atoms, c;
 };
 
-constexpr int64_t kStemChannels = 16;  // the widest register's
+constexpr int64_t kLeastChannels = 16;  // the widest register's
 
-/// 3x3 convolution, stride 1, zero padding 1: x [n, h, w, in] to y [n, h, w, out]; in and out are multiples of kStemChannels.
+/// 3x3 convolution, stride 1, zero padding 1: x [n, h, w, in] to y [n, h, w, out]; in and out are kLeastChannels or more.
 /// It is computed in tiles of 2x2 outputs, some rows of tiles at a time.
 struct ConvShape {
   int64_t n, h, w, in, out;
@@ -66,11 +66,11 @@ struct Loops {
                                       const T* y, const T* s, T* dg, T* dp, double* ds);
 
   // ---- Stem (stem.cpp), in = 1 or 3. Kernels are [taps, out]: row, column and input channel of the tap, output channel
-  // innermost; `out` is a multiple of kStemChannels.
+  // innermost; `out` is kLeastChannels or more.
 
   /// For one row of a padded image, w positions of a patch's row of 3*in numbers: their sums [3*in], and the products
   /// [delta][3*in][3*in] of this row's with those of the row `delta` below, delta < deltas <= 3, summed over positions.
-  /// Reads up to kStemChannels numbers beyond the row.
+  /// Reads up to kLeastChannels numbers beyond the row.
   void (*patch_row_products)(int64_t w, int64_t in, int64_t deltas, const T* row, int64_t row_stride, double* sums,
                              double* products);
   /// Of every 2x2 window of the convolution the largest of sign[out] * z, and its position, as stats_and_gather.
@@ -88,13 +88,13 @@ struct Loops {
   /// The gradient by the transformed kernel from the gradient g of y.
   void (*winograd_kernel_gradient)(ConvShape, const T* x, const T* g, T* kernel, T* scratch);
   /// Kernels k[i, j, tap] = from[i * i_stride + j * j_stride + tap], or [.. + 8 - tap] with `flip`, transformed: to [16, is, js];
-  /// js is a multiple of kStemChannels.
+  /// js is kLeastChannels or more.
   void (*winograd_kernel)(int64_t is, int64_t js, const T* from, int64_t i_stride, int64_t j_stride, bool flip, T* to);
   /// Its adjoint, without flip: the gradient by k from the one by the transformed kernel.
   void (*winograd_kernel_adjoint)(int64_t is, int64_t js, const T* from, T* to, int64_t i_stride, int64_t j_stride);
 
   /// c[i, j] = sum over k < depth of a[i * a_row + k * a_step] * b[k * b_step + j], added to c with `add`; columns, the number of
-  /// js, is a multiple of kStemChannels.
+  /// js, is kLeastChannels or more.
   void (*multiply)(int64_t rows, int64_t columns, int64_t depth, const T* a, int64_t a_row, int64_t a_step, const T* b,
                    int64_t b_step, T* c, int64_t c_row, bool add);
 

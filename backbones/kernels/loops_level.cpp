@@ -4,6 +4,10 @@
 
 #include "backbones/kernels/loops.h"
 
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
 #define FEWATOMS_BODY __attribute__((always_inline)) inline
 
 namespace fewatoms::loops {
@@ -38,21 +42,39 @@ template <class T>
 constexpr int kLanes = kVectorBytes / sizeof(T);
 constexpr bool kManyRegisters = kVectorBytes == 64;  // 32 of them, otherwise 16
 
-/// Loads or stores a whole register, or without kFull its first `count` lanes.
-template <bool kFull, class T>
-FEWATOMS_BODY V<T> load(const T* p, int64_t count) {
-  if constexpr (kFull) return *reinterpret_cast<const V<T>*>(p);
+/// The first `count` lanes of a register, 1 to kLanes - 1; loaded, the others are zero.
+#if defined(__AVX512F__)
+FEWATOMS_BODY V<float> load_some(const float* p, int64_t count) { return V<float>(_mm512_maskz_loadu_ps(__mmask16((1u << count) - 1), p)); }
+FEWATOMS_BODY V<double> load_some(const double* p, int64_t count) { return V<double>(_mm512_maskz_loadu_pd(__mmask8((1u << count) - 1), p)); }
+FEWATOMS_BODY void store_some(float* p, V<float> v, int64_t count) { _mm512_mask_storeu_ps(p, __mmask16((1u << count) - 1), __m512(v)); }
+FEWATOMS_BODY void store_some(double* p, V<double> v, int64_t count) { _mm512_mask_storeu_pd(p, __mmask8((1u << count) - 1), __m512d(v)); }
+#else
+template <class T>
+FEWATOMS_BODY V<T> load_some(const T* p, int64_t count) {
   V<T> v{};
   for (int64_t i = 0; i < count; ++i) v[i] = p[i];
   return v;
 }
+template <class T>
+FEWATOMS_BODY void store_some(T* p, V<T> v, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) p[i] = v[i];
+}
+#endif
+
+/// Loads or stores a whole register, or without kFull its first `count` lanes.
+template <bool kFull, class T>
+FEWATOMS_BODY V<T> load(const T* p, int64_t count) {
+  if constexpr (kFull)
+    return *reinterpret_cast<const V<T>*>(p);
+  else
+    return load_some(p, count);
+}
 template <bool kFull, class T>
 FEWATOMS_BODY void store(T* p, V<T> v, int64_t count) {
-  if constexpr (kFull) {
+  if constexpr (kFull)
     *reinterpret_cast<V<T>*>(p) = v;
-  } else {
-    for (int64_t i = 0; i < count; ++i) p[i] = v[i];
-  }
+  else
+    store_some(p, v, count);
 }
 template <class T>
 FEWATOMS_BODY V<T> broadcast(T x) {
@@ -89,6 +111,13 @@ FEWATOMS_BODY void add_to(double* sum, V<T> v, int64_t count) {
   }
 }
 
+/// Adds a register's lanes from `first` on.
+template <class T>
+FEWATOMS_BODY void add_from(double* sum, V<T> v, int64_t first) {
+  if (first == 0) return add_to<true, T>(sum, v, 0);
+  for (int64_t i = first; i < kLanes<T>; ++i) sum[i] += static_cast<double>(v[i]);
+}
+
 /// The largest of four values and its position; the first of equal ones.
 template <class T>
 FEWATOMS_BODY void largest(const V<T> (&v)[4], V<T>& value, Mask<T>& at) {
@@ -104,6 +133,13 @@ template <int kValue>
 struct Number {
   static constexpr int value = kValue;
 };
+
+/// Calls f(first) for the channels, a register at a time; where they do not fill the last one, it begins earlier and has some channels of
+/// the one before again. For kLanes<T> channels or more, and an f that may see a channel twice.
+template <class T, class F>
+FEWATOMS_BODY void for_whole_registers(int64_t channels, F&& f) {
+  for (int64_t first = 0; first < channels; first += kLanes<T>) f(first + kLanes<T> <= channels ? first : channels - kLanes<T>);
+}
 
 /// Calls f(first, count, full) for the channels, a register at a time; full is a Number: 1, or 0 for the rest.
 template <class T, class F>

@@ -14,7 +14,7 @@ FEWATOMS_BODY void input_tiles(int64_t h, int64_t w, int64_t channels, const T* 
     const int64_t y = 2 * tile_row - 1 + k;
     lines[k] = y < 0 || y >= h ? zeros : image + y * w * channels;
   }
-  for (int64_t i = 0; i < channels; i += kLanes<T>) {
+  for_whole_registers<T>(channels, [&](int64_t i) {
     const auto column = [&](int64_t x, V<T>(&t)[4]) {
       if (x < 0 || x >= w) {
         for (auto& v : t) v = V<T>{};
@@ -45,7 +45,7 @@ FEWATOMS_BODY void input_tiles(int64_t h, int64_t w, int64_t channels, const T* 
         b[r] = d[r];
       }
     }
-  }
+  });
 }
 
 /// One row of 2x2 tiles of y: y = A^T m A for m[e][tile][channels].
@@ -53,7 +53,7 @@ template <class T>
 FEWATOMS_BODY void output_tiles(int64_t h, int64_t w, int64_t channels, const T* m, int64_t part, int64_t tile_row, T* image) {
   const int64_t tiles = (w + 1) / 2, row = w * channels;
   const bool two_rows = 2 * tile_row + 1 < h;
-  for (int64_t i = 0; i < channels; i += kLanes<T>) {
+  for_whole_registers<T>(channels, [&](int64_t i) {
     const T* from = m + i;
     T* to = image + 2 * tile_row * row + i;
     for (int64_t tile = 0; tile < tiles; ++tile, from += channels, to += 2 * channels) {
@@ -72,7 +72,7 @@ FEWATOMS_BODY void output_tiles(int64_t h, int64_t w, int64_t channels, const T*
       store<true>(to + row, bottom[0] + bottom[1] + bottom[2], 0);
       if (two_columns) store<true>(to + row + channels, bottom[1] - bottom[2] - bottom[3], 0);
     }
-  }
+  });
 }
 
 /// The adjoint of output_tiles: out[e][tile][channels] = (A g A^T)_e.
@@ -80,7 +80,7 @@ template <class T>
 FEWATOMS_BODY void gradient_tiles(int64_t h, int64_t w, int64_t channels, const T* image, int64_t tile_row, T* out, int64_t part) {
   const int64_t tiles = (w + 1) / 2, row = w * channels;
   const bool two_rows = 2 * tile_row + 1 < h;
-  for (int64_t i = 0; i < channels; i += kLanes<T>) {
+  for_whole_registers<T>(channels, [&](int64_t i) {
     const T* from = image + 2 * tile_row * row + i;
     T* to = out + i;
     for (int64_t tile = 0; tile < tiles; ++tile, from += 2 * channels, to += channels) {
@@ -105,65 +105,70 @@ FEWATOMS_BODY void gradient_tiles(int64_t h, int64_t w, int64_t channels, const 
         store<true>(to + (4 * r + 3) * part, -t[r][1], 0);
       }
     }
-  }
+  });
 }
 
-/// c[i, j] (+)= sum over k < depth of a[i * a_row + k * a_step] * b[k * b_step + j], in registers throughout.
-template <int kRows, int kRegisters, class T>
+/// c[i, j] (+)= sum over k < depth of a[i * a_row + k * a_step] * b[k * b_step + j], in registers throughout. Without kFull the columns are
+/// one register's first `count`; more than these are read of every row of b but the last, and of no use.
+template <int kRows, int kRegisters, bool kFull, class T>
 FEWATOMS_BODY void multiply_block(int64_t depth, const T* a, int64_t a_row, int64_t a_step, const T* b, int64_t b_step, T* c,
-                                  int64_t c_row, bool add) {
+                                  int64_t c_row, bool add, int64_t count) {
   V<T> acc[kRows][kRegisters] = {};
   if (add) {
 #pragma GCC unroll 14
     for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 2
-      for (int r = 0; r < kRegisters; ++r) acc[i][r] = load<true>(c + i * c_row + r * kLanes<T>, 0);
+      for (int r = 0; r < kRegisters; ++r) acc[i][r] = load<kFull>(c + i * c_row + r * kLanes<T>, count);
   }
-  for (int64_t k = 0; k < depth; ++k) {
+  const auto add_products = [&](int64_t k, auto whole) __attribute__((always_inline)) {
     V<T> v[kRegisters];
 #pragma GCC unroll 2
-    for (int r = 0; r < kRegisters; ++r) v[r] = load<true>(b + k * b_step + r * kLanes<T>, 0);
+    for (int r = 0; r < kRegisters; ++r) v[r] = load<decltype(whole)::value>(b + k * b_step + r * kLanes<T>, count);
 #pragma GCC unroll 14
     for (int i = 0; i < kRows; ++i) {
       const T x = a[i * a_row + k * a_step];
 #pragma GCC unroll 2
       for (int r = 0; r < kRegisters; ++r) acc[i][r] += x * v[r];
     }
-  }
+  };
+  const int64_t whole = kFull ? depth : depth - 1;
+  for (int64_t k = 0; k < whole; ++k) add_products(k, Number<1>{});
+  if constexpr (!kFull) add_products(whole, Number<0>{});
 #pragma GCC unroll 14
   for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 2
-    for (int r = 0; r < kRegisters; ++r) store<true>(c + i * c_row + r * kLanes<T>, acc[i][r], 0);
+    for (int r = 0; r < kRegisters; ++r) store<kFull>(c + i * c_row + r * kLanes<T>, acc[i][r], count);
 }
 
 constexpr int kMostRows = kManyRegisters ? 14 : 6;
 
 /// multiply_block of `rows` <= kMost rows.
-template <int kRegisters, int kMost, class T, class... Arguments>
+template <int kRegisters, bool kFull, int kMost, class T, class... Arguments>
 FEWATOMS_BODY void multiply_rows(int64_t rows, Arguments... arguments) {
   if constexpr (kMost > 0) {
-    if (rows == kMost) return multiply_block<kMost, kRegisters, T>(arguments...);
-    multiply_rows<kRegisters, kMost - 1, T>(rows, arguments...);
+    if (rows == kMost) return multiply_block<kMost, kRegisters, kFull, T>(arguments...);
+    multiply_rows<kRegisters, kFull, kMost - 1, T>(rows, arguments...);
   }
 }
 
-/// multiply_block of any number of rows, and of columns that fill registers.
+/// multiply_block of any number of rows, and of a register's columns or more.
 template <class T>
 void multiply(int64_t rows, int64_t columns, int64_t depth, const T* a, int64_t a_row, int64_t a_step, const T* b, int64_t b_step,
               T* c, int64_t c_row, bool add) {
   const int64_t blocks = (rows + kMostRows - 1) / kMostRows;
   int64_t j = 0;
-  const auto column_block = [&](auto registers) {
+  const auto column_block = [&](auto registers, auto full) {
     constexpr int kRegisters = decltype(registers)::value;
     for (int64_t block = 0; block < blocks; ++block) {  // of nearly equal size
       const int64_t first = rows * block / blocks, count = rows * (block + 1) / blocks - first;
-      multiply_rows<kRegisters, kMostRows, T>(count, depth, a + first * a_row, a_row, a_step, b + j, b_step, c + first * c_row + j,
-                                              c_row, add);
+      multiply_rows<kRegisters, decltype(full)::value, kMostRows, T>(count, depth, a + first * a_row, a_row, a_step, b + j, b_step,
+                                                                     c + first * c_row + j, c_row, add, columns - j);
     }
     j += kRegisters * kLanes<T>;
   };
-  while (j + 2 * kLanes<T> <= columns) column_block(Number<2>{});
-  while (j < columns) column_block(Number<1>{});
+  while (j + 2 * kLanes<T> <= columns) column_block(Number<2>{}, Number<1>{});
+  if (j + kLanes<T> <= columns) column_block(Number<1>{}, Number<1>{});
+  if (j < columns) column_block(Number<1>{}, Number<0>{});
 }
 
 /// Calls f(first row of tiles, number of rows) over all n * ceil(h/2) of them, about kTilesAtOnce tiles at a time.
@@ -221,7 +226,7 @@ template <class T>
 void winograd_kernel(int64_t a, int64_t b, const T* from, int64_t a_stride, int64_t b_stride, bool flip, T* to) {
   const T half = T(0.5);
   for (int64_t i = 0; i < a; ++i)
-    for (int64_t j = 0; j < b; j += kLanes<T>) {
+    for_whole_registers<T>(b, [&](int64_t j) {
       T taps[9][kLanes<T>];
       for (int64_t lane = 0; lane < kLanes<T>; ++lane) {
         const T* k = from + i * a_stride + (j + lane) * b_stride;
@@ -244,7 +249,7 @@ void winograd_kernel(int64_t a, int64_t b, const T* from, int64_t a_stride, int6
         store<true>(part + 2 * a * b, half * (rows[r][0] - rows[r][1] + rows[r][2]), 0);
         store<true>(part + 3 * a * b, rows[r][2], 0);
       }
-    }
+    });
 }
 
 /// The adjoint of winograd_kernel, without flip: to[a * a_stride + b * b_stride + tap] = (G^T u G)_tap.
@@ -252,7 +257,7 @@ template <class T>
 void winograd_kernel_adjoint(int64_t a, int64_t b, const T* from, T* to, int64_t a_stride, int64_t b_stride) {
   const T half = T(0.5);
   for (int64_t i = 0; i < a; ++i)
-    for (int64_t j = 0; j < b; j += kLanes<T>) {
+    for_whole_registers<T>(b, [&](int64_t j) {
       V<T> rows[3][4];
 #pragma GCC unroll 4
       for (int q = 0; q < 4; ++q) {
@@ -274,7 +279,7 @@ void winograd_kernel_adjoint(int64_t a, int64_t b, const T* from, T* to, int64_t
       }
       for (int64_t lane = 0; lane < kLanes<T>; ++lane)
         for (int t = 0; t < 9; ++t) to[i * a_stride + (j + lane) * b_stride + t] = taps[t][lane];
-    }
+    });
 }
 
 }  // namespace

@@ -113,7 +113,7 @@ void patch_moments(const Tensor& padded, double* mean, double* covariance) {
 }  // namespace
 
 bool stem_fits(const Tensor& images, int64_t out) {
-  return !images.requires_grad() && (images.size(1) == 1 || images.size(1) == 3) && out % loops::kStemChannels == 0 &&
+  return !images.requires_grad() && (images.size(1) == 1 || images.size(1) == 3) && out >= loops::kLeastChannels &&
          images.size(2) >= 2 && images.size(3) >= 2;
 }
 
@@ -121,7 +121,7 @@ StemImages stem_images(const Tensor& images) {
   const int64_t n = images.size(0), in = images.size(1), h = images.size(2), w = images.size(3), taps = 9 * in;
   // The loops read whole registers, beyond the last number.
   const int64_t numbers = n * (h + 2) * (w + 2) * in;
-  const Tensor memory = at::zeros({numbers + loops::kStemChannels}, images.options());
+  const Tensor memory = at::zeros({numbers + loops::kLeastChannels}, images.options());
   StemImages stem;
   stem.padded = memory.narrow(0, 0, numbers).view({n, h + 2, w + 2, in});
   stem.padded.narrow(1, 1, h).narrow(2, 1, w).copy_(images.permute({0, 2, 3, 1}));

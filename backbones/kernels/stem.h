@@ -15,7 +15,7 @@ struct StemImages {
   double pixels() const { return static_cast<double>(padded.size(0) * (padded.size(1) - 2) * (padded.size(2) - 2)); }
 };
 
-/// Whether stem_norm_relu_pool can do it: images of 1 or 3 channels that need no gradient, a multiple of 16 output channels.
+/// Whether stem_norm_relu_pool can do it: images of 1 or 3 channels that need no gradient, 16 or more output channels.
 bool stem_fits(const torch::Tensor& images, int64_t out);
 
 /// images [n, in, h, w], in 1 or 3.
