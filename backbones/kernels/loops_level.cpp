@@ -134,11 +134,17 @@ struct Number {
   static constexpr int value = kValue;
 };
 
-/// Calls f(first) for the channels, a register at a time; where they do not fill the last one, it begins earlier and has some channels of
-/// the one before again. For kLanes<T> channels or more, and an f that may see a channel twice.
+/// Where the register of channel `first` begins: there, or earlier if the channels end before it is full; then it has some channels of the
+/// register before again. For kLanes<T> channels or more.
+template <class T>
+FEWATOMS_BODY int64_t whole_register(int64_t first, int64_t channels) {
+  return first + kLanes<T> <= channels ? first : channels - kLanes<T>;
+}
+
+/// Calls f(whole_register) for the channels, a register at a time; f may see a channel twice.
 template <class T, class F>
 FEWATOMS_BODY void for_whole_registers(int64_t channels, F&& f) {
-  for (int64_t first = 0; first < channels; first += kLanes<T>) f(first + kLanes<T> <= channels ? first : channels - kLanes<T>);
+  for (int64_t first = 0; first < channels; first += kLanes<T>) f(whole_register<T>(first, channels));
 }
 
 /// Calls f(first, count, full) for the channels, a register at a time; full is a Number: 1, or 0 for the rest.

@@ -98,7 +98,7 @@ FEWATOMS_BODY void convolve_stem(const StemShape& d, const T* padded, const T* k
     };
     int64_t i = 0;
     for (; i + 2 * lanes <= d.out; i += 2 * lanes) block(i, Number<2>{});
-    for (; i < d.out; i += lanes) block(i + lanes <= d.out ? i : d.out - lanes, Number<1>{});
+    for (; i < d.out; i += lanes) block(whole_register<T>(i, d.out), Number<1>{});
   });
 }
 
@@ -136,7 +136,7 @@ void stem_kernel_gradient(StemShape d, const T* padded, const uint8_t* index, co
     for (int64_t row = 0; row < d.n * half_h; ++row) {
       const T* line = padded + (row / half_h * (d.h + 2) + row % half_h * 2) * stride;
       for (int64_t first = 0; first < d.out; first += kLanes<T>) {
-        const int64_t i = first + kLanes<T> <= d.out ? first : d.out - kLanes<T>;
+        const int64_t i = whole_register<T>(first, d.out);
         for (int ky0 = 0; ky0 < 3; ky0 += kRows) {
           constexpr int kAcc = kTaps / 3 * kRows;
           V<T> acc[kAcc] = {};
