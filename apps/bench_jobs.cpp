@@ -64,8 +64,8 @@ BenchResult bench_iteration(const BenchOptions& o) {
   const double gflops = 2e-9 * static_cast<double>(multiply_adds) / all.median();
 
   print("meta-iteration", all);
-  std::printf("  %.1f GFLOP of convolutions: %.1f GFLOP/s, %.1f %% of the multiply-add peak\n", 2e-9 * static_cast<double>(multiply_adds),
-              gflops, 100 * gflops / o.machine.all.gflops);
+  std::printf("  %.1f GFLOP of convolutions: %.1f GFLOP/s, %.1f %% of the multiply-add peak\n",
+              2e-9 * static_cast<double>(multiply_adds), gflops, 100 * gflops / o.machine.all.gflops);
   std::printf("  peak memory %.0f MiB\n", peak);
   BenchResult result = to_json(all);
   result["multiply_adds"] = multiply_adds;
@@ -75,7 +75,8 @@ BenchResult bench_iteration(const BenchOptions& o) {
   if (o.scaling) {
     const double scaling = one.median() / all.median(), relative = scaling / o.machine.fma_scaling();
     print("  with 1 thread", one);
-    std::printf("  %d threads over 1: %.3f, of the multiply-add loop %.3f, ratio %.3f\n", o.threads, scaling, o.machine.fma_scaling(), relative);
+    std::printf("  %d threads over 1: %.3f, of the multiply-add loop %.3f, ratio %.3f\n", o.threads, scaling,
+                o.machine.fma_scaling(), relative);
     result["one_thread"] = to_json(one);
     result["scaling"] = scaling;
     result["fma_scaling"] = o.machine.fma_scaling();
@@ -101,7 +102,9 @@ BenchResult bench_inner_step(const BenchOptions& o) {
     } few, many;
     int64_t multiply_adds;
 
-    static int64_t cost(const Run& run, const TrainerOptions& t) { return convolution_multiply_adds(*run.learner, run.parameters, t.spec); }
+    static int64_t cost(const Run& run, const TrainerOptions& t) {
+      return convolution_multiply_adds(*run.learner, run.parameters, t.spec);
+    }
     double step() const { return (many.timing.median() - few.timing.median()) / kMore; }
     double best_step() const { return (many.timing.minimum() - few.timing.minimum()) / kMore; }
   };
@@ -130,13 +133,19 @@ BenchResult bench_inner_step(const BenchOptions& o) {
   for (const Subject* subject : {&asked, &standard}) {
     const LearnerOptions& of = subject->many.learner->options();
     const double gflops = 2e-9 * static_cast<double>(subject->multiply_adds) / subject->step();
-    std::printf("%s, scope %s: %.3f ms per inner step, its share of the outer derivative included (from minima %.3f ms); "
-                "%.3f GFLOP of convolutions, %.1f %% of the peak\n", of.method.c_str(), of.scope.c_str(), 1e3 * subject->step(),
-                1e3 * subject->best_step(), 2e-9 * static_cast<double>(subject->multiply_adds), 100 * gflops / o.machine.one.gflops);
-    result[subject == &asked ? "asked" : "standard"] = {
-        {"method", of.method}, {"scope", of.scope}, {"inner_step_s", subject->step()}, {"inner_step_from_minima_s", subject->best_step()},
-        {"multiply_adds", subject->multiply_adds}, {"share_of_peak", gflops / o.machine.one.gflops},
-        {"with_1_step", to_json(subject->few.timing)}, {"with_5_steps", to_json(subject->many.timing)}};
+    std::printf(
+        "%s, scope %s: %.3f ms per inner step, its share of the outer derivative included (from minima %.3f ms); "
+        "%.3f GFLOP of convolutions, %.1f %% of the peak\n",
+        of.method.c_str(), of.scope.c_str(), 1e3 * subject->step(), 1e3 * subject->best_step(),
+        2e-9 * static_cast<double>(subject->multiply_adds), 100 * gflops / o.machine.one.gflops);
+    result[subject == &asked ? "asked" : "standard"] = {{"method", of.method},
+                                                        {"scope", of.scope},
+                                                        {"inner_step_s", subject->step()},
+                                                        {"inner_step_from_minima_s", subject->best_step()},
+                                                        {"multiply_adds", subject->multiply_adds},
+                                                        {"share_of_peak", gflops / o.machine.one.gflops},
+                                                        {"with_1_step", to_json(subject->few.timing)},
+                                                        {"with_5_steps", to_json(subject->many.timing)}};
   }
   result["ratio"] = asked.step() / standard.step();
   std::printf("ratio %.3f\n", result["ratio"].get<double>());
@@ -159,12 +168,21 @@ BenchResult bench_evaluate(const BenchOptions& o) {
       evaluation.seconds.push_back(seconds_of([&] { evaluate(learner, parameters, *source, options); }));
     }
   });
-  const double ratio = evaluation.median() / embedding.median(), per_episode = 1e3 * evaluation.median() / options.episodes;
-  print(("one pass over the " + std::to_string(images.size()) + " images of " + o.settings.data.name + " " + o.split).c_str(), embedding);
+  const double ratio = evaluation.median() / embedding.median(),
+               per_episode = 1e3 * evaluation.median() / options.episodes;
+  print(("one pass over the " + std::to_string(images.size()) + " images of " + o.settings.data.name + " " + o.split)
+            .c_str(),
+        embedding);
   print((std::to_string(options.episodes) + " episodes").c_str(), evaluation);
   std::printf("ratio %.3f; %.3f ms per episode; peak memory %.0f MiB\n", ratio, per_episode, peak_memory_mb());
-  return {{"dataset", o.settings.data.name}, {"split", o.split}, {"images", images.size()}, {"episodes", options.episodes},
-          {"embedding", to_json(embedding)}, {"evaluation", to_json(evaluation)}, {"ratio", ratio}, {"ms_per_episode", per_episode},
+  return {{"dataset", o.settings.data.name},
+          {"split", o.split},
+          {"images", images.size()},
+          {"episodes", options.episodes},
+          {"embedding", to_json(embedding)},
+          {"evaluation", to_json(evaluation)},
+          {"ratio", ratio},
+          {"ms_per_episode", per_episode},
           {"peak_memory_mb", peak_memory_mb()}};
 }
 

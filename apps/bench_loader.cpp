@@ -29,7 +29,8 @@ std::vector<ImageRef> some_images(const ImageSource& source) {
 }
 
 /// The files of the images, where they are files of their own; else empty.
-std::vector<std::string> files_of(const ImageSource& source, const std::vector<ImageRef>& images, const std::filesystem::path& root) {
+std::vector<std::string> files_of(const ImageSource& source, const std::vector<ImageRef>& images,
+                                  const std::filesystem::path& root) {
   std::error_code error;
   const auto folder = std::filesystem::is_directory(root, error) ? root : root.parent_path();
   std::vector<std::string> files;
@@ -67,8 +68,9 @@ ImageRates measure_rates(const BenchOptions& o) {
     rates.images = images.size();
     const auto load = [&] {
       for (size_t at = 0; at < images.size(); at += kAtOnce) {
-        const std::vector<ImageRef> block(images.begin() + static_cast<ptrdiff_t>(at),
-                                          images.begin() + static_cast<ptrdiff_t>(std::min(images.size(), at + kAtOnce)));
+        const std::vector<ImageRef> block(
+            images.begin() + static_cast<ptrdiff_t>(at),
+            images.begin() + static_cast<ptrdiff_t>(std::min(images.size(), at + kAtOnce)));
         source->prefetch(block);
         load_images(*source, block, o.settings.trainer.pixel_norm);
       }
@@ -91,12 +93,18 @@ ImageRates measure_rates(const BenchOptions& o) {
 BenchResult bench_loader(const BenchOptions& o) {
   const ImageRates rates = measure_rates(o);
   const SourceInfo& info = rates.info;
-  std::printf("%s (%s), %zu images as tensors: %.0f images/s with %d thread%s at first, %.0f from then on", info.dataset.c_str(), info.form.c_str(),
-              rates.images, rates.per_second(rates.first), o.threads, o.threads == 1 ? "" : "s", rates.per_second(rates.again));
-  if (!rates.imread.seconds.empty()) std::printf("; cv::imread in a loop, one thread: %.0f", rates.per_second(rates.imread));
+  std::printf("%s (%s), %zu images as tensors: %.0f images/s with %d thread%s at first, %.0f from then on",
+              info.dataset.c_str(), info.form.c_str(), rates.images, rates.per_second(rates.first), o.threads,
+              o.threads == 1 ? "" : "s", rates.per_second(rates.again));
+  if (!rates.imread.seconds.empty())
+    std::printf("; cv::imread in a loop, one thread: %.0f", rates.per_second(rates.imread));
   std::printf("\n");
-  BenchResult result = {{"dataset", info.dataset}, {"form", info.form}, {"augment", o.settings.data.augment}, {"images", rates.images},
-                        {"images_per_s_first", rates.per_second(rates.first)}, {"images_per_s_again", rates.per_second(rates.again)}};
+  BenchResult result = {{"dataset", info.dataset},
+                        {"form", info.form},
+                        {"augment", o.settings.data.augment},
+                        {"images", rates.images},
+                        {"images_per_s_first", rates.per_second(rates.first)},
+                        {"images_per_s_again", rates.per_second(rates.again)}};
   if (!rates.imread.seconds.empty()) result["images_per_s_imread"] = rates.per_second(rates.imread);
 
   constexpr int kBlock = 4;  // iterations in turn; the first does not count: the other's loading went on beside it
@@ -127,7 +135,10 @@ BenchResult bench_loader(const BenchOptions& o) {
   print("iteration with the loader", loaded);
   print("with tasks in memory", in_memory);
   std::printf("ratio %.4f\n", ratio);
-  result.update({{"loader", to_json(loaded)}, {"in_memory", to_json(in_memory)}, {"ratio", ratio}, {"peak_memory_mb", peak_memory_mb()}});
+  result.update({{"loader", to_json(loaded)},
+                 {"in_memory", to_json(in_memory)},
+                 {"ratio", ratio},
+                 {"peak_memory_mb", peak_memory_mb()}});
   return result;
 }
 

@@ -23,11 +23,12 @@
 namespace fewatoms {
 namespace {
 
-// ---- Multiply-adds on registers. Each accumulator is a chain of its own, and there are enough of them to hide the latency
-// of two units (4 cycles each: 8 chains) without one being spilled. Values tend to 1, so that none is ever denormal.
+// ---- Multiply-adds on registers. Each accumulator is a chain of its own, and there are enough of them to hide the
+// latency of two units (4 cycles each: 8 chains) without one being spilled. Values tend to 1, so that none is ever
+// denormal.
 
-/// `rounds` of multiply-adds; returns how many single-precision ones that were. The sum goes to `sink`, so that nothing is
-/// left out.
+/// `rounds` of multiply-adds; returns how many single-precision ones that were. The sum goes to `sink`, so that nothing
+/// is left out.
 using FmaLoop = int64_t (*)(int64_t rounds, float& sink);
 
 #if defined(__x86_64__)
@@ -126,7 +127,8 @@ double seconds_of(int threads, Work work) {
         ends[t] = Clock::now();
       });
     for (std::thread& worker : workers) worker.join();
-    const auto begin = *std::min_element(begins.begin(), begins.end()), end = *std::max_element(ends.begin(), ends.end());
+    const auto begin = *std::min_element(begins.begin(), begins.end()),
+               end = *std::max_element(ends.begin(), ends.end());
     best = std::min(best, std::chrono::duration<double>(end - begin).count());
   }
   return best;
@@ -164,7 +166,8 @@ double measure_copy(int threads) {
   constexpr size_t kBytes = size_t{128} << 20;
   const Pages from(kBytes), to(kBytes);
   const size_t part = kBytes / threads;
-  const double seconds = seconds_of(threads, [&](int t) { std::memcpy(to.data() + t * part, from.data() + t * part, part); });
+  const double seconds =
+      seconds_of(threads, [&](int t) { std::memcpy(to.data() + t * part, from.data() + t * part, part); });
   return 2e-9 * static_cast<double>(part * threads) / seconds;
 }
 
@@ -178,9 +181,15 @@ F* symbol(const char* name) {
 std::string onednn_isa() {
   auto* ask = symbol<int()>("dnnl_get_effective_cpu_isa");
   if (ask == nullptr) return "unknown";
-  static const std::map<int, std::string> names = {
-      {0x0, "all"}, {0x1, "sse41"}, {0x3, "avx"}, {0x7, "avx2"}, {0x27, "avx512_core"}, {0x67, "avx512_core_vnni"},
-      {0xe7, "avx512_core_bf16"}, {0x3e7, "avx512_core_amx"}, {0x407, "avx2_vnni"}};  // dnnl_cpu_isa_t of oneDNN 2
+  static const std::map<int, std::string> names = {{0x0, "all"},
+                                                   {0x1, "sse41"},
+                                                   {0x3, "avx"},
+                                                   {0x7, "avx2"},
+                                                   {0x27, "avx512_core"},
+                                                   {0x67, "avx512_core_vnni"},
+                                                   {0xe7, "avx512_core_bf16"},
+                                                   {0x3e7, "avx512_core_amx"},
+                                                   {0x407, "avx2_vnni"}};  // dnnl_cpu_isa_t of oneDNN 2
   const auto found = names.find(ask());
   return found == names.end() ? std::to_string(ask()) : found->second;
 }
@@ -213,7 +222,8 @@ Machine measure_machine(int threads) {
   machine.onednn_isa = onednn_isa();
   machine.aten_capability = aten_capability();
   machine.one = {1, measure_gflops(loop.run, 1), measure_copy(1)};
-  machine.all = threads == 1 ? machine.one : MachineRates{threads, measure_gflops(loop.run, threads), measure_copy(threads)};
+  machine.all =
+      threads == 1 ? machine.one : MachineRates{threads, measure_gflops(loop.run, threads), measure_copy(threads)};
   return machine;
 }
 

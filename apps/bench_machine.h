@@ -8,8 +8,8 @@ namespace fewatoms {
 /// What the machine can do at best with some number of threads.
 struct MachineRates {
   int threads = 1;
-  double gflops = 0;           // single-precision multiply-adds on registers alone, two operations each, of all threads
-  double copy_gb_per_s = 0;    // bytes read plus bytes written, arrays larger than the caches
+  double gflops = 0;         // single-precision multiply-adds on registers alone, two operations each, of all threads
+  double copy_gb_per_s = 0;  // bytes read plus bytes written, arrays larger than the caches
 };
 
 /// What figures of time are relative to.

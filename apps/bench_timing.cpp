@@ -20,11 +20,15 @@ double seconds_of(const std::function<void()>& work) {
 }
 
 BenchResult to_json(const Timing& timing) {
-  return {{"median_s", timing.median()}, {"min_s", timing.minimum()}, {"spread", timing.spread()}, {"repeats", timing.seconds.size()}};
+  return {{"median_s", timing.median()},
+          {"min_s", timing.minimum()},
+          {"spread", timing.spread()},
+          {"repeats", timing.seconds.size()}};
 }
 
 std::vector<Task> tasks_of(const ImageSource& source, const TrainerOptions& t, int64_t iteration) {
-  return load_tasks(source, t.spec, t.seed, static_cast<uint64_t>(iteration) * t.meta_batch, t.meta_batch, t.augmented, t.pixel_norm);
+  return load_tasks(source, t.spec, t.seed, static_cast<uint64_t>(iteration) * t.meta_batch, t.meta_batch, t.augmented,
+                    t.pixel_norm);
 }
 
 TrainerOptions endless(TrainerOptions options) {
@@ -33,8 +37,8 @@ TrainerOptions endless(TrainerOptions options) {
 }
 
 void print(const char* what, const Timing& timing) {
-  std::printf("%s: median %.4g s, minimum %.4g s, spread %.1f %%, %zu repeats\n", what, timing.median(), timing.minimum(),
-              100 * timing.spread(), timing.seconds.size());
+  std::printf("%s: median %.4g s, minimum %.4g s, spread %.1f %%, %zu repeats\n", what, timing.median(),
+              timing.minimum(), 100 * timing.spread(), timing.seconds.size());
 }
 
 }  // namespace fewatoms

@@ -54,7 +54,8 @@ std::string counts_text(const json& description) {
   for (const auto& [role, count] : description.at("adapted_by_role").items())
     text += (text.empty() ? "" : ", ") + std::to_string(count.get<int64_t>()) + " " + role;
   const auto add = [&](const char* key, const char* name) {
-    if (description.at(key) > 0) text += (text.empty() ? "" : ", ") + std::to_string(description.at(key).get<int64_t>()) + " " + name;
+    if (description.at(key) > 0)
+      text += (text.empty() ? "" : ", ") + std::to_string(description.at(key).get<int64_t>()) + " " + name;
   };
   add("statistics", "norm statistics");
   add("support_features", "support features");
@@ -62,14 +63,16 @@ std::string counts_text(const json& description) {
 }
 
 /// Accuracy on class folders whose names the adapter knows, with what each class was taken for.
-json evaluate_folders(const TaskClassifier& classifier, const ImageSource& query, const std::string& folder, PixelNorm norm) {
+json evaluate_folders(const TaskClassifier& classifier, const ImageSource& query, const std::string& folder,
+                      PixelNorm norm) {
   const std::vector<std::string>& classes = classifier.classes();
   std::vector<int64_t> labels;
   for (int c = 0; c < query.classes(); ++c) {
     const auto found = std::find(classes.begin(), classes.end(), query.class_name(c));
     if (found == classes.end())
-      throw UsageError("'" + folder + "' has a class '" + query.class_name(c) + "' that the support set has not, did you mean '" +
-                       nearest_name(query.class_name(c), classes) + "'?");
+      throw UsageError("'" + folder + "' has a class '" + query.class_name(c) +
+                       "' that the support set has not, did you mean '" + nearest_name(query.class_name(c), classes) +
+                       "'?");
     labels.push_back(found - classes.begin());
   }
   const Task task = support_task(query, norm);  // its images with their folder's number
@@ -110,17 +113,22 @@ int run_adapt(const AdaptCommand& command) {
 
   json result = describe_adapter(adapter, command.out);
   result["milliseconds"] = milliseconds;
-  if (query) result.update(evaluate_folders(TaskClassifier(learner, run.state.parameters, adapter, "the adapter"), *query, command.query, norm));
+  if (query)
+    result.update(evaluate_folders(TaskClassifier(learner, run.state.parameters, adapter, "the adapter"), *query,
+                                   command.query, norm));
   if (!command.json_file.empty()) write_file_atomically(command.json_file, text_of(result));
 
   for (const std::string& notice : support->info().notices) std::cerr << "note: " << notice << std::endl;
-  std::printf("%s (%s, %s) adapted to %zu classes by %lld images in %d steps, %.0f ms\n", command.run.c_str(), adapter.method.c_str(),
-              run.checkpoint.c_str(), adapter.classes.size(), static_cast<long long>(adapter.support_images), steps, milliseconds);
+  std::printf("%s (%s, %s) adapted to %zu classes by %lld images in %d steps, %.0f ms\n", command.run.c_str(),
+              adapter.method.c_str(), run.checkpoint.c_str(), adapter.classes.size(),
+              static_cast<long long>(adapter.support_images), steps, milliseconds);
   if (!command.out.empty())
-    std::printf("%s: %lld bytes (%s)\n", command.out.c_str(), result.at("bytes").get<long long>(), counts_text(result).c_str());
+    std::printf("%s: %lld bytes (%s)\n", command.out.c_str(), result.at("bytes").get<long long>(),
+                counts_text(result).c_str());
   if (query)
-    std::printf("%s: %.1f ± %.1f %% of %lld images right, each judged alone\n", command.query.c_str(), 100 * result.at("accuracy").get<double>(),
-                100 * result.at("ci95").get<double>(), result.at("query_images").get<long long>());
+    std::printf("%s: %.1f ± %.1f %% of %lld images right, each judged alone\n", command.query.c_str(),
+                100 * result.at("accuracy").get<double>(), 100 * result.at("ci95").get<double>(),
+                result.at("query_images").get<long long>());
   return 0;
 }
 
@@ -128,21 +136,25 @@ int inspect_adapter(const std::string& file, bool as_json) {
   const Adapter adapter = load_adapter(file);
   json result = describe_adapter(adapter, file);
   json tensors = json::array();
-  for (const Parameter& p : adapter.values) tensors.push_back({{"name", p.name}, {"role", to_string(p.role)}, {"shape", p.tensor.sizes().vec()}});
-  for (const auto& [name, tensor] : adapter.statistics) tensors.push_back({{"name", name}, {"role", "statistic"}, {"shape", tensor.sizes().vec()}});
+  for (const Parameter& p : adapter.values)
+    tensors.push_back({{"name", p.name}, {"role", to_string(p.role)}, {"shape", p.tensor.sizes().vec()}});
+  for (const auto& [name, tensor] : adapter.statistics)
+    tensors.push_back({{"name", name}, {"role", "statistic"}, {"shape", tensor.sizes().vec()}});
   result["tensors"] = tensors;
   if (as_json) {
     std::fputs(text_of(result).c_str(), stdout);
     return 0;
   }
   std::printf("%s: %lld bytes (%s)\n", file.c_str(), result.at("bytes").get<long long>(), counts_text(result).c_str());
-  std::printf("run %s (%s, %s checkpoint), %lld support images, %d inner steps\n", adapter.run_id.c_str(), adapter.method.c_str(),
-              adapter.checkpoint.c_str(), static_cast<long long>(adapter.support_images), adapter.inner_steps);
+  std::printf("run %s (%s, %s checkpoint), %lld support images, %d inner steps\n", adapter.run_id.c_str(),
+              adapter.method.c_str(), adapter.checkpoint.c_str(), static_cast<long long>(adapter.support_images),
+              adapter.inner_steps);
   std::printf("%zu classes:", adapter.classes.size());
   for (const std::string& name : adapter.classes) std::printf(" %s", name.c_str());
   std::printf("\n");
   for (const json& t : tensors)
-    std::printf("  %-28s %-12s %s\n", t.at("name").get<std::string>().c_str(), t.at("role").get<std::string>().c_str(), t.at("shape").dump().c_str());
+    std::printf("  %-28s %-12s %s\n", t.at("name").get<std::string>().c_str(), t.at("role").get<std::string>().c_str(),
+                t.at("shape").dump().c_str());
   return 0;
 }
 
@@ -151,13 +163,20 @@ int inspect_adapter(const std::string& file, bool as_json) {
 Command setup_adapt(CLI::App& program) {
   auto command = std::make_shared<AdaptCommand>();
   AdaptCommand& c = *command;
-  CLI::App* app = program.add_subcommand("adapt", "learn a new task from folders of pictures: an adapter file of kilobytes");
+  CLI::App* app =
+      program.add_subcommand("adapt", "learn a new task from folders of pictures: an adapter file of kilobytes");
   app->add_option("RUN", c.run, "run folder")->required();
-  app->add_option("--support", c.support, "folder (or archive) with one folder of pictures per class")->required()->type_name("DIR");
+  app->add_option("--support", c.support, "folder (or archive) with one folder of pictures per class")
+      ->required()
+      ->type_name("DIR");
   app->add_option("--out", c.out, "adapter file to write")->type_name("FILE");
-  app->add_option("--query", c.query, "folder of the same classes: how many of its pictures the adapted network gets right")->type_name("DIR");
-  app->add_option("--inner-steps", c.inner_steps, "steps to take; left out: as the run is evaluated")->check(CLI::Range(0, 1000));
-  app->add_option("--checkpoint", c.checkpoint, "best or last; left out: best if there is one")->check(CLI::IsMember({"best", "last"}));
+  app->add_option("--query", c.query,
+                  "folder of the same classes: how many of its pictures the adapted network gets right")
+      ->type_name("DIR");
+  app->add_option("--inner-steps", c.inner_steps, "steps to take; left out: as the run is evaluated")
+      ->check(CLI::Range(0, 1000));
+  app->add_option("--checkpoint", c.checkpoint, "best or last; left out: best if there is one")
+      ->check(CLI::IsMember({"best", "last"}));
   app->add_option("--json", c.json_file, "file to write the result to");
   last_one_counts(*app);
   return [command] { return run_adapt(*command); };

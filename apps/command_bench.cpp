@@ -24,11 +24,19 @@ struct Bench {
 
 const std::vector<Bench>& benches() {
   static const std::vector<Bench> all = {
-      {"iteration", "seconds of an outer iteration on random images, beside the machine's peak", bench_iteration, "maml"},
+      {"iteration", "seconds of an outer iteration on random images, beside the machine's peak", bench_iteration,
+       "maml"},
       {"inner-step", "seconds of one inner step, beside a standard all-scope step", bench_inner_step, "acdc-maml"},
-      {"evaluate", "seconds of --val-episodes episodes, beside one pass over the split's images", bench_evaluate, "protonet", false,
+      {"evaluate",
+       "seconds of --val-episodes episodes, beside one pass over the split's images",
+       bench_evaluate,
+       "protonet",
+       false,
        {"--shots=5", "--val-episodes=10000"}},
-      {"loader", "images per second, beside cv::imread in a loop; seconds of an iteration with images from the data set's cache, beside images in memory", bench_loader, "maml"},
+      {"loader",
+       "images per second, beside cv::imread in a loop; seconds of an iteration with images from the data set's cache, "
+       "beside images in memory",
+       bench_loader, "maml"},
       {"kernels", "seconds of convolutions and norm blocks by shape, one thread", bench_kernels, "maml", false},
   };
   return all;
@@ -46,26 +54,49 @@ BenchResult to_json(const MachineRates& rates) {
 }
 
 BenchResult to_json(const Machine& m) {
-  return {{"processor", m.processor}, {"cores", m.cores}, {"instructions", m.instructions}, {"allocator", m.allocator},
-          {"openblas_core", m.openblas_core}, {"onednn_isa", m.onednn_isa}, {"aten_capability", m.aten_capability},
-          {"one_thread", to_json(m.one)}, {"all_threads", to_json(m.all)}, {"fma_scaling", m.fma_scaling()}};
+  return {{"processor", m.processor},
+          {"cores", m.cores},
+          {"instructions", m.instructions},
+          {"allocator", m.allocator},
+          {"openblas_core", m.openblas_core},
+          {"onednn_isa", m.onednn_isa},
+          {"aten_capability", m.aten_capability},
+          {"one_thread", to_json(m.one)},
+          {"all_threads", to_json(m.all)},
+          {"fma_scaling", m.fma_scaling()}};
 }
 
 void print(const Machine& m) {
-  std::printf("%s, %d core%s; allocator %s, OpenBLAS core %s, oneDNN %s, LibTorch %s\n", m.processor.c_str(), m.cores, m.cores == 1 ? "" : "s",
-              m.allocator.c_str(), m.openblas_core.c_str(), m.onednn_isa.c_str(), m.aten_capability.c_str());
-  std::printf("peak with 1 thread: %.1f GFLOP/s (%s), copying %.1f GB/s; with %d: %.1f GFLOP/s (%.2f times), %.1f GB/s (%.2f times)\n",
-              m.one.gflops, m.instructions.c_str(), m.one.copy_gb_per_s, m.all.threads, m.all.gflops, m.fma_scaling(), m.all.copy_gb_per_s,
-              m.all.copy_gb_per_s / m.one.copy_gb_per_s);
+  std::printf("%s, %d core%s; allocator %s, OpenBLAS core %s, oneDNN %s, LibTorch %s\n", m.processor.c_str(), m.cores,
+              m.cores == 1 ? "" : "s", m.allocator.c_str(), m.openblas_core.c_str(), m.onednn_isa.c_str(),
+              m.aten_capability.c_str());
+  std::printf(
+      "peak with 1 thread: %.1f GFLOP/s (%s), copying %.1f GB/s; with %d: %.1f GFLOP/s (%.2f times), %.1f GB/s (%.2f "
+      "times)\n",
+      m.one.gflops, m.instructions.c_str(), m.one.copy_gb_per_s, m.all.threads, m.all.gflops, m.fma_scaling(),
+      m.all.copy_gb_per_s, m.all.copy_gb_per_s / m.one.copy_gb_per_s);
 }
 
 BenchResult settings_json(const Settings& s) {
   const NetworkOptions& network = s.learner.network;
   const EpisodeSpec& spec = s.trainer.spec;
-  return {{"method", s.learner.method}, {"scope", s.learner.scope}, {"order", s.learner.order}, {"inner_steps", s.learner.inner_steps},
-          {"backbone", network.backbone}, {"width", network.width}, {"image_size", network.image_size}, {"channels", network.channels},
-          {"conv", network.conv.kind}, {"sharing", network.conv.sharing}, {"atoms", network.conv.atoms}, {"compute", network.conv.compute},
-          {"ways", spec.ways}, {"shots", spec.shots}, {"queries", spec.queries}, {"meta_batch", s.trainer.meta_batch}, {"seed", s.trainer.seed}};
+  return {{"method", s.learner.method},
+          {"scope", s.learner.scope},
+          {"order", s.learner.order},
+          {"inner_steps", s.learner.inner_steps},
+          {"backbone", network.backbone},
+          {"width", network.width},
+          {"image_size", network.image_size},
+          {"channels", network.channels},
+          {"conv", network.conv.kind},
+          {"sharing", network.conv.sharing},
+          {"atoms", network.conv.atoms},
+          {"compute", network.conv.compute},
+          {"ways", spec.ways},
+          {"shots", spec.shots},
+          {"queries", spec.queries},
+          {"meta_batch", s.trainer.meta_batch},
+          {"seed", s.trainer.seed}};
 }
 
 /// Every setting that differs from those of `train`: without more, the reference job.
@@ -86,7 +117,8 @@ int run_bench(const CLI::App& app, const Bench& bench, const BenchCommand& comma
   options.split = command.split;
   if (bench.trains) {
     if (options.settings.learner.train_on == "classes")
-      throw UsageError("method '" + options.settings.learner.method + "' trains on classes, but this bench draws episodes");
+      throw UsageError("method '" + options.settings.learner.method +
+                       "' trains on classes, but this bench draws episodes");
     ParameterSet parameters;
     const Learner learner(options.settings.learner, parameters);
     const TrainerOptions& t = options.settings.trainer;
@@ -103,7 +135,9 @@ int run_bench(const CLI::App& app, const Bench& bench, const BenchCommand& comma
   print(options.machine);
   std::fflush(stdout);
 
-  BenchResult result = {{"bench", bench.name}, {"threads", options.threads}, {"machine", to_json(options.machine)},
+  BenchResult result = {{"bench", bench.name},
+                        {"threads", options.threads},
+                        {"machine", to_json(options.machine)},
                         {"settings", settings_json(options.settings)}};
   result.update(bench.run(options));
   if (!command.json_file.empty()) write_file_atomically(command.json_file, result.dump(2) + "\n");
@@ -121,17 +155,27 @@ Command setup_bench(CLI::App& program) {
     CLI::App* sub = app->add_subcommand(bench.name, bench.help);
     command->shown = default_settings(bench.method, "strokes");
     sub->add_option("--repeat", command->repeat, "measurements, of which the median is taken")
-        ->group("Benchmark")->check(CLI::Range(1, 100'000))->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)->capture_default_str();
+        ->group("Benchmark")
+        ->check(CLI::Range(1, 100'000))
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
+        ->capture_default_str();
     sub->add_option("--json", command->json_file, "file to write everything to")
-        ->group("Benchmark")->type_name("FILE")->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
-    if (bench.run == bench_iteration) sub->add_flag("--scaling", command->scaling, "measure 1 thread too")->group("Benchmark");
+        ->group("Benchmark")
+        ->type_name("FILE")
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+    if (bench.run == bench_iteration)
+      sub->add_flag("--scaling", command->scaling, "measure 1 thread too")->group("Benchmark");
     if (bench.run == bench_evaluate)
-      sub->add_option("--split", command->split, "train, val or test")->check(CLI::IsMember({"train", "val", "test"}))
-          ->group("Benchmark")->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)->capture_default_str();
+      sub->add_option("--split", command->split, "train, val or test")
+          ->check(CLI::IsMember({"train", "val", "test"}))
+          ->group("Benchmark")
+          ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
+          ->capture_default_str();
     add_setting_options(*sub, command->shown);
     for (const std::string& argument : default_arguments(bench)) {
       const size_t equals = argument.find('=');
-      sub->get_option(argument.substr(0, equals))->default_str(argument.substr(equals + 1));  // what the help text shows
+      sub->get_option(argument.substr(0, equals))
+          ->default_str(argument.substr(equals + 1));  // what the help text shows
     }
     runs.emplace_back([sub, &bench, command] { return run_bench(*sub, bench, *command); });
   }

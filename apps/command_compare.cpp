@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
-#include <ctime>
 #include <cstdio>
+#include <ctime>
 #include <fstream>
 #include <iostream>
 #include <map>
@@ -87,7 +87,8 @@ int64_t cache_bytes(const DatasetOptions& data, const ImageSource* source) {
   return std::min(data.cache_mb << 20, images * source->height() * source->width() * source->channels());
 }
 
-/// Refuses what would be refused when a point trains or is evaluated, and counts. With `measure` it also runs one task of each.
+/// Refuses what would be refused when a point trains or is evaluated, and counts. With `measure` it also runs one task
+/// of each.
 PointCost check_point(GridPoint& point, const Grid& grid, OpenSources& open, bool measure) {
   Settings& first = point.runs[0].settings;
   TrainingSources sources;
@@ -106,14 +107,15 @@ PointCost check_point(GridPoint& point, const Grid& grid, OpenSources& open, boo
   cost.size.conv_weights = convolution_weights(parameters);
   for (const auto& [role, count] : learner.adapted_count(parameters)) cost.size.adapted += count;
   cost.size.spec = evaluation_options(first).spec;
-  cost.bytes = estimated_bytes(learner, parameters, first.trainer.spec, first.trainer.meta_batch, 1) + cache_bytes(first.data, sources.train.get()) +
-               cache_bytes(first.data, sources.validation.get());
-  const auto seconds_of_second = [](const auto& work) {  // the first warms up; of all threads, whatever else the machine does
-    work();
-    const std::clock_t begin = std::clock();
-    work();
-    return static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
-  };
+  cost.bytes = estimated_bytes(learner, parameters, first.trainer.spec, first.trainer.meta_batch, 1) +
+               cache_bytes(first.data, sources.train.get()) + cache_bytes(first.data, sources.validation.get());
+  const auto seconds_of_second =
+      [](const auto& work) {  // the first warms up; of all threads, whatever else the machine does
+        work();
+        const std::clock_t begin = std::clock();
+        work();
+        return static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
+      };
   if (measure) {
     const TrainerOptions& t = first.trainer;
     const auto labels = learner.trains_on_classes() ? TaskLabels::kClasses : TaskLabels::kWithinEpisode;
@@ -135,7 +137,8 @@ PointCost check_point(GridPoint& point, const Grid& grid, OpenSources& open, boo
     }
     if (!measure) continue;
     options.episodes = 1;
-    cost.evaluation_seconds += target.choice.episodes * seconds_of_second([&] { evaluate(learner, parameters, *source, options); });
+    cost.evaluation_seconds +=
+        target.choice.episodes * seconds_of_second([&] { evaluate(learner, parameters, *source, options); });
   }
   return cost;
 }
@@ -178,14 +181,15 @@ OptionTexts identity_of(const Settings& settings) {
   return texts;
 }
 
-/// The runs with their folders: of a run that was made with the same settings, whatever its name, otherwise a new one. Throws UsageError
-/// if a folder of a run's name holds other settings.
+/// The runs with their folders: of a run that was made with the same settings, whatever its name, otherwise a new one.
+/// Throws UsageError if a folder of a run's name holds other settings.
 std::vector<PlannedRun> plan_runs(const Grid& grid, const std::vector<PointCost>& costs, const fs::path& runs) {
   std::map<OptionTexts, fs::path> existing;
   std::error_code none;
   for (const auto& entry : fs::directory_iterator(runs, none)) {
     try {
-      if (fs::exists(RunPaths(entry.path()).config())) existing[identity_of(read_run_settings(entry.path()))] = entry.path();
+      if (fs::exists(RunPaths(entry.path()).config()))
+        existing[identity_of(read_run_settings(entry.path()))] = entry.path();
     } catch (const UsageError&) {  // no run of ours; if its name is wanted, that is said below
     }
   }
@@ -198,7 +202,8 @@ std::vector<PlannedRun> plan_runs(const Grid& grid, const std::vector<PointCost>
       } else if (fs::exists(RunPaths(one.folder).config())) {
         const std::string changes = forbidden_changes(read_run_settings(one.folder), run.settings);
         if (!changes.empty())
-          throw UsageError("'" + one.folder.string() + "' holds a run of other settings: " + changes + "; another --out, or that folder elsewhere, was expected");
+          throw UsageError("'" + one.folder.string() + "' holds a run of other settings: " + changes +
+                           "; another --out, or that folder elsewhere, was expected");
       }
       look_at_progress(one);
       planned.push_back(std::move(one));
@@ -218,7 +223,8 @@ std::vector<std::string> evaluation_arguments(const PlannedRun& run, const GridT
   std::vector<std::string> arguments = target.arguments;
   const DatasetOptions& data = run.run->settings.data;
   const bool own = target.choice.dataset.empty() || target.choice.dataset == data.name;
-  if (own && target.choice.data_root.empty() && !data.root.empty()) arguments.push_back("--data-root=" + data.root.string());  // it may have moved
+  if (own && target.choice.data_root.empty() && !data.root.empty())
+    arguments.push_back("--data-root=" + data.root.string());  // it may have moved
   return arguments;
 }
 
@@ -226,11 +232,14 @@ std::vector<std::string> evaluation_arguments(const PlannedRun& run, const GridT
 json kept_result(const PlannedRun& run, const GridTarget& target) {
   std::ifstream file(result_file(run, target));
   const json result = file ? json::parse(file, nullptr, /*allow_exceptions=*/false) : json();
-  if (!result.is_object() || !result.contains("evaluated_with") || result.at("evaluated_with") != json(evaluation_arguments(run, target))) return nullptr;
+  if (!result.is_object() || !result.contains("evaluated_with") ||
+      result.at("evaluated_with") != json(evaluation_arguments(run, target)))
+    return nullptr;
   const RunPaths paths(run.folder);
   const bool best = target.checkpoint.empty() ? fs::exists(paths.best()) : target.checkpoint == "best";
   const auto metadata = checkpoint_metadata(best ? paths.best() : paths.last());
-  const bool same = result.at("checkpoint") == (best ? "best" : "last") && result.at("iteration") == number_in(metadata, "iteration");
+  const bool same =
+      result.at("checkpoint") == (best ? "best" : "last") && result.at("iteration") == number_in(metadata, "iteration");
   return same ? result : nullptr;
 }
 
@@ -245,7 +254,8 @@ Job job_of(const PlannedRun& run, const Grid& grid, const fs::path& logs) {
     if (run.finished) return std::nullopt;
     const Settings& settings = run.run->settings;
     if (!fs::exists(RunPaths(run.folder).config())) make_run_folder(run.folder, settings);
-    std::vector<std::string> arguments = {"train", "--resume", "--out=" + run.folder.string(), "--iterations=" + std::to_string(run.iterations())};
+    std::vector<std::string> arguments = {"train", "--resume", "--out=" + run.folder.string(),
+                                          "--iterations=" + std::to_string(run.iterations())};
     if (!settings.data.root.empty()) arguments.push_back("--data-root=" + settings.data.root.string());
     return arguments;
   };
@@ -293,7 +303,8 @@ class CompareProgress {
     }
     if (event.kind != PoolEvent::kJobEnded) return;
     ++ended_;
-    if (started_.contains(event.job)) line("[" + std::to_string(ended_) + "/" + std::to_string(jobs_) + "] " + event.job->name);
+    if (started_.contains(event.job))
+      line("[" + std::to_string(ended_) + "/" + std::to_string(jobs_) + "] " + event.job->name);
   }
   void wait(const PoolState& state) {
     const auto now = std::chrono::steady_clock::now();
@@ -320,7 +331,8 @@ class CompareProgress {
   std::chrono::steady_clock::time_point shown_{};
 };
 
-/// Keeps other comparisons out of a folder. Processes that run for this one hold it too, so that none is left when it opens again.
+/// Keeps other comparisons out of a folder. Processes that run for this one hold it too, so that none is left when it
+/// opens again.
 class FolderLock {
  public:
   explicit FolderLock(const fs::path& folder) : file_(::open((folder / ".lock").c_str(), O_RDWR | O_CREAT, 0644)) {
@@ -340,13 +352,15 @@ class FolderLock {
 };
 
 std::string duration_of(double seconds) {
-  return seconds >= 48 * 3600 ? std::to_string(static_cast<long>(seconds / 86400 + 0.5)) + " days" : duration_text(seconds);
+  return seconds >= 48 * 3600 ? std::to_string(static_cast<long>(seconds / 86400 + 0.5)) + " days"
+                              : duration_text(seconds);
 }
 
 void print_plan(const std::vector<PlannedRun>& planned, int threads) {
   size_t width = 3;
   for (const PlannedRun& run : planned) width = std::max(width, run.folder.filename().string().size());
-  std::printf("%-*s  %12s  %10s  %8s  %9s  %12s  %s\n", static_cast<int>(width), "run", "conv weights", "adapted", "MiB", "time", "iterations", "state");
+  std::printf("%-*s  %12s  %10s  %8s  %9s  %12s  %s\n", static_cast<int>(width), "run", "conv weights", "adapted",
+              "MiB", "time", "iterations", "state");
   double sum = 0, longest = 0;
   size_t finished = 0;
   for (const PlannedRun& run : planned) {
@@ -356,13 +370,15 @@ void print_plan(const std::vector<PlannedRun>& planned, int threads) {
     longest = std::max(longest, run.finished ? 0 : seconds);
     finished += run.finished ? 1 : 0;
     const std::string state = run.finished ? "finished" : run.done > 0 ? "at " + std::to_string(run.done) : "new";
-    std::printf("%-*s  %12lld  %10lld  %8lld  %9s  %12lld  %s\n", static_cast<int>(width), run.folder.filename().c_str(),
-                static_cast<long long>(run.cost->size.conv_weights), static_cast<long long>(run.cost->size.adapted),
-                static_cast<long long>(run.cost->bytes >> 20), run.finished ? "-" : duration_of(seconds).c_str(),
-                static_cast<long long>(run.iterations()), state.c_str());
+    std::printf("%-*s  %12lld  %10lld  %8lld  %9s  %12lld  %s\n", static_cast<int>(width),
+                run.folder.filename().c_str(), static_cast<long long>(run.cost->size.conv_weights),
+                static_cast<long long>(run.cost->size.adapted), static_cast<long long>(run.cost->bytes >> 20),
+                run.finished ? "-" : duration_of(seconds).c_str(), static_cast<long long>(run.iterations()),
+                state.c_str());
   }
-  std::printf("%zu runs, %zu of them finished; about %s on one thread, %s on %d; estimated from one task of each\n", planned.size(), finished,
-              duration_of(sum).c_str(), duration_of(std::max(sum / threads, longest / threads)).c_str(), threads);
+  std::printf("%zu runs, %zu of them finished; about %s on one thread, %s on %d; estimated from one task of each\n",
+              planned.size(), finished, duration_of(sum).c_str(),
+              duration_of(std::max(sum / threads, longest / threads)).c_str(), threads);
 }
 
 /// The report of all runs that have a result on the first target, on some of its episodes: `fewatoms report`.
@@ -378,7 +394,8 @@ Job report_job(const Grid& grid, const std::vector<PlannedRun>& planned, int epi
   if (arguments.size() == 1) return {"report", 0, {}};
   const std::vector<std::string> of_target = one_data_set ? evaluation_arguments(planned[0], target) : target.arguments;
   arguments.insert(arguments.end(), of_target.begin(), of_target.end());
-  if (target.choice.episodes_file.empty()) arguments.push_back("--episodes=" + std::to_string(std::min(episodes, target.choice.episodes)));
+  if (target.choice.episodes_file.empty())
+    arguments.push_back("--episodes=" + std::to_string(std::min(episodes, target.choice.episodes)));
   arguments.push_back("--out=" + (out / "report.html").string());
   JobStage stage;
   stage.what = "page on " + target.name;
@@ -402,7 +419,8 @@ int run_compare(const CLI::App& app, const CompareCommand& command) {
   }
   open = {};
   const fs::path out = command.out, runs = out / "runs", logs = out / "logs";
-  const int threads = grid.threads > 0 ? grid.threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  const int threads =
+      grid.threads > 0 ? grid.threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   if (command.dry_run) {
     for (const std::string& notice : grid.notices) std::cerr << "note: " << notice << std::endl;
     print_plan(plan_runs(grid, costs, runs), threads);
@@ -421,9 +439,11 @@ int run_compare(const CLI::App& app, const CompareCommand& command) {
 
   CompareProgress progress(jobs.size(), command.quiet);
   for (const std::string& notice : grid.notices) progress.line("note: " + notice);
-  const auto count = [&](const auto& which) { return std::to_string(std::count_if(planned.begin(), planned.end(), which)); };
-  progress.line(std::to_string(planned.size()) + " runs: " + count([](const PlannedRun& r) { return r.finished; }) + " finished, " +
-                count([](const PlannedRun& r) { return !r.finished && r.done > 0; }) + " to go on, " +
+  const auto count = [&](const auto& which) {
+    return std::to_string(std::count_if(planned.begin(), planned.end(), which));
+  };
+  progress.line(std::to_string(planned.size()) + " runs: " + count([](const PlannedRun& r) { return r.finished; }) +
+                " finished, " + count([](const PlannedRun& r) { return !r.finished && r.done > 0; }) + " to go on, " +
                 count([](const PlannedRun& r) { return !r.finished && r.done == 0; }) + " to start");
   PoolOptions pool;
   pool.limits = {.threads = threads, .jobs = command.jobs, .bytes = memory_limit()};
@@ -466,8 +486,9 @@ int run_compare(const CLI::App& app, const CompareCommand& command) {
     if (stopped()) return 128 + g_signal;
   }
   if (table.failures.empty()) return 0;
-  std::cerr << "fewatoms: " << table.failures.size() << (table.failures.size() == 1 ? " part" : " parts") << " of the comparison failed, the first: "
-            << table.failures[0].job << " (" << table.failures[0].what << "): " << table.failures[0].reason << std::endl;
+  std::cerr << "fewatoms: " << table.failures.size() << (table.failures.size() == 1 ? " part" : " parts")
+            << " of the comparison failed, the first: " << table.failures[0].job << " (" << table.failures[0].what
+            << "): " << table.failures[0].reason << std::endl;
   return 1;
 }
 
@@ -476,18 +497,35 @@ int run_compare(const CLI::App& app, const CompareCommand& command) {
 Command setup_compare(CLI::App& program) {
   auto command = std::make_shared<CompareCommand>();
   CompareCommand& c = *command;
-  CLI::App* app = program.add_subcommand("compare", "train and evaluate a grid of runs, and put them in one table; started again it goes on");
+  CLI::App* app = program.add_subcommand(
+      "compare", "train and evaluate a grid of runs, and put them in one table; started again it goes on");
   c.shown = default_settings("maml", "strokes");
   const char* group = "Comparison";
-  app->add_option("--config", c.config, "grid: a TOML file as for train whose values may be lists (docs/compare.md)")->required()->group(group)->type_name("FILE");
-  app->add_option("--out", c.out, "folder of the comparison: runs, logs and tables")->required()->group(group)->type_name("DIR");
-  app->add_flag("--dry-run", c.dry_run, "print the runs, their parameters, estimated time and memory; train nothing")->group(group);
-  app->add_option("--jobs", c.jobs, "runs at a time; 0: as many as threads and memory carry; results do not depend on it")
-      ->check(CLI::Range(0, 1024))->capture_default_str()->group(group);
+  app->add_option("--config", c.config, "grid: a TOML file as for train whose values may be lists (docs/compare.md)")
+      ->required()
+      ->group(group)
+      ->type_name("FILE");
+  app->add_option("--out", c.out, "folder of the comparison: runs, logs and tables")
+      ->required()
+      ->group(group)
+      ->type_name("DIR");
+  app->add_flag("--dry-run", c.dry_run, "print the runs, their parameters, estimated time and memory; train nothing")
+      ->group(group);
+  app->add_option("--jobs", c.jobs,
+                  "runs at a time; 0: as many as threads and memory carry; results do not depend on it")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str()
+      ->group(group);
   app->add_option("--target-root", c.target_roots, "data root of a target, as NAME=DIR; again for each")
-      ->expected(1)->allow_extra_args(false)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->group(group);
-  app->add_option("--report-episodes", c.report_episodes, "episodes of the first target that report.html is made of; 0: no report")
-      ->check(CLI::Range(0, 1'000'000))->capture_default_str()->group(group);
+      ->expected(1)
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->group(group);
+  app->add_option("--report-episodes", c.report_episodes,
+                  "episodes of the first target that report.html is made of; 0: no report")
+      ->check(CLI::Range(0, 1'000'000))
+      ->capture_default_str()
+      ->group(group);
   app->add_flag("--quiet", c.quiet, "print the table and errors only")->group(group);
   last_one_counts(*app);
   add_setting_options(*app, c.shown);

@@ -2,8 +2,8 @@
 #include <cstdio>
 #include <iostream>
 
-#include <nlohmann/json.hpp>
 #include <unistd.h>
+#include <nlohmann/json.hpp>
 
 #include "apps/command_line.h"
 #include "backbones/safetensors.h"
@@ -31,7 +31,8 @@ struct DatasetCommand {
   }
 };
 
-/// "12,000 of 60,000 images" on standard error: a line that renews itself on a terminal, one every ten seconds in a log.
+/// "12,000 of 60,000 images" on standard error: a line that renews itself on a terminal, one every ten seconds in a
+/// log.
 class ImageProgress {
  public:
   explicit ImageProgress(const char* doing) : doing_(doing), terminal_(::isatty(STDERR_FILENO) == 1) {}
@@ -43,8 +44,8 @@ class ImageProgress {
     if (now - shown_ < (terminal_ ? std::chrono::milliseconds(100) : std::chrono::seconds(10))) return;
     shown_ = now;
     shown_any_ = true;
-    std::fprintf(stderr, terminal_ ? "\r%s: %lld of %lld images" : "%s: %lld of %lld images\n", doing_, static_cast<long long>(done),
-                 static_cast<long long>(total));
+    std::fprintf(stderr, terminal_ ? "\r%s: %lld of %lld images" : "%s: %lld of %lld images\n", doing_,
+                 static_cast<long long>(done), static_cast<long long>(total));
     std::fflush(stderr);
   }
 
@@ -54,13 +55,15 @@ class ImageProgress {
   std::chrono::steady_clock::time_point shown_ = std::chrono::steady_clock::now();
 };
 
-std::string size_text(const std::pair<int, int>& size) { return std::to_string(size.first) + "x" + std::to_string(size.second); }
+std::string size_text(const std::pair<int, int>& size) {
+  return std::to_string(size.first) + "x" + std::to_string(size.second);
+}
 
 /// What stands in a table of `dataset inspect` for a split.
 struct SplitReport {
   SplitSummary summary;
   std::shared_ptr<const ImageSource> source;
-  KnownSplit known;  // the published split that has these classes
+  KnownSplit known;                                         // the published split that has these classes
   std::vector<std::pair<std::string, std::string>> serves;  // "5-way 1-shot", and why not, or nothing
 };
 
@@ -69,7 +72,8 @@ SplitReport report_of(const SplitSummary& summary, const DatasetOptions& data) {
   std::vector<std::string> names;
   for (int c = 0; c < report.source->classes(); ++c) names.push_back(report.source->class_name(c));
   report.known = known_split(names);
-  for (const EpisodeSpec& spec : {EpisodeSpec{5, 1, 15}, EpisodeSpec{5, 5, 15}, EpisodeSpec{20, 1, 15}, EpisodeSpec{20, 5, 15}}) {
+  for (const EpisodeSpec& spec :
+       {EpisodeSpec{5, 1, 15}, EpisodeSpec{5, 5, 15}, EpisodeSpec{20, 1, 15}, EpisodeSpec{20, 5, 15}}) {
     std::string reason;
     try {
       require_servable(*report.source, spec);
@@ -87,12 +91,15 @@ std::string known_text(const KnownSplit& known) {
 
 json survey_json(const SplitSurvey& survey) {
   json sizes = json::array(), broken = json::array();
-  for (const auto& [size, images] : survey.sizes) sizes.push_back({{"width", size.first}, {"height", size.second}, {"images", images}});
-  for (const BadImage& bad : survey.bad) broken.push_back({{"class", bad.class_name}, {"image", bad.index}, {"reason", bad.reason}});
+  for (const auto& [size, images] : survey.sizes)
+    sizes.push_back({{"width", size.first}, {"height", size.second}, {"images", images}});
+  for (const BadImage& bad : survey.bad)
+    broken.push_back({{"class", bad.class_name}, {"image", bad.index}, {"reason", bad.reason}});
   return {{"sizes", sizes}, {"grey_images", survey.grey}, {"broken", broken}};
 }
 
-void print_json(const std::vector<SplitReport>& reports, const std::vector<SplitSurvey>& surveys, const Duplicates& duplicates) {
+void print_json(const std::vector<SplitReport>& reports, const std::vector<SplitSurvey>& surveys,
+                const Duplicates& duplicates) {
   json list = json::array();
   for (size_t i = 0; i < reports.size(); ++i) {
     const SplitSummary& s = reports[i].summary;
@@ -100,21 +107,33 @@ void print_json(const std::vector<SplitReport>& reports, const std::vector<Split
     json classes = json::object(), serves = json::object();
     for (int c = 0; c < source.classes(); ++c) classes[source.class_name(c)] = source.class_size(c);
     for (const auto& [episodes, reason] : reports[i].serves) serves[episodes] = reason.empty();
-    json split{{"split", s.split}, {"classes", s.classes}, {"images", s.images},
+    json split{{"split", s.split},
+               {"classes", s.classes},
+               {"images", s.images},
                {"images_per_class", {{"fewest", s.fewest}, {"median", s.median}, {"most", s.most}}},
-               {"published_split", known_text(reports[i].known)}, {"serves", serves}, {"skipped_images", source.info().skipped},
-               {"notices", source.info().notices}, {"class_sizes", classes}};
+               {"published_split", known_text(reports[i].known)},
+               {"serves", serves},
+               {"skipped_images", source.info().skipped},
+               {"notices", source.info().notices},
+               {"class_sizes", classes}};
     if (!surveys.empty()) split.update(survey_json(surveys[i]));
     list.push_back(split);
   }
   const ImageSource& source = *reports.front().source;
   const SourceInfo& info = source.info();
-  json result{{"dataset", info.dataset}, {"form", info.form}, {"split_rule", info.split_rule}, {"crop", info.crop},
-              {"image_size", source.height()}, {"channels", source.channels()}, {"splits", list}};
+  json result{{"dataset", info.dataset},
+              {"form", info.form},
+              {"split_rule", info.split_rule},
+              {"crop", info.crop},
+              {"image_size", source.height()},
+              {"channels", source.channels()},
+              {"splits", list}};
   if (!surveys.empty()) {
     json examples = json::array();
     for (const Duplicate& d : duplicates.examples) examples.push_back({d.first, d.second});
-    result["duplicates"] = {{"across_splits", duplicates.across_splits}, {"within_splits", duplicates.within_splits}, {"examples", examples}};
+    result["duplicates"] = {{"across_splits", duplicates.across_splits},
+                            {"within_splits", duplicates.within_splits},
+                            {"examples", examples}};
   }
   std::cout << result.dump(2) << "\n";
 }
@@ -125,29 +144,33 @@ void print_survey(const std::vector<SplitSurvey>& surveys, const Duplicates& dup
     if (s.sizes.size() == 1) {
       sizes = "all " + size_text(s.sizes.begin()->first) + " pixels";
     } else if (!s.sizes.empty()) {
-      int narrowest = s.sizes.begin()->first.first, widest = narrowest, lowest = s.sizes.begin()->first.second, highest = lowest;
+      int narrowest = s.sizes.begin()->first.first, widest = narrowest, lowest = s.sizes.begin()->first.second,
+          highest = lowest;
       for (const auto& [size, images] : s.sizes) {
         narrowest = std::min(narrowest, size.first);
         widest = std::max(widest, size.first);
         lowest = std::min(lowest, size.second);
         highest = std::max(highest, size.second);
       }
-      sizes = std::to_string(narrowest) + " to " + std::to_string(widest) + " wide, " + std::to_string(lowest) + " to " +
-              std::to_string(highest) + " high";
+      sizes = std::to_string(narrowest) + " to " + std::to_string(widest) + " wide, " + std::to_string(lowest) +
+              " to " + std::to_string(highest) + " high";
     }
     std::printf("  pictures of %s: %s; %lld in colour, %lld grey, %zu broken\n", s.split.c_str(), sizes.c_str(),
-                static_cast<long long>(s.images - s.grey - static_cast<int64_t>(s.bad.size())), static_cast<long long>(s.grey), s.bad.size());
+                static_cast<long long>(s.images - s.grey - static_cast<int64_t>(s.bad.size())),
+                static_cast<long long>(s.grey), s.bad.size());
     for (const BadImage& bad : s.bad) std::printf("    broken: %s\n", bad.reason.c_str());
   }
-  std::printf("  images that repeat another: %lld across splits, %lld within a split\n", static_cast<long long>(duplicates.across_splits),
-              static_cast<long long>(duplicates.within_splits));
-  for (const Duplicate& d : duplicates.examples) std::printf("    equal: %s and %s\n", d.first.c_str(), d.second.c_str());
+  std::printf("  images that repeat another: %lld across splits, %lld within a split\n",
+              static_cast<long long>(duplicates.across_splits), static_cast<long long>(duplicates.within_splits));
+  for (const Duplicate& d : duplicates.examples)
+    std::printf("    equal: %s and %s\n", d.first.c_str(), d.second.c_str());
 }
 
 int run_inspect(const DatasetCommand& command) {
   const DatasetOptions data = command.data();
   const auto splits = summarise(data);
-  if (splits.empty()) throw UsageError("data set '" + data.name + "': no split found under '" + data.root.string() + "'");
+  if (splits.empty())
+    throw UsageError("data set '" + data.name + "': no split found under '" + data.root.string() + "'");
   std::vector<SplitReport> reports;
   for (const SplitSummary& s : splits) reports.push_back(report_of(s, data));
   std::vector<SplitSurvey> surveys;
@@ -164,22 +187,30 @@ int run_inspect(const DatasetCommand& command) {
 
   const ImageSource& source = *reports.front().source;
   const SourceInfo& info = source.info();
-  std::printf("%s: form %s%s%s, read as %dx%d %s\n", info.dataset.c_str(), info.form.c_str(), info.split_rule.empty() ? "" : ", split ",
-              info.split_rule.c_str(), source.width(), source.height(), source.channels() == 3 ? "RGB" : "grey");
-  std::printf("  %-6s %8s %9s   images per class: fewest median most   published split\n", "split", "classes", "images");
+  std::printf("%s: form %s%s%s, read as %dx%d %s\n", info.dataset.c_str(), info.form.c_str(),
+              info.split_rule.empty() ? "" : ", split ", info.split_rule.c_str(), source.width(), source.height(),
+              source.channels() == 3 ? "RGB" : "grey");
+  std::printf("  %-6s %8s %9s   images per class: fewest median most   published split\n", "split", "classes",
+              "images");
   for (const SplitReport& r : reports)
-    std::printf("  %-6s %8d %9lld   %24d %6d %4d   %s\n", r.summary.split.c_str(), r.summary.classes, static_cast<long long>(r.summary.images),
-                r.summary.fewest, r.summary.median, r.summary.most, known_text(r.known).c_str());
+    std::printf("  %-6s %8d %9lld   %24d %6d %4d   %s\n", r.summary.split.c_str(), r.summary.classes,
+                static_cast<long long>(r.summary.images), r.summary.fewest, r.summary.median, r.summary.most,
+                known_text(r.known).c_str());
   for (const SplitReport& r : reports) {
     std::string can, cannot;
-    for (const auto& [episodes, reason] : r.serves) (reason.empty() ? can : cannot) += ((reason.empty() ? can : cannot).empty() ? "" : ", ") + episodes;
-    std::printf("  %s serves up to %d ways, and %d shots and queries together; with 15 queries %s%s%s\n", r.summary.split.c_str(),
-                r.summary.classes, r.summary.fewest, can.empty() ? "none of " : can.c_str(), can.empty() ? cannot.c_str() : cannot.empty() ? "" : ", not ",
+    for (const auto& [episodes, reason] : r.serves)
+      (reason.empty() ? can : cannot) += ((reason.empty() ? can : cannot).empty() ? "" : ", ") + episodes;
+    std::printf("  %s serves up to %d ways, and %d shots and queries together; with 15 queries %s%s%s\n",
+                r.summary.split.c_str(), r.summary.classes, r.summary.fewest, can.empty() ? "none of " : can.c_str(),
+                can.empty()      ? cannot.c_str()
+                : cannot.empty() ? ""
+                                 : ", not ",
                 can.empty() ? "" : cannot.c_str());
   }
   if (!command.quick) print_survey(surveys, duplicates);
   for (const SplitReport& r : reports)
-    for (const std::string& notice : r.source->info().notices) std::printf("  note (%s): %s\n", r.summary.split.c_str(), notice.c_str());
+    for (const std::string& notice : r.source->info().notices)
+      std::printf("  note (%s): %s\n", r.summary.split.c_str(), notice.c_str());
   return 0;
 }
 
@@ -203,13 +234,17 @@ int run_verify(const DatasetCommand& command) {
     std::cout << json{{"images", images}, {"bad", list}}.dump(2) << "\n";
   } else {
     for (const SplitSurvey& s : surveys)
-      for (const BadImage& b : s.bad) std::printf("%s class '%s': %s\n", s.split.c_str(), b.class_name.c_str(), b.reason.c_str());
+      for (const BadImage& b : s.bad)
+        std::printf("%s class '%s': %s\n", s.split.c_str(), b.class_name.c_str(), b.reason.c_str());
   }
   std::fflush(stdout);
   if (bad > 0)
-    throw DataError(std::to_string(bad) + " of " + std::to_string(images) + " images of '" + data.root.string() + "' are bad (--skip-bad goes on without them)");
+    throw DataError(std::to_string(bad) + " of " + std::to_string(images) + " images of '" + data.root.string() +
+                    "' are bad (--skip-bad goes on without them)");
   if (is_pack(data.root)) verify_pack(data.root);
-  if (!command.json) std::printf("%s: %lld images of %zu splits, all good\n", data.name.c_str(), static_cast<long long>(images), surveys.size());
+  if (!command.json)
+    std::printf("%s: %lld images of %zu splits, all good\n", data.name.c_str(), static_cast<long long>(images),
+                surveys.size());
   return 0;
 }
 
@@ -235,7 +270,8 @@ int run_pack(const DatasetCommand& command) {
   }
   std::printf("%s: %lld images, %.1f MB, source hash %s\n", command.out.c_str(), static_cast<long long>(summary.images),
               static_cast<double>(summary.bytes) / 1e6, summary.source_hash.c_str());
-  if (summary.skipped > 0) std::printf("note: left out %lld bad images (--skip-bad)\n", static_cast<long long>(summary.skipped));
+  if (summary.skipped > 0)
+    std::printf("note: left out %lld bad images (--skip-bad)\n", static_cast<long long>(summary.skipped));
   return 0;
 }
 
@@ -256,19 +292,24 @@ Command setup_dataset(CLI::App& program) {
     sub->callback([chosen, command, run] { *chosen = [command, run] { return run(*command); }; });
     return std::pair{sub, command};
   };
-  const auto [inspect, inspecting] =
-      add("inspect", "what is there: form, splits, classes, images, sizes, broken files, duplicates, episodes it can serve", run_inspect);
+  const auto [inspect, inspecting] = add(
+      "inspect", "what is there: form, splits, classes, images, sizes, broken files, duplicates, episodes it can serve",
+      run_inspect);
   inspect->add_flag("--json", inspecting->json, "print JSON with every class");
   inspect->add_flag("--quick", inspecting->quick, "decode nothing: no sizes, broken files and duplicates");
-  inspect->add_option("--samples", inspecting->samples, "image file to draw some images of each class into")->type_name("FILE");
+  inspect->add_option("--samples", inspecting->samples, "image file to draw some images of each class into")
+      ->type_name("FILE");
 
-  const auto [verify, verifying] = add("verify", "decode every image and list the bad ones; exit code 1 if there are any", run_verify);
+  const auto [verify, verifying] =
+      add("verify", "decode every image and list the bad ones; exit code 1 if there are any", run_verify);
   verify->add_flag("--json", verifying->json, "print JSON");
 
-  const auto [split, splitting] = add("split", "write which class is in which split as CSV, for --split-file", run_split);
+  const auto [split, splitting] =
+      add("split", "write which class is in which split as CSV, for --split-file", run_split);
   split->add_option("--out", splitting->out, "CSV file to write")->required()->type_name("FILE");
 
-  const auto [pack, packing] = add("pack", "write all images, decoded and resized, into one file that --data-root takes", run_pack);
+  const auto [pack, packing] =
+      add("pack", "write all images, decoded and resized, into one file that --data-root takes", run_pack);
   pack->add_option("--out", packing->out, "file to write")->required()->type_name("FILE");
   return [chosen] { return (*chosen)(); };
 }

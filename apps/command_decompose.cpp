@@ -25,7 +25,8 @@ struct DecomposeCommand {
 int run_decompose(const DecomposeCommand& c) {
   const Run standard = read_run(c.run, c.checkpoint);
   if (standard.settings.learner.network.conv.kind != "standard")
-    throw UsageError("run '" + c.run + "' has convolutions '" + standard.settings.learner.network.conv.kind + "', standard ones were expected");
+    throw UsageError("run '" + c.run + "' has convolutions '" + standard.settings.learner.network.conv.kind +
+                     "', standard ones were expected");
   const RunPaths paths(c.out);
   require_no_run(c.out);
   Settings settings = standard.settings;
@@ -54,7 +55,8 @@ int run_decompose(const DecomposeCommand& c) {
     with_threads(c.threads, [&] { evaluation = evaluate(of, parameters, *source, options); });
     return evaluation.by_steps.back();
   };
-  const StepAccuracy before = accuracy_of(*standard.learner, standard.state.parameters), after = accuracy_of(learner, state.parameters);
+  const StepAccuracy before = accuracy_of(*standard.learner, standard.state.parameters),
+                     after = accuracy_of(learner, state.parameters);
   const int64_t weights = convolution_weights(state.parameters), all = convolution_weights(standard.state.parameters);
 
   make_run_folder(c.out, settings);
@@ -66,24 +68,38 @@ int run_decompose(const DecomposeCommand& c) {
     std::printf("%-32s %7.2f\n", e.layer.c_str(), 100 * e.relative);
     layers.push_back({{"layer", e.layer}, {"relative_error", e.relative}});
   }
-  std::printf("convolution weights: %lld, %.1f %% of %lld\n", static_cast<long long>(weights), 100.0 * static_cast<double>(weights) / static_cast<double>(all),
-              static_cast<long long>(all));
-  std::printf("%s %s, %d episodes, %d inner steps:\n", source->info().dataset.c_str(), c.split.c_str(), c.episodes, before.inner_steps);
-  const auto say = [](const char* what, const StepAccuracy& a) { std::printf("  %-20s %5.2f ± %.2f\n", what, 100 * a.accuracy, 100 * a.ci95); };
+  std::printf("convolution weights: %lld, %.1f %% of %lld\n", static_cast<long long>(weights),
+              100.0 * static_cast<double>(weights) / static_cast<double>(all), static_cast<long long>(all));
+  std::printf("%s %s, %d episodes, %d inner steps:\n", source->info().dataset.c_str(), c.split.c_str(), c.episodes,
+              before.inner_steps);
+  const auto say = [](const char* what, const StepAccuracy& a) {
+    std::printf("  %-20s %5.2f ± %.2f\n", what, 100 * a.accuracy, 100 * a.ci95);
+  };
   say("standard", before);
   say("decomposed", after);
   std::fflush(stdout);
   const auto as_json = [](const StepAccuracy& a) { return json{{"accuracy", a.accuracy}, {"ci95", a.ci95}}; };
-  json result = {{"run", c.run}, {"sharing", c.conv.sharing}, {"atoms", c.conv.atoms}, {"group", c.conv.group}, {"layers", layers},
-                 {"convolution_weights", weights}, {"standard_convolution_weights", all}, {"split", c.split}, {"episodes", c.episodes},
-                 {"inner_steps", before.inner_steps}, {"standard", as_json(before)}, {"decomposed", as_json(after)}};
+  json result = {{"run", c.run},
+                 {"sharing", c.conv.sharing},
+                 {"atoms", c.conv.atoms},
+                 {"group", c.conv.group},
+                 {"layers", layers},
+                 {"convolution_weights", weights},
+                 {"standard_convolution_weights", all},
+                 {"split", c.split},
+                 {"episodes", c.episodes},
+                 {"inner_steps", before.inner_steps},
+                 {"standard", as_json(before)},
+                 {"decomposed", as_json(after)}};
   if (c.finetune > 0) {
     TrainingRunOptions training;
     training.trainer = settings.trainer;
     training.val_every = 0;
     training.checkpoint_every = settings.checkpoint_every;
     Progress progress(0, c.finetune, false);
-    training.on_iteration = [&](const IterationReport& report) { progress.update(report.iteration, report.loss, report.accuracy); };
+    training.on_iteration = [&](const IterationReport& report) {
+      progress.update(report.iteration, report.loss, report.accuracy);
+    };
     with_threads(c.threads, [&] { state = run_training(learner, *train, nullptr, training, std::move(state), paths); });
     const StepAccuracy tuned = accuracy_of(learner, state.parameters);
     say(("after " + std::to_string(c.finetune) + " iterations").c_str(), tuned);
@@ -97,23 +113,36 @@ int run_decompose(const DecomposeCommand& c) {
 }  // namespace
 
 Command setup_decompose(CLI::App& program) {
-  CLI::App* app = program.add_subcommand("decompose", "a run of standard convolutions as one of atoms and coefficients, by least squares");
+  CLI::App* app = program.add_subcommand(
+      "decompose", "a run of standard convolutions as one of atoms and coefficients, by least squares");
   auto command = std::make_shared<DecomposeCommand>();
   DecomposeCommand& c = *command;
   app->add_option("RUN", c.run, "run folder of a standard network")->required();
   app->add_option("--out", c.out, "run folder to make")->required()->type_name("DIR");
-  app->add_option("--sharing", c.conv.sharing, "which layers use the same coefficients; above layer they are fitted jointly")
-      ->check(CLI::IsMember({"layer", "block", "stage", "net"}))->capture_default_str();
+  app->add_option("--sharing", c.conv.sharing,
+                  "which layers use the same coefficients; above layer they are fitted jointly")
+      ->check(CLI::IsMember({"layer", "block", "stage", "net"}))
+      ->capture_default_str();
   app->add_option("--atoms", c.conv.atoms, "atoms per layer")->check(CLI::Range(1, 121))->capture_default_str();
-  app->add_option("--group", c.conv.group, "channels of a group, each pair with atoms of its own; 0: no groups")->check(CLI::Range(0, 1024))->capture_default_str();
+  app->add_option("--group", c.conv.group, "channels of a group, each pair with atoms of its own; 0: no groups")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
   app->add_flag("--decompose-stem", c.conv.decompose_stem, "the first convolution too");
   app->add_flag("--decompose-pointwise", c.conv.decompose_pointwise, "1x1 convolutions too");
-  app->add_option("--finetune", c.finetune, "iterations of training afterwards, as RUN was trained")->check(CLI::Range(0, 1'000'000'000))->capture_default_str();
-  app->add_option("--outer-lr", c.outer_lr, "outer rate of that training, in all or by role; left out: as RUN was trained")->needs("--finetune");
-  app->add_option("--split", c.split, "train, val or test: to compare on")->check(CLI::IsMember({"train", "val", "test"}))->capture_default_str();
+  app->add_option("--finetune", c.finetune, "iterations of training afterwards, as RUN was trained")
+      ->check(CLI::Range(0, 1'000'000'000))
+      ->capture_default_str();
+  app->add_option("--outer-lr", c.outer_lr,
+                  "outer rate of that training, in all or by role; left out: as RUN was trained")
+      ->needs("--finetune");
+  app->add_option("--split", c.split, "train, val or test: to compare on")
+      ->check(CLI::IsMember({"train", "val", "test"}))
+      ->capture_default_str();
   app->add_option("--episodes", c.episodes, "to compare on")->check(CLI::Range(1, 1'000'000))->capture_default_str();
-  app->add_option("--data-root", c.data_root, "folder of the data set's files; left out: as in training")->type_name("DIR");
-  app->add_option("--checkpoint", c.checkpoint, "best or last; left out: best if there is one")->check(CLI::IsMember({"best", "last"}));
+  app->add_option("--data-root", c.data_root, "folder of the data set's files; left out: as in training")
+      ->type_name("DIR");
+  app->add_option("--checkpoint", c.checkpoint, "best or last; left out: best if there is one")
+      ->check(CLI::IsMember({"best", "last"}));
   app->add_option("--threads", c.threads, "0: all cores; results do not depend on it")->check(CLI::Range(0, 1024));
   app->add_option("--json", c.json_file, "file to write the result to")->type_name("FILE");
   last_one_counts(*app);

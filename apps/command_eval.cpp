@@ -23,44 +23,46 @@ struct EvalCommand {
 
 /// What the result says about the network and how it was tested: names as in docs/results.md.
 json result_json(const Settings& settings, const Learner& learner, const ImageSource& source,
-                 const EvaluationOptions& options, const Evaluation& evaluation, const std::string& checkpoint, const TrainState& state) {
+                 const EvaluationOptions& options, const Evaluation& evaluation, const std::string& checkpoint,
+                 const TrainState& state) {
   json by_steps = json::array();
   for (const StepAccuracy& step : evaluation.by_steps)
-    by_steps.push_back({{"inner_steps", step.inner_steps}, {"accuracy", step.accuracy}, {"ci95", step.ci95}, {"loss", step.loss}});
+    by_steps.push_back(
+        {{"inner_steps", step.inner_steps}, {"accuracy", step.accuracy}, {"ci95", step.ci95}, {"loss", step.loss}});
   const SourceInfo& info = source.info();
   const NetworkOptions& network = settings.learner.network;
   const StepAccuracy& last = evaluation.by_steps.back();
   json result = {{"accuracy", last.accuracy},
-          {"ci95", last.ci95},
-          {"inner_steps", last.inner_steps},
-          {"episodes", options.episodes},
-          {"ways", options.spec.ways},
-          {"shots", options.spec.shots},
-          {"queries", options.spec.queries},
-          {"fewest_ways", options.spec.fewest_ways > 0 ? options.spec.fewest_ways : options.spec.ways},
-          {"fewest_shots", options.spec.fewest_shots > 0 ? options.spec.fewest_shots : options.spec.shots},
-          {"imbalanced", options.spec.imbalanced},
-          {"within_group", options.spec.within_group},
-          {"dataset", info.dataset},
-          {"split", info.split},
-          {"split_rule", info.split_rule},
-          {"crop", info.crop},
-          {"notices", info.notices},
-          {"skipped_images", info.skipped},
-          {"image_size", network.image_size},
-          {"channels", network.channels},
-          {"trained_on", settings.data.name},
-          {"iteration", state.iteration},
-          {"train_seconds", state.seconds}};
+                 {"ci95", last.ci95},
+                 {"inner_steps", last.inner_steps},
+                 {"episodes", options.episodes},
+                 {"ways", options.spec.ways},
+                 {"shots", options.spec.shots},
+                 {"queries", options.spec.queries},
+                 {"fewest_ways", options.spec.fewest_ways > 0 ? options.spec.fewest_ways : options.spec.ways},
+                 {"fewest_shots", options.spec.fewest_shots > 0 ? options.spec.fewest_shots : options.spec.shots},
+                 {"imbalanced", options.spec.imbalanced},
+                 {"within_group", options.spec.within_group},
+                 {"dataset", info.dataset},
+                 {"split", info.split},
+                 {"split_rule", info.split_rule},
+                 {"crop", info.crop},
+                 {"notices", info.notices},
+                 {"skipped_images", info.skipped},
+                 {"image_size", network.image_size},
+                 {"channels", network.channels},
+                 {"trained_on", settings.data.name},
+                 {"iteration", state.iteration},
+                 {"train_seconds", state.seconds}};
   result.update(describe_network(settings, learner, state.parameters));
   const json more = {{"by_steps", by_steps},
-          {"norm", settings.learner.norm},
-          {"transductive", learner.transductive()},
-          {"seed", settings.trainer.seed},
-          {"eval_seed", options.seed},
-          {"checkpoint", checkpoint},
-          {"seconds", evaluation.seconds},
-          {"accuracy_by_episode", evaluation.accuracies}};
+                     {"norm", settings.learner.norm},
+                     {"transductive", learner.transductive()},
+                     {"seed", settings.trainer.seed},
+                     {"eval_seed", options.seed},
+                     {"checkpoint", checkpoint},
+                     {"seconds", evaluation.seconds},
+                     {"accuracy_by_episode", evaluation.accuracies}};
   result.update(more);
   return result;
 }
@@ -80,7 +82,8 @@ void learn_by(const std::string& method, Run& run) {
   ParameterSet initial;
   run.learner = std::make_shared<const Learner>(options, initial);
   if (run.learner->fixed_ways() || run.learner->head() == HeadKind::kRelation)
-    throw UsageError("method '" + method + "' needs a trained head, and that of a run of '" + own.method + "' is not one; methods without are " +
+    throw UsageError("method '" + method + "' needs a trained head, and that of a run of '" + own.method +
+                     "' is not one; methods without are " +
                      "protonet, proto-maml, r2d2, matching, baseline, baseline++ and simpleshot");
   run.state.parameters = with_body(initial, run.state.parameters, "the run");
   if (!run.learner->feature_mean()) return;
@@ -112,9 +115,10 @@ int run_eval(const EvalCommand& command) {
   }
   for (const std::string& notice : source->info().notices) std::cerr << "note: " << notice << std::endl;
   const std::string as = command.method.empty() ? "" : " by " + command.method;
-  std::printf("%s (%s, iteration %lld) on %s %s: %s-way %s-shot, %d queries, %d episodes, norm %s%s\n", command.run.c_str(),
-              (run.checkpoint + as).c_str(), static_cast<long long>(state.iteration), source->info().dataset.c_str(),
-              source->info().split.c_str(), range_text(options.spec.fewest_ways, options.spec.ways).c_str(),
+  std::printf("%s (%s, iteration %lld) on %s %s: %s-way %s-shot, %d queries, %d episodes, norm %s%s\n",
+              command.run.c_str(), (run.checkpoint + as).c_str(), static_cast<long long>(state.iteration),
+              source->info().dataset.c_str(), source->info().split.c_str(),
+              range_text(options.spec.fewest_ways, options.spec.ways).c_str(),
               range_text(options.spec.fewest_shots, options.spec.shots).c_str(), options.spec.queries, options.episodes,
               settings.learner.norm.c_str(), learner.transductive() ? " (transductive)" : "");
   std::printf("  inner steps   accuracy %%\n");
@@ -133,12 +137,15 @@ Command setup_eval(CLI::App& program) {
   add_choice_options(*app, c.choice);
   app->add_option("--shots", c.choice.shots, "support images per class, or a range as 1..10; left out: the run's own");
   app->add_option("--eval-inner-steps", c.steps, "steps to report at, as 0,1,2,5,10; left out: the run's own");
-  app->add_option("--checkpoint", c.checkpoint, "best or last; left out: best if there is one")->check(CLI::IsMember({"best", "last"}));
+  app->add_option("--checkpoint", c.checkpoint, "best or last; left out: best if there is one")
+      ->check(CLI::IsMember({"best", "last"}));
   app->add_option("--threads", c.threads, "0: all cores; results do not depend on it")->check(CLI::Range(0, 1024));
-  app->add_option("--method", c.method, "learn new tasks by this method on the run's body, as simpleshot; left out: the run's own")
+  app->add_option("--method", c.method,
+                  "learn new tasks by this method on the run's body, as simpleshot; left out: the run's own")
       ->check([](const std::string& given) {
         const auto names = method_names();
-        return std::find(names.begin(), names.end(), given) != names.end() ? std::string() : unknown_name("method", given, names);
+        return std::find(names.begin(), names.end(), given) != names.end() ? std::string()
+                                                                           : unknown_name("method", given, names);
       });
   app->add_option("--json", c.json_file, "file to write the result to");
   last_one_counts(*app);

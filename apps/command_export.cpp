@@ -25,11 +25,14 @@ int run_export(const ExportCommand& command) {
   ParameterSet parameters = run.state.parameters;
   const std::string where = "adapter '" + command.adapter + "'";
   if (command.format == "torchscript") {
-    TorchScript script = command.adapter.empty() ? torch_script(*run.learner, parameters) : torch_script(*run.learner, parameters, adapter, where);
+    TorchScript script = command.adapter.empty() ? torch_script(*run.learner, parameters)
+                                                 : torch_script(*run.learner, parameters, adapter, where);
     script.pixel_norm = run.settings.pixel_norm;
     if (run.settings.data.augment != "none") script.resize = size_before_crop(network.image_size);
     save_torch_script(command.out, script);
-    const char* answer = !command.adapter.empty() ? "scores of the adapter's classes" : run.learner->fixed_ways() ? "scores of the head as meta-learned" : "features";
+    const char* answer = !command.adapter.empty()    ? "scores of the adapter's classes"
+                         : run.learner->fixed_ways() ? "scores of the head as meta-learned"
+                                                     : "features";
     std::printf("%s: %zu tensors; forward gives %s\n", command.out.c_str(), script.tensors.size(), answer);
     return 0;
   }
@@ -45,7 +48,8 @@ int run_export(const ExportCommand& command) {
   write_safetensors(command.out, file);
   int64_t numbers = 0;
   for (const auto& [name, tensor] : file.tensors) numbers += tensor.numel();
-  std::printf("%s: %zu tensors, %lld numbers\n", command.out.c_str(), file.tensors.size(), static_cast<long long>(numbers));
+  std::printf("%s: %zu tensors, %lld numbers\n", command.out.c_str(), file.tensors.size(),
+              static_cast<long long>(numbers));
   return 0;
 }
 
@@ -54,11 +58,17 @@ int run_export(const ExportCommand& command) {
 Command setup_export(CLI::App& program) {
   auto command = std::make_shared<ExportCommand>();
   ExportCommand& c = *command;
-  CLI::App* app = program.add_subcommand("export", "a run's network for PyTorch: plain kernels under its names, or TorchScript");
+  CLI::App* app =
+      program.add_subcommand("export", "a run's network for PyTorch: plain kernels under its names, or TorchScript");
   app->add_option("RUN", c.run, "run folder")->required();
-  app->add_option("--format", c.format, "standard: safetensors of plain layers; torchscript: a module that torch.jit.load opens")->check(CLI::IsMember({"standard", "torchscript"}))->capture_default_str();
-  app->add_option("--adapter", c.adapter, "file of `fewatoms adapt`: the network as that task changed it")->type_name("FILE");
-  app->add_option("--checkpoint", c.checkpoint, "best or last; left out: the adapter's, or best if there is one")->check(CLI::IsMember({"best", "last"}));
+  app->add_option("--format", c.format,
+                  "standard: safetensors of plain layers; torchscript: a module that torch.jit.load opens")
+      ->check(CLI::IsMember({"standard", "torchscript"}))
+      ->capture_default_str();
+  app->add_option("--adapter", c.adapter, "file of `fewatoms adapt`: the network as that task changed it")
+      ->type_name("FILE");
+  app->add_option("--checkpoint", c.checkpoint, "best or last; left out: the adapter's, or best if there is one")
+      ->check(CLI::IsMember({"best", "last"}));
   app->add_option("--out", c.out, "file to write")->required()->type_name("FILE");
   last_one_counts(*app);
   return [command] { return run_export(*command); };

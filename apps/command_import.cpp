@@ -22,10 +22,13 @@ int run_import(const CLI::App& app, const ImportCommand& c) {
   const SafeTensors file = read_safetensors(c.file);
   const NetworkOptions network = network_of_torch(file, c.file, c.source, {});
 
-  std::vector<std::string> arguments = {"--method=protonet", "--backbone=" + network.backbone, "--width=" + std::to_string(network.width),
+  std::vector<std::string> arguments = {"--method=protonet", "--backbone=" + network.backbone,
+                                        "--width=" + std::to_string(network.width),
                                         "--channels=" + std::to_string(network.channels), "--val-every=0"};
   if (!network.backbone.starts_with("conv")) arguments.emplace_back("--pool=mean");
-  const auto append = [&](const std::vector<std::string>& more) { arguments.insert(arguments.end(), more.begin(), more.end()); };
+  const auto append = [&](const std::vector<std::string>& more) {
+    arguments.insert(arguments.end(), more.begin(), more.end());
+  };
   if (!c.config.empty()) append(arguments_from_config(c.config));
   append(setting_arguments(app));
   const Settings settings = settings_from_arguments(arguments);
@@ -41,7 +44,8 @@ int run_import(const CLI::App& app, const ImportCommand& c) {
   state.parameters = made.parameters;
   save_checkpoint(paths.last(), state);
 
-  std::printf("%s, width %d, %d channels; names of %s\n", network.backbone.c_str(), network.width, network.channels, made.names.c_str());
+  std::printf("%s, width %d, %d channels; names of %s\n", network.backbone.c_str(), network.width, network.channels,
+              made.names.c_str());
   std::printf("%d of %zu tensors taken\n", made.taken, file.tensors.size());
   for (const std::string& name : made.dropped) std::printf("  not needed: %s\n", name.c_str());
   for (const std::string& name : made.left_over) std::printf("  left over: %s\n", name.c_str());
@@ -54,11 +58,15 @@ Command setup_import(CLI::App& program) {
   CLI::App* app = program.add_subcommand("import", "a network trained in PyTorch as a run");
   auto command = std::make_shared<ImportCommand>();
   command->shown = default_settings("protonet", "strokes");
-  app->add_option("FILE", command->file, "its tensors as safetensors, under PyTorch's names (docs/methods.md)")->required();
-  app->add_option("--from", command->source, "whose names and network")->required()->check([](const std::string& given) {
-    const auto names = torch_sources();
-    return std::find(names.begin(), names.end(), given) != names.end() ? std::string() : unknown_name("source", given, names);
-  });
+  app->add_option("FILE", command->file, "its tensors as safetensors, under PyTorch's names (docs/methods.md)")
+      ->required();
+  app->add_option("--from", command->source, "whose names and network")
+      ->required()
+      ->check([](const std::string& given) {
+        const auto names = torch_sources();
+        return std::find(names.begin(), names.end(), given) != names.end() ? std::string()
+                                                                           : unknown_name("source", given, names);
+      });
   app->add_option("--out", command->out, "run folder to make")->required()->type_name("DIR");
   app->add_option("--config", command->config, "configuration file: keys are option names")->type_name("FILE");
   add_setting_options(*app, command->shown);

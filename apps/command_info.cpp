@@ -21,9 +21,11 @@ struct InfoCommand {
 
 int64_t millions(int64_t n) { return (n + 500'000) / 1'000'000; }
 
-/// Multiply-adds of one image in two stages: the atoms on every input channel, then the mix (for each group of outputs anew).
+/// Multiply-adds of one image in two stages: the atoms on every input channel, then the mix (for each group of outputs
+/// anew).
 int64_t two_stage_multiply_adds(const ConvLayer& layer, const ConvOptions& o) {
-  const int64_t pixels = int64_t{layer.out_size()} * layer.out_size(), output_groups = o.group > 0 ? layer.out / o.group : 1;
+  const int64_t pixels = int64_t{layer.out_size()} * layer.out_size(),
+                output_groups = o.group > 0 ? layer.out / o.group : 1;
   return pixels * o.atoms * (output_groups * layer.in * layer.kernel * layer.kernel + int64_t{layer.out} * layer.in);
 }
 
@@ -48,13 +50,15 @@ int run_info(const CLI::App& app, const InfoCommand& command) {
   json layers = json::array();
   int64_t composed = 0, cheapest = 0, activations = 0;
   std::set<std::string> counted;  // shared coefficients count where they come first
-  std::printf("%s, width %d, %dx%d, conv %s", network.backbone.c_str(), network.width, network.image_size, network.image_size, conv.kind.c_str());
+  std::printf("%s, width %d, %dx%d, conv %s", network.backbone.c_str(), network.width, network.image_size,
+              network.image_size, conv.kind.c_str());
   if (conv.kind == "acdc") {
     std::printf(", sharing %s, %d atoms", conv.sharing.c_str(), conv.atoms);
     if (conv.group > 0) std::printf(", groups of %d channels", conv.group);
   }
-  std::printf(", norm %s\n\n%-28s %11s %3s %2s %9s | %9s %9s %9s | %9s %9s | %8s  %s\n", settings.learner.norm.c_str(), "layer", "channels", "k",
-              "/", "pixels", "kernel", "coeffic.", "atoms", "M mul-add", "cheaper", "KiB map", "coefficients of");
+  std::printf(", norm %s\n\n%-28s %11s %3s %2s %9s | %9s %9s %9s | %9s %9s | %8s  %s\n", settings.learner.norm.c_str(),
+              "layer", "channels", "k", "/", "pixels", "kernel", "coeffic.", "atoms", "M mul-add", "cheaper", "KiB map",
+              "coefficients of");
   for (const ConvLayer& layer : learner.backbone().layers()) {
     const bool plain_layer = conv.kind == "standard" || stays_plain(layer, conv);
     const std::string shared = conv.kind == "acdc" && !plain_layer ? coefficients_name(layer, conv.sharing) : "";
@@ -63,23 +67,37 @@ int run_info(const CLI::App& app, const InfoCommand& command) {
       const bool own = p.name.starts_with(layer.name + ".");
       if (p.role == Role::kKernel && own) kernel += p.tensor.numel();
       if (p.role == Role::kAtom && own) atoms += p.tensor.numel();
-      if (p.role == Role::kCoefficient && p.name == shared && counted.insert(shared).second) coefficients += p.tensor.numel();
+      if (p.role == Role::kCoefficient && p.name == shared && counted.insert(shared).second)
+        coefficients += p.tensor.numel();
     }
     const int64_t dense = layer.multiply_adds(), map = int64_t{layer.out} * layer.out_size() * layer.out_size() * 4;
     const bool separable = conv.kind == "separable" && !plain_layer && layer.kernel > 1;
-    const int64_t other = separable ? separable_multiply_adds(layer) : plain_layer || conv.kind == "separable" ? dense : two_stage_multiply_adds(layer, conv);
+    const int64_t other = separable                                 ? separable_multiply_adds(layer)
+                          : plain_layer || conv.kind == "separable" ? dense
+                                                                    : two_stage_multiply_adds(layer, conv);
     composed += dense;
     cheapest += other;
     activations += map;
     const std::string channels = std::to_string(layer.in) + " -> " + std::to_string(layer.out);
     const std::string pixels = std::to_string(layer.size) + " -> " + std::to_string(layer.out_size());
-    std::printf("%-28s %11s %3d %2d %9s | %9lld %9lld %9lld | %9.2f %9.2f | %8.1f  %s\n", layer.name.c_str(), channels.c_str(), layer.kernel,
-                layer.stride, pixels.c_str(), static_cast<long long>(kernel), static_cast<long long>(coefficients), static_cast<long long>(atoms),
-                1e-6 * static_cast<double>(dense), 1e-6 * static_cast<double>(other), static_cast<double>(map) / 1024, shared.c_str());
-    layers.push_back({{"name", layer.name}, {"in", layer.in}, {"out", layer.out}, {"kernel", layer.kernel}, {"stride", layer.stride},
-                      {"size", layer.size}, {"out_size", layer.out_size()}, {"kernel_parameters", kernel}, {"coefficient_parameters", coefficients},
-                      {"atom_parameters", atoms}, {"multiply_adds_composed", dense}, {"multiply_adds_factored", other},
-                      {"activation_bytes", map}, {"coefficients", shared}});
+    std::printf("%-28s %11s %3d %2d %9s | %9lld %9lld %9lld | %9.2f %9.2f | %8.1f  %s\n", layer.name.c_str(),
+                channels.c_str(), layer.kernel, layer.stride, pixels.c_str(), static_cast<long long>(kernel),
+                static_cast<long long>(coefficients), static_cast<long long>(atoms), 1e-6 * static_cast<double>(dense),
+                1e-6 * static_cast<double>(other), static_cast<double>(map) / 1024, shared.c_str());
+    layers.push_back({{"name", layer.name},
+                      {"in", layer.in},
+                      {"out", layer.out},
+                      {"kernel", layer.kernel},
+                      {"stride", layer.stride},
+                      {"size", layer.size},
+                      {"out_size", layer.out_size()},
+                      {"kernel_parameters", kernel},
+                      {"coefficient_parameters", coefficients},
+                      {"atom_parameters", atoms},
+                      {"multiply_adds_composed", dense},
+                      {"multiply_adds_factored", other},
+                      {"activation_bytes", map},
+                      {"coefficients", shared}});
   }
 
   json roles = json::object();
@@ -93,29 +111,44 @@ int run_info(const CLI::App& app, const InfoCommand& command) {
   std::printf(" %lld in all\n", static_cast<long long>(total));
   const int64_t weights = convolution_weights(parameters), standard = convolution_weights(plain_parameters);
   const double share = static_cast<double>(weights) / static_cast<double>(standard);
-  std::printf("convolution weights: %lld, %.2f %% of the standard network's %lld\n", static_cast<long long>(weights), 100 * share,
-              static_cast<long long>(standard));
+  std::printf("convolution weights: %lld, %.2f %% of the standard network's %lld\n", static_cast<long long>(weights),
+              100 * share, static_cast<long long>(standard));
   int64_t adapted = 0;
   for (const auto& [role, count] : parameters.count(learner.adapted())) adapted += count;
-  std::printf("adapted by the inner loop (scope %s): %lld\n", settings.learner.scope.c_str(), static_cast<long long>(adapted));
+  std::printf("adapted by the inner loop (scope %s): %lld\n", settings.learner.scope.c_str(),
+              static_cast<long long>(adapted));
   std::printf("one image: %lld M multiply-adds with dense kernels, %lld M in stages; %.1f MiB of maps; %lld features\n",
-              static_cast<long long>(millions(composed)), static_cast<long long>(millions(cheapest)), static_cast<double>(activations) / (1 << 20),
-              static_cast<long long>(learner.backbone().features()));
+              static_cast<long long>(millions(composed)), static_cast<long long>(millions(cheapest)),
+              static_cast<double>(activations) / (1 << 20), static_cast<long long>(learner.backbone().features()));
   if (!command.json_file.empty())
-    write_file_atomically(command.json_file,
-                          json{{"backbone", network.backbone}, {"width", network.width}, {"image_size", network.image_size}, {"conv", conv.kind},
-                               {"sharing", conv.sharing}, {"atoms", conv.atoms}, {"group", conv.group}, {"layers", layers}, {"parameters", roles},
-                               {"parameters_total", total}, {"convolution_weights", weights}, {"standard_convolution_weights", standard},
-                               {"share_of_standard", share}, {"parameters_adapted", adapted}, {"multiply_adds_composed", composed},
-                               {"multiply_adds_factored", cheapest}, {"activation_bytes", activations}, {"features", learner.backbone().features()}}
-                                  .dump(2) + "\n");
+    write_file_atomically(command.json_file, json{{"backbone", network.backbone},
+                                                  {"width", network.width},
+                                                  {"image_size", network.image_size},
+                                                  {"conv", conv.kind},
+                                                  {"sharing", conv.sharing},
+                                                  {"atoms", conv.atoms},
+                                                  {"group", conv.group},
+                                                  {"layers", layers},
+                                                  {"parameters", roles},
+                                                  {"parameters_total", total},
+                                                  {"convolution_weights", weights},
+                                                  {"standard_convolution_weights", standard},
+                                                  {"share_of_standard", share},
+                                                  {"parameters_adapted", adapted},
+                                                  {"multiply_adds_composed", composed},
+                                                  {"multiply_adds_factored", cheapest},
+                                                  {"activation_bytes", activations},
+                                                  {"features", learner.backbone().features()}}
+                                                     .dump(2) +
+                                                 "\n");
   return 0;
 }
 
 }  // namespace
 
 Command setup_info(CLI::App& program) {
-  CLI::App* app = program.add_subcommand("info", "a network by layers: shapes, parameters by role, multiply-adds, memory, sharing");
+  CLI::App* app =
+      program.add_subcommand("info", "a network by layers: shapes, parameters by role, multiply-adds, memory, sharing");
   auto command = std::make_shared<InfoCommand>();
   command->shown = default_settings("acdc-maml", "strokes");
   app->add_option("--config", command->config, "configuration file: keys are option names")->type_name("FILE");

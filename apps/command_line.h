@@ -10,8 +10,8 @@
 
 namespace fewatoms {
 
-/// A subcommand: one file, and one line in main.cpp. `setup` adds it to the program and returns what runs it; the result of
-/// that is the exit code.
+/// A subcommand: one file, and one line in main.cpp. `setup` adds it to the program and returns what runs it; the
+/// result of that is the exit code.
 using Command = std::function<int()>;
 Command setup_train(CLI::App& program);
 Command setup_eval(CLI::App& program);

@@ -26,13 +26,15 @@ int run_report(const ReportCommand& command) {
 Command setup_report(CLI::App& program) {
   auto command = std::make_shared<ReportCommand>();
   ReportCommand& c = *command;
-  CLI::App* app =
-      program.add_subcommand("report", "one HTML page about runs, to look at and to send: curves, atoms, episodes, mistakes");
+  CLI::App* app = program.add_subcommand(
+      "report", "one HTML page about runs, to look at and to send: curves, atoms, episodes, mistakes");
   app->add_option("RUN", c.runs, "run folders")->required();
   app->add_option("--out", c.out, "file to write")->required()->type_name("FILE");
   add_choice_options(*app, c.options.choice);
-  app->add_option("--shots", c.options.choice.shots, "support images per class, or a range as 1..10; left out: the run's own");
-  app->add_option("--steps,--eval-inner-steps", c.options.steps, "inner steps of the curve; each run's own number is added")
+  app->add_option("--shots", c.options.choice.shots,
+                  "support images per class, or a range as 1..10; left out: the run's own");
+  app->add_option("--steps,--eval-inner-steps", c.options.steps,
+                  "inner steps of the curve; each run's own number is added")
       ->capture_default_str();
   app->add_option("--samples", c.options.samples, "episodes shown with their pictures, besides each run's worst one")
       ->check(CLI::Range(0, 20))

@@ -67,7 +67,8 @@ Sweeps parse_sweeps(const SpeedCommand& c) {
   if (!c.rates.empty()) sweeps.rates = parse_numbers("--rates", c.rates, 1e-3, 1e3);
   if (!c.label_noise.empty()) sweeps.label_noise = parse_numbers("--label-noise", c.label_noise, 0, 1);
   if (!c.shots.empty()) sweeps.shots = parse_steps("--shots", c.shots);
-  if (std::any_of(sweeps.shots.begin(), sweeps.shots.end(), [](int s) { return s < 1; })) throw UsageError("--shots is '" + c.shots + "', numbers from 1 were expected");
+  if (std::any_of(sweeps.shots.begin(), sweeps.shots.end(), [](int s) { return s < 1; }))
+    throw UsageError("--shots is '" + c.shots + "', numbers from 1 were expected");
   if (!c.corrupt.empty()) sweeps.corrupt = words(c.corrupt);
   for (const std::string& kind : sweeps.corrupt) corruption_from_string(kind);
   return sweeps;
@@ -78,14 +79,23 @@ std::vector<Subject> open_subjects(const SpeedCommand& command, const Sweeps& sw
   std::vector<Subject> subjects;
   const std::vector<int> steps = parse_steps("--steps", command.steps);
   for (const std::string& folder : command.runs) {
-    Subject s{.folder = folder, .name = run_name(folder), .run = read_run(folder, command.checkpoint), .source = {}, .options = {},
-              .curve = {}, .seconds = {}, .summary = {}, .points = {}};
+    Subject s{.folder = folder,
+              .name = run_name(folder),
+              .run = read_run(folder, command.checkpoint),
+              .source = {},
+              .options = {},
+              .curve = {},
+              .seconds = {},
+              .summary = {},
+              .points = {}};
     const DatasetOptions data = chosen_data(s.run.settings, command.choice);
     if (!subjects.empty()) {
       const DatasetOptions first = chosen_data(subjects[0].run.settings, command.choice);
-      if (first.name != data.name || first.root != data.root || first.split_rule != data.split_rule || first.crop != data.crop)
-        throw UsageError("runs '" + subjects[0].folder + "' (" + first.name + ") and '" + folder + "' (" + data.name +
-                         ") have different images: --dataset, --data-root, --split-rule and --crop choose the same for all");
+      if (first.name != data.name || first.root != data.root || first.split_rule != data.split_rule ||
+          first.crop != data.crop)
+        throw UsageError(
+            "runs '" + subjects[0].folder + "' (" + first.name + ") and '" + folder + "' (" + data.name +
+            ") have different images: --dataset, --data-root, --split-rule and --crop choose the same for all");
     }
     s.source = open_dataset(data, command.choice.split);
     s.options = chosen_evaluation(s.run.settings, command.choice);
@@ -120,7 +130,8 @@ void add_point(Subject& s, const std::string& condition, const std::string& kind
   EvaluationOptions options = s.options;
   options.inner_steps = {own_steps(s.run)};
   change(options);
-  s.points.push_back({condition, kind, value, evaluate(s.learner(), s.run.state.parameters, *s.source, options).by_steps.front()});
+  s.points.push_back(
+      {condition, kind, value, evaluate(s.learner(), s.run.state.parameters, *s.source, options).by_steps.front()});
 }
 
 void measure(Subject& s, const Sweeps& sweeps, int timed_tasks) {
@@ -132,10 +143,12 @@ void measure(Subject& s, const Sweeps& sweeps, int timed_tasks) {
   s.summary = summarise_curve(s.curve.by_steps, s.seconds);
   if (!sweeps.rates.empty() && own_steps(s.run) > 0) {
     say("inner rates");
-    for (const double factor : sweeps.rates) add_point(s, "rate", "", factor, [&](EvaluationOptions& o) { o.rate_factor = factor; });
+    for (const double factor : sweeps.rates)
+      add_point(s, "rate", "", factor, [&](EvaluationOptions& o) { o.rate_factor = factor; });
   }
   if (!sweeps.shots.empty()) say("shots");
-  for (const int shots : sweeps.shots) add_point(s, "shots", "", shots, [&](EvaluationOptions& o) { o.spec.shots = shots; });
+  for (const int shots : sweeps.shots)
+    add_point(s, "shots", "", shots, [&](EvaluationOptions& o) { o.spec.shots = shots; });
   for (const std::string& kind : sweeps.corrupt) {
     say(("support images spoiled: " + kind).c_str());
     add_point(s, "corrupt", kind, 0, [](EvaluationOptions&) {});
@@ -155,16 +168,20 @@ struct Pair {
   std::vector<std::pair<int, MeanInterval>> by_steps;
 };
 
-std::vector<double> at_steps(const Subject& s, int steps) { return accuracies_after(s.curve.accuracies, s.options.inner_steps, steps); }
+std::vector<double> at_steps(const Subject& s, int steps) {
+  return accuracies_after(s.curve.accuracies, s.options.inner_steps, steps);
+}
 
 std::vector<Pair> pairs_of(const std::vector<Subject>& subjects) {
   std::vector<Pair> pairs;
   for (size_t i = 0; i < subjects.size(); ++i)
     for (size_t j = i + 1; j < subjects.size(); ++j) {
       Pair pair{&subjects[i], &subjects[j], {}};
-      const Subject& longer = subjects[i].options.inner_steps.size() >= subjects[j].options.inner_steps.size() ? subjects[i] : subjects[j];
+      const Subject& longer =
+          subjects[i].options.inner_steps.size() >= subjects[j].options.inner_steps.size() ? subjects[i] : subjects[j];
       for (const int steps : longer.options.inner_steps)
-        pair.by_steps.emplace_back(steps, paired_difference(at_steps(subjects[i], steps), at_steps(subjects[j], steps)));
+        pair.by_steps.emplace_back(steps,
+                                   paired_difference(at_steps(subjects[i], steps), at_steps(subjects[j], steps)));
       pairs.push_back(std::move(pair));
     }
   return pairs;
@@ -206,27 +223,31 @@ json result_json(const std::vector<Subject>& subjects, const std::vector<Pair>& 
   for (const Subject& s : subjects) runs.push_back(subject_json(s));
   for (const Pair& pair : pairs) {
     json by_steps = json::array();
-    for (const auto& [steps, d] : pair.by_steps) by_steps.push_back({{"inner_steps", steps}, {"difference", d.mean}, {"ci95", d.ci95}});
+    for (const auto& [steps, d] : pair.by_steps)
+      by_steps.push_back({{"inner_steps", steps}, {"difference", d.mean}, {"ci95", d.ci95}});
     paired.push_back({{"run", pair.a->folder}, {"minus", pair.b->folder}, {"by_steps", by_steps}});
   }
-  return {{"dataset", info.dataset}, {"split", info.split},       {"split_rule", info.split_rule}, {"crop", info.crop},
-          {"ways", o.spec.ways},     {"shots", o.spec.shots},     {"queries", o.spec.queries},     {"episodes", o.episodes},
-          {"eval_seed", o.seed},     {"notices", info.notices},   {"runs", runs},                  {"paired", paired}};
+  return {{"dataset", info.dataset},   {"split", info.split},    {"split_rule", info.split_rule},
+          {"crop", info.crop},         {"ways", o.spec.ways},    {"shots", o.spec.shots},
+          {"queries", o.spec.queries}, {"episodes", o.episodes}, {"eval_seed", o.seed},
+          {"notices", info.notices},   {"runs", runs},           {"paired", paired}};
 }
 
-/// One row per number: run, condition (steps, rate, shots, corrupt, label-noise, or minus for a paired difference), what it was, result.
+/// One row per number: run, condition (steps, rate, shots, corrupt, label-noise, or minus for a paired difference),
+/// what it was, result.
 std::string csv(const std::vector<Subject>& subjects, const std::vector<Pair>& pairs) {
   std::string text = "run,condition,kind,value,inner_steps,accuracy,ci95,loss,milliseconds\n";
   char row[256];
   for (const Subject& s : subjects) {
     for (size_t i = 0; i < s.curve.by_steps.size(); ++i) {
       const StepAccuracy& a = s.curve.by_steps[i];
-      std::snprintf(row, sizeof row, ",steps,,%d,%d,%.6f,%.6f,%.6f,%.4f\n", a.inner_steps, a.inner_steps, a.accuracy, a.ci95, a.loss, 1000 * s.seconds[i]);
+      std::snprintf(row, sizeof row, ",steps,,%d,%d,%.6f,%.6f,%.6f,%.4f\n", a.inner_steps, a.inner_steps, a.accuracy,
+                    a.ci95, a.loss, 1000 * s.seconds[i]);
       text += csv_field(s.folder) + row;
     }
     for (const Point& p : s.points) {
-      std::snprintf(row, sizeof row, ",%s,%s,%g,%d,%.6f,%.6f,%.6f,\n", p.condition.c_str(), p.kind.c_str(), p.value, p.result.inner_steps,
-                    p.result.accuracy, p.result.ci95, p.result.loss);
+      std::snprintf(row, sizeof row, ",%s,%s,%g,%d,%.6f,%.6f,%.6f,\n", p.condition.c_str(), p.kind.c_str(), p.value,
+                    p.result.inner_steps, p.result.accuracy, p.result.ci95, p.result.loss);
       text += csv_field(s.folder) + row;
     }
   }
@@ -263,20 +284,24 @@ void print_points(const Subject& s, const std::string& condition, const char* ti
 
 void print_subject(const Subject& s) {
   const NetworkOptions& network = s.run.settings.learner.network;
-  std::printf("\n%s: %s, %s-%d %s, scope %s, norm %s%s, %s checkpoint, iteration %lld\n", s.folder.c_str(), s.learner().options().method.c_str(),
-              network.backbone.c_str(), network.width, network.conv.kind.c_str(), s.learner().options().scope.c_str(),
-              s.run.settings.learner.norm.c_str(), s.learner().transductive() ? " (transductive)" : "", s.run.checkpoint.c_str(),
+  std::printf("\n%s: %s, %s-%d %s, scope %s, norm %s%s, %s checkpoint, iteration %lld\n", s.folder.c_str(),
+              s.learner().options().method.c_str(), network.backbone.c_str(), network.width, network.conv.kind.c_str(),
+              s.learner().options().scope.c_str(), s.run.settings.learner.norm.c_str(),
+              s.learner().transductive() ? " (transductive)" : "", s.run.checkpoint.c_str(),
               static_cast<long long>(s.run.state.iteration));
-  std::printf("  adapts %lld numbers, %lld bytes\n", static_cast<long long>(adapted_numbers(s.run)), static_cast<long long>(4 * adapted_numbers(s.run)));
+  std::printf("  adapts %lld numbers, %lld bytes\n", static_cast<long long>(adapted_numbers(s.run)),
+              static_cast<long long>(4 * adapted_numbers(s.run)));
   std::printf("  inner steps     accuracy %%      loss   ms to here   ms/step\n");
   for (size_t i = 0; i < s.curve.by_steps.size(); ++i) {
     const StepAccuracy& a = s.curve.by_steps[i];
-    std::printf("  %11d   %6.2f ± %-5.2f  %7.3f   %10.2f   %7.2f\n", a.inner_steps, 100 * a.accuracy, 100 * a.ci95, a.loss, 1000 * s.seconds[i],
-                milliseconds_per_step(s, i));
+    std::printf("  %11d   %6.2f ± %-5.2f  %7.3f   %10.2f   %7.2f\n", a.inner_steps, 100 * a.accuracy, 100 * a.ci95,
+                a.loss, 1000 * s.seconds[i], milliseconds_per_step(s, i));
   }
-  std::printf("  best %.2f %% after %d steps; 95 %% of it after %d steps, %.2f ms; from the best to %d steps %.2f points lost\n",
-              100 * s.summary.best_accuracy, s.summary.best_steps, s.summary.steps_to_95, 1000 * s.summary.seconds_to_95,
-              s.curve.by_steps.back().inner_steps, 100 * s.summary.drop);
+  std::printf(
+      "  best %.2f %% after %d steps; 95 %% of it after %d steps, %.2f ms; from the best to %d steps %.2f points "
+      "lost\n",
+      100 * s.summary.best_accuracy, s.summary.best_steps, s.summary.steps_to_95, 1000 * s.summary.seconds_to_95,
+      s.curve.by_steps.back().inner_steps, 100 * s.summary.drop);
   if (!s.points.empty()) std::printf("  accuracy %% after %d steps, by\n", own_steps(s.run));
   print_points(s, "rate", "inner rate", "x");
   print_points(s, "shots", "shots", "");
@@ -297,8 +322,9 @@ int run_speed(const SpeedCommand& command) {
   const EvaluationOptions& o = subjects[0].options;
   const SourceInfo& info = subjects[0].source->info();
   for (const std::string& notice : info.notices) std::cerr << "note: " << notice << std::endl;
-  std::printf("%s %s, %d-way %d-shot, %d queries: %d episodes%s\n", info.dataset.c_str(), info.split.c_str(), o.spec.ways, o.spec.shots,
-              o.spec.queries, o.episodes, subjects.size() > 1 ? ", the same for all runs" : "");
+  std::printf("%s %s, %d-way %d-shot, %d queries: %d episodes%s\n", info.dataset.c_str(), info.split.c_str(),
+              o.spec.ways, o.spec.shots, o.spec.queries, o.episodes,
+              subjects.size() > 1 ? ", the same for all runs" : "");
   for (const Subject& s : subjects) print_subject(s);
   if (!pairs.empty()) std::printf("\ndifferences in points, paired by episode, after so many steps\n");
   for (const Pair& pair : pairs) {
@@ -315,17 +341,23 @@ Command setup_speed(CLI::App& program) {
   auto command = std::make_shared<SpeedCommand>();
   SpeedCommand& c = *command;
   c.choice.episodes = 200;
-  CLI::App* app = program.add_subcommand("speed", "how fast and how robustly runs adapt: accuracy, time and size by inner steps, compared pair by pair");
+  CLI::App* app = program.add_subcommand(
+      "speed", "how fast and how robustly runs adapt: accuracy, time and size by inner steps, compared pair by pair");
   app->add_option("RUN", c.runs, "run folders")->required();
   app->add_option("--steps,--eval-inner-steps", c.steps, "inner steps to report at")->capture_default_str();
   add_choice_options(*app, c.choice);
-  app->add_option("--shots", c.shots, "numbers of support images per class to compare, as 1,2,5,10; the rest uses the first run's own");
+  app->add_option("--shots", c.shots,
+                  "numbers of support images per class to compare, as 1,2,5,10; the rest uses the first run's own");
   app->add_option("--rates", c.rates, "factors of the inner rates to compare; alone: 0.25,0.5,1,2,4")->expected(0, 1);
-  app->add_option("--corrupt", c.corrupt, "support images spoiled at five strengths: noise, blur, brightness, jpeg; alone: all of them")
+  app->add_option("--corrupt", c.corrupt,
+                  "support images spoiled at five strengths: noise, blur, brightness, jpeg; alone: all of them")
       ->expected(0, 1);
   app->add_option("--label-noise", c.label_noise, "shares of wrong support labels; alone: 0,0.2,0.4")->expected(0, 1);
-  app->add_option("--checkpoint", c.checkpoint, "best or last; left out: best if there is one")->check(CLI::IsMember({"best", "last"}));
-  app->add_option("--timed-tasks", c.timed_tasks, "tasks to measure times on, one after the other on one thread")->check(CLI::Range(1, 1000))->capture_default_str();
+  app->add_option("--checkpoint", c.checkpoint, "best or last; left out: best if there is one")
+      ->check(CLI::IsMember({"best", "last"}));
+  app->add_option("--timed-tasks", c.timed_tasks, "tasks to measure times on, one after the other on one thread")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
   app->add_option("--threads", c.threads, "0: all cores; accuracies do not depend on it")->check(CLI::Range(0, 1024));
   app->add_option("--json", c.json_file, "file to write everything to, accuracies of each episode included");
   app->add_option("--csv", c.csv_file, "file to write one row per number to");

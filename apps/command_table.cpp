@@ -15,11 +15,11 @@ json read_result(const std::string& path) {
   std::ifstream file(path);
   if (!file) throw UsageError("there is no result file '" + path + "'");
   const json result = json::parse(file, nullptr, /*allow_exceptions=*/false);
-  bool whole = result.is_object() && result.contains("by_steps") && result["by_steps"].is_array() && !result["by_steps"].empty();
+  bool whole =
+      result.is_object() && result.contains("by_steps") && result["by_steps"].is_array() && !result["by_steps"].empty();
   for (const char* key : {"method", "scope", "conv_weights", "parameters_adapted", "train_seconds"})
     whole = whole && result.contains(key);
-  if (!whole)
-    throw DataError("'" + path + "' is not a result of `fewatoms eval --json`");
+  if (!whole) throw DataError("'" + path + "' is not a result of `fewatoms eval --json`");
   return result;
 }
 
@@ -37,8 +37,8 @@ int run_table(const std::vector<std::string>& files) {
     std::printf("%-12s %9s", r.at("method").get<std::string>().c_str(), r.at("scope").get<std::string>().c_str());
     for (const json& step : r.at("by_steps"))
       std::printf("  %5.1f ± %-4.1f", 100 * step.at("accuracy").get<double>(), 100 * step.at("ci95").get<double>());
-    std::printf("  %8lld %8lld %8.0f\n", r.at("conv_weights").get<long long>(), r.at("parameters_adapted").get<long long>(),
-                r.at("train_seconds").get<double>());
+    std::printf("  %8lld %8lld %8.0f\n", r.at("conv_weights").get<long long>(),
+                r.at("parameters_adapted").get<long long>(), r.at("train_seconds").get<double>());
   }
   return 0;
 }
@@ -46,7 +46,8 @@ int run_table(const std::vector<std::string>& files) {
 }  // namespace
 
 Command setup_table(CLI::App& program) {
-  CLI::App* app = program.add_subcommand("table", "compare results of `eval --json`: accuracy by inner steps, sizes, seconds");
+  CLI::App* app =
+      program.add_subcommand("table", "compare results of `eval --json`: accuracy by inner steps, sizes, seconds");
   auto files = std::make_shared<std::vector<std::string>>();
   app->add_option("RESULT", *files, "JSON files")->required();
   return [files] { return run_table(*files); };

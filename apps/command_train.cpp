@@ -52,14 +52,19 @@ std::string describe(const Learner& learner, const ParameterSet& parameters) {
 
 int run_train(const CLI::App& app, const TrainCommand& command) {
   std::vector<std::string> arguments;
-  const auto append = [&](const std::vector<std::string>& more) { arguments.insert(arguments.end(), more.begin(), more.end()); };
-  if (command.out.empty() && !command.dry_run) throw UsageError("--out is required: the run folder to make (--dry-run makes none)");
+  const auto append = [&](const std::vector<std::string>& more) {
+    arguments.insert(arguments.end(), more.begin(), more.end());
+  };
+  if (command.out.empty() && !command.dry_run)
+    throw UsageError("--out is required: the run folder to make (--dry-run makes none)");
   if (command.out.empty() && command.resume) throw UsageError("--resume continues the run in --out, which is missing");
   if (!command.picture.empty() && !command.dry_run) throw UsageError("--picture goes with --dry-run");
   const RunPaths paths(command.out);
-  const bool exists = !command.out.empty() && (std::filesystem::exists(paths.config()) || std::filesystem::exists(paths.last()));
+  const bool exists =
+      !command.out.empty() && (std::filesystem::exists(paths.config()) || std::filesystem::exists(paths.last()));
   if (exists && !command.resume)
-    throw UsageError("'" + command.out + "' holds a run already: --resume continues it, another --out starts a new one");
+    throw UsageError("'" + command.out +
+                     "' holds a run already: --resume continues it, another --out starts a new one");
   if (command.resume && !exists) throw UsageError("--resume: there is no run in '" + command.out + "'");
 
   if (command.resume) append(arguments_from_config(paths.config()));
@@ -81,20 +86,25 @@ int run_train(const CLI::App& app, const TrainCommand& command) {
   }
   TrainState state;
   const Learner learner(settings.learner, state.parameters);
-  if (command.resume && std::filesystem::exists(paths.last())) state = load_checkpoint(paths.last(), state.parameters);
+  if (command.resume && std::filesystem::exists(paths.last()))
+    state = load_checkpoint(paths.last(), state.parameters);
   else if (!settings.init.empty())
-    state.parameters = with_body(state.parameters, read_run(settings.init).state.parameters, "--init: run '" + settings.init.string() + "'");
+    state.parameters = with_body(state.parameters, read_run(settings.init).state.parameters,
+                                 "--init: run '" + settings.init.string() + "'");
   const auto say = [&](const std::string& line) {
     if (!command.quiet) std::cerr << line << std::endl;
   };
-  if (state.iteration >= settings.trainer.iterations && !validation_due(settings.val_every, state.iteration, state.last_validation)) {
-    say("'" + command.out + "' is finished: " + std::to_string(state.iteration) + " iterations; a larger --iterations continues it");
+  if (state.iteration >= settings.trainer.iterations &&
+      !validation_due(settings.val_every, state.iteration, state.last_validation)) {
+    say("'" + command.out + "' is finished: " + std::to_string(state.iteration) +
+        " iterations; a larger --iterations continues it");
     return 0;
   }
 
   if (!sources.train) sources = open_training_sources(settings);
   require_trainable(learner, state.parameters, *sources.train, settings.trainer);
-  require_memory(learner, state.parameters, settings.trainer.spec, settings.trainer.meta_batch, tasks_in_flight(settings));
+  require_memory(learner, state.parameters, settings.trainer.spec, settings.trainer.meta_batch,
+                 tasks_in_flight(settings));
   if (settings.val_every > 0) require_evaluable(learner, *sources.validation, evaluation_options(settings));
   if (command.dry_run) {
     const std::string picture = command.picture.empty() ? "first-episode.png" : command.picture;
@@ -119,7 +129,9 @@ int run_train(const CLI::App& app, const TrainCommand& command) {
     log.iteration(report);
     progress.update(report.iteration, report.loss, report.accuracy);
   };
-  options.on_checkpoint = [&](int64_t iteration, const ParameterSet& parameters) { log.checkpoint(iteration, parameters); };
+  options.on_checkpoint = [&](int64_t iteration, const ParameterSet& parameters) {
+    log.checkpoint(iteration, parameters);
+  };
   options.on_validation = [&](const ValidationReport& report) {
     log.validation(report);
     progress.note("validation at " + std::to_string(report.iteration) + ": " + percent(report.result.accuracy) + " ± " +
@@ -145,12 +157,23 @@ Command setup_train(CLI::App& program) {
   auto command = std::make_shared<TrainCommand>();
   CLI::App* app = program.add_subcommand("train", "meta-train a network and keep it in a run folder");
   command->shown = default_settings("maml", "strokes");
-  app->add_option("--out", command->out, "run folder to make; required but with --dry-run")->group("Run")->type_name("DIR");
-  app->add_flag("--resume", command->resume, "continue the run in --out, to the same weights as without the interruption; only --iterations "
-                "may change, and only grow")->group("Run");
-  app->add_option("--config", command->config, "TOML file whose keys are option names; options given here count more")->group("Run")->type_name("FILE");
-  app->add_flag("--dry-run", command->dry_run, "train nothing and make no folder: print the configuration, parameters, memory and time, and draw the first episode")->group("Run");
-  app->add_option("--picture", command->picture, "dry-run: PNG file for the first episode; left out: first-episode.png")->group("Run")->type_name("FILE");
+  app->add_option("--out", command->out, "run folder to make; required but with --dry-run")
+      ->group("Run")
+      ->type_name("DIR");
+  app->add_flag("--resume", command->resume,
+                "continue the run in --out, to the same weights as without the interruption; only --iterations "
+                "may change, and only grow")
+      ->group("Run");
+  app->add_option("--config", command->config, "TOML file whose keys are option names; options given here count more")
+      ->group("Run")
+      ->type_name("FILE");
+  app->add_flag("--dry-run", command->dry_run,
+                "train nothing and make no folder: print the configuration, parameters, memory and time, and draw the "
+                "first episode")
+      ->group("Run");
+  app->add_option("--picture", command->picture, "dry-run: PNG file for the first episode; left out: first-episode.png")
+      ->group("Run")
+      ->type_name("FILE");
   app->add_flag("--quiet", command->quiet, "print errors only")->group("Run");
   add_setting_options(*app, command->shown);
   return [app, command] { return run_train(*app, *command); };

@@ -40,8 +40,8 @@ std::vector<double> mean_of_all(const std::vector<std::vector<double>>& of_seeds
 
 /// Whether two results of `eval` saw the same episodes.
 bool same_episodes(const json& a, const json& b) {
-  for (const char* key : {"dataset", "split", "split_rule", "crop", "skipped_images", "ways", "shots", "queries", "fewest_ways", "fewest_shots", "imbalanced",
-                          "within_group", "episodes", "eval_seed"})
+  for (const char* key : {"dataset", "split", "split_rule", "crop", "skipped_images", "ways", "shots", "queries",
+                          "fewest_ways", "fewest_shots", "imbalanced", "within_group", "episodes", "eval_seed"})
     if (a.at(key) != b.at(key)) return false;
   return true;
 }
@@ -92,9 +92,11 @@ ComparedCell cell_of(const GridPoint& point, const Seeded& s) {
   }
   cell.sample = *s.results[0];
   cell.sample.erase("accuracy_by_episode");
-  if (cell.sample.at("dataset") == point.keys.at("dataset") && cell.sample.at("fewest_ways") == cell.sample.at("ways") &&
+  if (cell.sample.at("dataset") == point.keys.at("dataset") &&
+      cell.sample.at("fewest_ways") == cell.sample.at("ways") &&
       cell.sample.at("fewest_shots") == cell.sample.at("shots"))
-    cell.published = published_figures(point.runs[0].settings, cell.sample.at("ways").get<int>(), cell.sample.at("shots").get<int>());
+    cell.published = published_figures(point.runs[0].settings, cell.sample.at("ways").get<int>(),
+                                       cell.sample.at("shots").get<int>());
   return cell;
 }
 
@@ -154,7 +156,8 @@ std::string difference_text(const ComparedCell& cell) {
 }
 
 std::string shape_of(const PointSize& size) {
-  return range_text(size.spec.fewest_ways, size.spec.ways) + "-way " + range_text(size.spec.fewest_shots, size.spec.shots) + "-shot";
+  return range_text(size.spec.fewest_ways, size.spec.ways) + "-way " +
+         range_text(size.spec.fewest_shots, size.spec.shots) + "-shot";
 }
 
 std::string value_of(const GridPoint& point, const std::string& axis) {
@@ -165,11 +168,14 @@ std::string value_of(const GridPoint& point, const std::string& axis) {
 /// "mini-imagenet: test split of mini-imagenet, 5-way 1-shot, 15 queries, 600 episodes"
 std::string target_note(const GridTarget& target, const json& r) {
   const auto range = [&](const char* fewest, const char* most) {
-    return r.at(fewest) == r.at(most) ? std::to_string(r.at(most).get<int>()) : std::to_string(r.at(fewest).get<int>()) + ".." + std::to_string(r.at(most).get<int>());
+    return r.at(fewest) == r.at(most)
+               ? std::to_string(r.at(most).get<int>())
+               : std::to_string(r.at(fewest).get<int>()) + ".." + std::to_string(r.at(most).get<int>());
   };
-  return target.name + ": " + r.at("dataset").get<std::string>() + ", split " + r.at("split").get<std::string>() + ", " +
-         range("fewest_ways", "ways") + "-way " + range("fewest_shots", "shots") + "-shot, " + std::to_string(r.at("queries").get<int>()) + " queries, " +
-         std::to_string(r.at("episodes").get<int>()) + " episodes, images of " + std::to_string(r.at("image_size").get<int>()) + " pixels";
+  return target.name + ": " + r.at("dataset").get<std::string>() + ", split " + r.at("split").get<std::string>() +
+         ", " + range("fewest_ways", "ways") + "-way " + range("fewest_shots", "shots") + "-shot, " +
+         std::to_string(r.at("queries").get<int>()) + " queries, " + std::to_string(r.at("episodes").get<int>()) +
+         " episodes, images of " + std::to_string(r.at("image_size").get<int>()) + " pixels";
 }
 
 std::vector<Section> sections_of(const ComparisonTable& table) {
@@ -177,7 +183,8 @@ std::vector<Section> sections_of(const ComparisonTable& table) {
   std::vector<std::string> shapes;
   for (const PointSize& size : table.sizes)
     if (std::find(shapes.begin(), shapes.end(), shape_of(size)) == shapes.end()) shapes.push_back(shape_of(size));
-  const bool several_seeds = std::any_of(grid.points.begin(), grid.points.end(), [](const GridPoint& p) { return p.runs.size() > 1; });
+  const bool several_seeds =
+      std::any_of(grid.points.begin(), grid.points.end(), [](const GridPoint& p) { return p.runs.size() > 1; });
 
   std::vector<Section> sections;
   for (const std::string& shape : shapes) {
@@ -185,7 +192,9 @@ std::vector<Section> sections_of(const ComparisonTable& table) {
     for (size_t p = 0; p < grid.points.size(); ++p)
       if (shape_of(table.sizes[p]) == shape) points.push_back(p);
     const auto differs = [&](const std::string& axis) {
-      return std::any_of(points.begin(), points.end(), [&](size_t p) { return value_of(grid.points[p], axis) != value_of(grid.points[points[0]], axis); });
+      return std::any_of(points.begin(), points.end(), [&](size_t p) {
+        return value_of(grid.points[p], axis) != value_of(grid.points[points[0]], axis);
+      });
     };
     std::vector<std::string> axes;
     for (const std::string& axis : grid.axes)
@@ -198,7 +207,7 @@ std::vector<Section> sections_of(const ComparisonTable& table) {
       return false;
     };
     const auto transductive = [](const ComparedCell& c) { return c.sample.at("transductive").get<bool>(); };
-    const bool some = any_cell(transductive), all = !any_cell([&](const ComparedCell& c) { return !transductive(c); });
+    const bool some = any_cell(transductive), all = !any_cell([&](const ComparedCell&c) { return !transductive(c); });
 
     Section section;
     section.title = shape;
@@ -230,10 +239,12 @@ std::vector<Section> sections_of(const ComparisonTable& table) {
       if (several_seeds) {
         size_t least = point.runs.size();
         for (const auto& cell : table.cells[p]) least = std::min(least, cell ? cell->seeds.size() : 0);
-        row.push_back((least < point.runs.size() ? std::to_string(least) + "/" : "") + std::to_string(point.runs.size()));
+        row.push_back((least < point.runs.size() ? std::to_string(least) + "/" : "") +
+                      std::to_string(point.runs.size()));
       }
       if (some && !all) {
-        const auto any = std::find_if(table.cells[p].begin(), table.cells[p].end(), [](const auto& c) { return c.has_value(); });
+        const auto any =
+            std::find_if(table.cells[p].begin(), table.cells[p].end(), [](const auto& c) { return c.has_value(); });
         row.emplace_back(any == table.cells[p].end() ? "" : transductive(**any) ? "yes" : "no");
       }
       for (size_t t = 0; t < grid.targets.size(); ++t) {
@@ -245,7 +256,8 @@ std::vector<Section> sections_of(const ComparisonTable& table) {
         for (const Published& figure : cell ? cell->published : std::vector<Published>()) {
           auto source = std::find(sources.begin(), sources.end(), figure.where);
           if (source == sources.end()) source = sources.insert(sources.end(), figure.where);
-          text += (text.empty() ? "" : ", ") + format(figure.ci95 > 0 ? "%.2f ± %.2f" : "%.2f", 100 * figure.accuracy, 100 * figure.ci95) + " [" +
+          text += (text.empty() ? "" : ", ") +
+                  format(figure.ci95 > 0 ? "%.2f ± %.2f" : "%.2f", 100 * figure.accuracy, 100 * figure.ci95) + " [" +
                   std::to_string(source - sources.begin() + 1) + "]";
         }
         row.push_back(text);
@@ -259,8 +271,13 @@ std::vector<Section> sections_of(const ComparisonTable& table) {
           section.notes.push_back(target_note(grid.targets[t], table.cells[p][t]->sample));
           break;
         }
-    section.notes.emplace_back(std::string("±: 95 %") + (several_seeds ? ", over training seeds (Student's t) where there are two or more, else over episodes" : " over episodes") +
-                               (all ? "; all rows are transductive" : some ? "" : "; no row is transductive"));
+    section.notes.emplace_back(
+        std::string("±: 95 %") +
+        (several_seeds ? ", over training seeds (Student's t) where there are two or more, else over episodes"
+                       : " over episodes") +
+        (all    ? "; all rows are transductive"
+         : some ? ""
+                : "; no row is transductive"));
     if (std::find(compared.begin(), compared.end(), true) != compared.end())
       section.notes.push_back("- reference: minus '" + grid.reference_name + "' in points, paired by episode" +
                               (several_seeds ? ", ± over episodes (over seeds)" : ""));
@@ -279,13 +296,15 @@ std::vector<std::string> failure_lines(const ComparisonTable& table) {
 
 /// Characters that a text takes on a terminal: bytes that begin one.
 size_t columns_of(const std::string& text) {
-  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+  return static_cast<size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
 }
 
 std::string replaced(const std::string& text, const std::vector<std::pair<std::string, std::string>>& by) {
   std::string out;
   for (size_t i = 0; i < text.size();) {
-    const auto found = std::find_if(by.begin(), by.end(), [&](const auto& b) { return text.compare(i, b.first.size(), b.first) == 0; });
+    const auto found = std::find_if(by.begin(), by.end(),
+                                    [&](const auto& b) { return text.compare(i, b.first.size(), b.first) == 0; });
     out += found != by.end() ? found->second : text.substr(i, 1);
     i += found != by.end() ? found->first.size() : 1;
   }
@@ -293,8 +312,17 @@ std::string replaced(const std::string& text, const std::vector<std::pair<std::s
 }
 
 std::string tex(const std::string& text) {
-  return replaced(text, {{"\\", "\\textbackslash{}"}, {"&", "\\&"}, {"%", "\\%"}, {"$", "\\$"}, {"#", "\\#"}, {"_", "\\_"}, {"{", "\\{"}, {"}", "\\}"},
-                         {"~", "\\textasciitilde{}"}, {"^", "\\textasciicircum{}"}, {"±", "$\\pm$"}});
+  return replaced(text, {{"\\", "\\textbackslash{}"},
+                         {"&", "\\&"},
+                         {"%", "\\%"},
+                         {"$", "\\$"},
+                         {"#", "\\#"},
+                         {"_", "\\_"},
+                         {"{", "\\{"},
+                         {"}", "\\}"},
+                         {"~", "\\textasciitilde{}"},
+                         {"^", "\\textasciicircum{}"},
+                         {"±", "$\\pm$"}});
 }
 
 std::string joined(const std::vector<std::string>& cells, const std::string& between) {
@@ -316,7 +344,8 @@ ordered_json interval_json(const std::optional<MeanInterval>& interval) {
 
 }  // namespace
 
-ComparisonTable compare_results(const Grid& grid, std::vector<PointSize> sizes, const std::vector<std::vector<std::vector<json>>>& results,
+ComparisonTable compare_results(const Grid& grid, std::vector<PointSize> sizes,
+                                const std::vector<std::vector<std::vector<json>>>& results,
                                 std::vector<JobFailure> failures) {
   ComparisonTable table{&grid, std::move(sizes), {}, std::move(failures)};
   for (size_t p = 0; p < grid.points.size(); ++p) {
@@ -333,7 +362,9 @@ ComparisonTable compare_results(const Grid& grid, std::vector<PointSize> sizes, 
         int best = -1;
         for (size_t q = 0; q < grid.points.size(); ++q) {
           const Seeded other = seeded(grid.points[q], results[q], t);
-          if (!is_reference(grid, grid.points[q]) || other.seeds.empty() || !same_episodes(*own.results[0], *other.results[0])) continue;
+          if (!is_reference(grid, grid.points[q]) || other.seeds.empty() ||
+              !same_episodes(*own.results[0], *other.results[0]))
+            continue;
           const int alike = agreement(grid, point, grid.points[q]);
           if (alike <= best) continue;
           if (auto difference = difference_of(own, other, grid.points[q])) {
@@ -375,7 +406,8 @@ std::string table_markdown(const ComparisonTable& table) {
   const auto plain = [](const std::string& cell) { return replaced(cell, {{"|", "\\|"}}); };
   std::string text;
   for (const Section& s : sections_of(table)) {
-    text += (text.empty() ? "" : "\n") + std::string("## ") + s.title + "\n\n| " + joined(each(s.header, plain), " | ") + " |\n|";
+    text += (text.empty() ? "" : "\n") + std::string("## ") + s.title + "\n\n| " +
+            joined(each(s.header, plain), " | ") + " |\n|";
     for (size_t c = 0; c < s.header.size(); ++c) text += c == 0 ? " --- |" : " ---: |";
     text += "\n";
     for (const auto& row : s.rows) text += "| " + joined(each(row, plain), " | ") + " |\n";
@@ -389,8 +421,9 @@ std::string table_markdown(const ComparisonTable& table) {
 std::string table_latex(const ComparisonTable& table) {
   std::string text = "% Needs \\usepackage{booktabs} and UTF-8.\n";
   for (const Section& s : sections_of(table)) {
-    text += "\\begin{table}\n\\centering\n\\caption{" + tex(s.title) + ". " + tex(joined(s.notes, ". ")) + ".}\n\\begin{tabular}{l" +
-            std::string(s.header.size() - 1, 'r') + "}\n\\toprule\n" + joined(each(s.header, tex), " & ") + " \\\\\n\\midrule\n";
+    text += "\\begin{table}\n\\centering\n\\caption{" + tex(s.title) + ". " + tex(joined(s.notes, ". ")) +
+            ".}\n\\begin{tabular}{l" + std::string(s.header.size() - 1, 'r') + "}\n\\toprule\n" +
+            joined(each(s.header, tex), " & ") + " \\\\\n\\midrule\n";
     for (const auto& row : s.rows) text += joined(each(row, tex), " & ") + " \\\\\n";
     text += "\\bottomrule\n\\end{tabular}\n\\end{table}\n";
   }
@@ -402,10 +435,14 @@ std::string table_csv(const ComparisonTable& table) {
   const Grid& grid = *table.grid;
   std::vector<std::string> keys = {"method", "backbone", "width", "conv", "sharing", "atoms", "scope"};
   for (const std::string& axis : grid.axes)
-    if (std::find(keys.begin(), keys.end(), axis) == keys.end() && axis != "ways" && axis != "shots" && axis != "queries" && axis != "dataset") keys.push_back(axis);
+    if (std::find(keys.begin(), keys.end(), axis) == keys.end() && axis != "ways" && axis != "shots" &&
+        axis != "queries" && axis != "dataset")
+      keys.push_back(axis);
   std::string text = "row," + joined(keys, ",") +
-                     ",trained_on,target,dataset,split,ways,shots,queries,episodes,seeds,inner_steps,accuracy,ci95_episodes,ci95_seeds,reference,"
-                     "difference,difference_ci95_episodes,difference_ci95_seeds,conv_weights,parameters_adapted,published,published_ci95,published_where\n";
+                     ",trained_on,target,dataset,split,ways,shots,queries,episodes,seeds,inner_steps,accuracy,ci95_"
+                     "episodes,ci95_seeds,reference,"
+                     "difference,difference_ci95_episodes,difference_ci95_seeds,conv_weights,parameters_adapted,"
+                     "published,published_ci95,published_where\n";
   for (size_t p = 0; p < grid.points.size(); ++p)
     for (size_t t = 0; t < grid.targets.size(); ++t) {
       const auto& cell = table.cells[p][t];
@@ -419,21 +456,28 @@ std::string table_csv(const ComparisonTable& table) {
           const auto value = grid.points[p].keys.find(key);
           fields.push_back(value != grid.points[p].keys.end() ? value->second : "");
         }
-        const auto seeds_ci = [](const std::optional<MeanInterval>& i) { return i ? number_text(i->ci95) : std::string(); };
-        fields.insert(fields.end(), {grid.points[p].keys.at("dataset"), grid.targets[t].name, r.at("dataset").get<std::string>(), r.at("split").get<std::string>(),
-                                     number("ways"), number("shots"), number("queries"), number("episodes"), std::to_string(cell->seeds.size()),
-                                     std::to_string(mark.inner_steps), number_text(mark.over_episodes.mean), number_text(mark.over_episodes.ci95),
-                                     seeds_ci(mark.over_seeds)});
+        const auto seeds_ci = [](const std::optional<MeanInterval>& i) {
+          return i ? number_text(i->ci95) : std::string();
+        };
+        fields.insert(
+            fields.end(),
+            {grid.points[p].keys.at("dataset"), grid.targets[t].name, r.at("dataset").get<std::string>(),
+             r.at("split").get<std::string>(), number("ways"), number("shots"), number("queries"), number("episodes"),
+             std::to_string(cell->seeds.size()), std::to_string(mark.inner_steps), number_text(mark.over_episodes.mean),
+             number_text(mark.over_episodes.ci95), seeds_ci(mark.over_seeds)});
         if (last && cell->difference) {
           const Difference& d = *cell->difference;
-          fields.insert(fields.end(), {d.reference, number_text(d.over_episodes.mean), number_text(d.over_episodes.ci95), seeds_ci(d.over_seeds)});
+          fields.insert(fields.end(), {d.reference, number_text(d.over_episodes.mean),
+                                       number_text(d.over_episodes.ci95), seeds_ci(d.over_seeds)});
         } else {
           fields.insert(fields.end(), 4, "");
         }
-        fields.insert(fields.end(), {std::to_string(table.sizes[p].conv_weights), std::to_string(table.sizes[p].adapted)});
+        fields.insert(fields.end(),
+                      {std::to_string(table.sizes[p].conv_weights), std::to_string(table.sizes[p].adapted)});
         if (last && !cell->published.empty()) {
           const Published& figure = cell->published.front();
-          fields.insert(fields.end(), {number_text(figure.accuracy), figure.ci95 > 0 ? number_text(figure.ci95) : "", figure.where});
+          fields.insert(fields.end(),
+                        {number_text(figure.accuracy), figure.ci95 > 0 ? number_text(figure.ci95) : "", figure.where});
         } else {
           fields.insert(fields.end(), 3, "");
         }
@@ -458,31 +502,49 @@ ordered_json table_json(const ComparisonTable& table) {
       const json& r = cell->sample;
       const ComparedCell::Mark& last = cell->marks.back();
       ordered_json one = {{"target", grid.targets[t].name}};
-      for (const char* key : {"dataset", "split", "split_rule", "crop", "image_size", "ways", "shots", "queries", "episodes", "eval_seed", "norm", "transductive"})
+      for (const char* key : {"dataset", "split", "split_rule", "crop", "image_size", "ways", "shots", "queries",
+                              "episodes", "eval_seed", "norm", "transductive"})
         one[key] = r.at(key);
-      one.update({{"inner_steps", last.inner_steps}, {"accuracy", last.over_episodes.mean}, {"ci95_episodes", last.over_episodes.ci95},
+      one.update({{"inner_steps", last.inner_steps},
+                  {"accuracy", last.over_episodes.mean},
+                  {"ci95_episodes", last.over_episodes.ci95},
                   {"ci95_seeds", interval_json(last.over_seeds)}});
       one["by_seed"] = ordered_json::array();
       for (size_t s = 0; s < cell->seeds.size(); ++s)
-        one["by_seed"].push_back({{"run", cell->runs[s]}, {"seed", cell->seeds[s]}, {"accuracy", cell->accuracy_by_seed[s]}});
+        one["by_seed"].push_back(
+            {{"run", cell->runs[s]}, {"seed", cell->seeds[s]}, {"accuracy", cell->accuracy_by_seed[s]}});
       one["by_steps"] = ordered_json::array();
       for (const ComparedCell::Mark& mark : cell->marks)
-        one["by_steps"].push_back({{"inner_steps", mark.inner_steps}, {"accuracy", mark.over_episodes.mean}, {"ci95_episodes", mark.over_episodes.ci95},
+        one["by_steps"].push_back({{"inner_steps", mark.inner_steps},
+                                   {"accuracy", mark.over_episodes.mean},
+                                   {"ci95_episodes", mark.over_episodes.ci95},
                                    {"ci95_seeds", interval_json(mark.over_seeds)}});
       one["is_reference"] = cell->is_reference;
       one["difference"] = nullptr;
       if (const auto& d = cell->difference)
-        one["difference"] = {{"reference", d->reference}, {"seeds", d->seeds}, {"mean", d->over_episodes.mean}, {"ci95_episodes", d->over_episodes.ci95},
+        one["difference"] = {{"reference", d->reference},
+                             {"seeds", d->seeds},
+                             {"mean", d->over_episodes.mean},
+                             {"ci95_episodes", d->over_episodes.ci95},
                              {"ci95_seeds", interval_json(d->over_seeds)}};
       one["published"] = ordered_json::array();
       for (const Published& figure : cell->published)
-        one["published"].push_back({{"accuracy", figure.accuracy}, {"ci95", figure.ci95 > 0 ? ordered_json(figure.ci95) : ordered_json(nullptr)}, {"where", figure.where}});
+        one["published"].push_back({{"accuracy", figure.accuracy},
+                                    {"ci95", figure.ci95 > 0 ? ordered_json(figure.ci95) : ordered_json(nullptr)},
+                                    {"where", figure.where}});
       targets.push_back(one);
     }
-    rows.push_back({{"row", point.row}, {"label", point.label}, {"axes", axes}, {"settings", point.keys}, {"conv_weights", table.sizes[p].conv_weights},
-                    {"parameters_adapted", table.sizes[p].adapted}, {"runs", runs}, {"targets", targets}});
+    rows.push_back({{"row", point.row},
+                    {"label", point.label},
+                    {"axes", axes},
+                    {"settings", point.keys},
+                    {"conv_weights", table.sizes[p].conv_weights},
+                    {"parameters_adapted", table.sizes[p].adapted},
+                    {"runs", runs},
+                    {"targets", targets}});
   }
-  for (const JobFailure& f : table.failures) failures.push_back({{"run", f.job}, {"what", f.what}, {"reason", f.reason}});
+  for (const JobFailure& f : table.failures)
+    failures.push_back({{"run", f.job}, {"what", f.what}, {"reason", f.reason}});
   return {{"reference", grid.reference_name}, {"rows", rows}, {"failed", failures}, {"notices", grid.notices}};
 }
 

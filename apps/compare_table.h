@@ -22,9 +22,9 @@ struct PointSize {
 
 /// A point against the reference on the same episodes; positive: better than it.
 struct Difference {
-  std::string reference;               // label
-  std::vector<uint64_t> seeds;         // that both have
-  MeanInterval over_episodes;          // of the differences episode by episode, each the mean over seeds; fractions
+  std::string reference;                   // label
+  std::vector<uint64_t> seeds;             // that both have
+  MeanInterval over_episodes;              // of the differences episode by episode, each the mean over seeds; fractions
   std::optional<MeanInterval> over_seeds;  // of the differences seed by seed, Student's; with two seeds or more
 };
 
@@ -33,7 +33,7 @@ struct ComparedCell {
   std::vector<uint64_t> seeds;
   struct Mark {
     int inner_steps = 0;
-    MeanInterval over_episodes;            // of the means over seeds; with one seed that of `eval`
+    MeanInterval over_episodes;              // of the means over seeds; with one seed that of `eval`
     std::optional<MeanInterval> over_seeds;  // Student's; with two seeds or more
   };
   std::vector<Mark> marks;  // ascending; the last one counts
@@ -48,13 +48,14 @@ struct ComparedCell {
 /// The whole comparison.
 struct ComparisonTable {
   const Grid* grid = nullptr;
-  std::vector<PointSize> sizes;                                  // [point]
+  std::vector<PointSize> sizes;                                 // [point]
   std::vector<std::vector<std::optional<ComparedCell>>> cells;  // [point][target]
   std::vector<JobFailure> failures;
 };
 
 /// results[point][run][target], JSON of `eval`, null where there is none.
-ComparisonTable compare_results(const Grid& grid, std::vector<PointSize> sizes, const std::vector<std::vector<std::vector<nlohmann::json>>>& results,
+ComparisonTable compare_results(const Grid& grid, std::vector<PointSize> sizes,
+                                const std::vector<std::vector<std::vector<nlohmann::json>>>& results,
                                 std::vector<JobFailure> failures);
 
 /// The table for people, in sections by ways and shots.

@@ -32,7 +32,8 @@ std::string joined(const std::vector<std::string>& words, const std::string& bet
 
 ArgumentDescription describe_argument(const CLI::Option& option) {
   ArgumentDescription a;
-  if (option.get_positional()) a.names = {option.get_single_name()};
+  if (option.get_positional())
+    a.names = {option.get_single_name()};
   else {
     for (const std::string& name : option.get_snames()) a.names.push_back("-" + name);
     for (const std::string& name : option.get_lnames()) a.names.push_back("--" + name);
@@ -45,7 +46,8 @@ ArgumentDescription describe_argument(const CLI::Option& option) {
   }
   const std::string type = option.get_type_name();  // "TEXT:{best,last}", with what validators say
   a.value = type.substr(0, type.find(':'));
-  if (const size_t open = type.find('{'), close = type.find('}'); open != std::string::npos && close != std::string::npos) {
+  if (const size_t open = type.find('{'), close = type.find('}');
+      open != std::string::npos && close != std::string::npos) {
     std::istringstream list(type.substr(open + 1, close - open - 1));
     for (std::string choice; std::getline(list, choice, ',');) a.choices.push_back(choice);
   } else if (!option.get_positional()) {
@@ -57,7 +59,8 @@ ArgumentDescription describe_argument(const CLI::Option& option) {
 
 /// Calls f(path, command) for a command and all below it: path "" is the program, then " dataset", " dataset inspect".
 void for_each_command(const CommandDescription& command,
-                      const std::function<void(const std::string&, const CommandDescription&)>& f, const std::string& path = "") {
+                      const std::function<void(const std::string&, const CommandDescription&)>& f,
+                      const std::string& path = "") {
   f(path, command);
   for (const CommandDescription& c : command.commands) for_each_command(c, f, path + " " + c.name);
 }
@@ -88,14 +91,19 @@ std::string zsh_text(const std::string& text) {
 }
 
 std::string zsh_action(const ArgumentDescription& a) {
-  return !a.choices.empty() ? "(" + joined(a.choices, " ") + ")" : a.value == "DIR" ? "_files -/" : takes_files(a) ? "_files" : " ";
+  return !a.choices.empty() ? "(" + joined(a.choices, " ") + ")"
+         : a.value == "DIR" ? "_files -/"
+         : takes_files(a)   ? "_files"
+                            : " ";
 }
 
 std::string zsh_function(const std::string& path) { return "_fewatoms" + replaced(path, " ", "_"); }
 
 // --- fish ---
 
-std::string fish_quoted(const std::string& text) { return "'" + replaced(replaced(text, "\\", "\\\\"), "'", "\\'") + "'"; }
+std::string fish_quoted(const std::string& text) {
+  return "'" + replaced(replaced(text, "\\", "\\\\"), "'", "\\'") + "'";
+}
 
 // --- man ---
 
@@ -105,13 +113,17 @@ std::string roff(const std::string& text) {
   for (size_t i = 0; i < text.size(); ++i) {
     const auto c = static_cast<unsigned char>(text[i]);
     if ((c == '.' || c == '\'') && (out.empty() || out.back() == '\n')) out += "\\&";
-    if (c == '\\') out += "\\e";
-    else if (c == '-') out += "\\-";
-    else if (c < 0x80U) out += static_cast<char>(c);
+    if (c == '\\')
+      out += "\\e";
+    else if (c == '-')
+      out += "\\-";
+    else if (c < 0x80U)
+      out += static_cast<char>(c);
     else {
       const int more = c >= 0xF0U ? 3 : c >= 0xE0U ? 2 : 1;
       uint32_t code = c & (0x3FU >> more);
-      for (int k = 0; k < more && i + 1 < text.size(); ++k) code = code << 6U | (static_cast<unsigned char>(text[++i]) & 0x3FU);
+      for (int k = 0; k < more && i + 1 < text.size(); ++k)
+        code = code << 6U | (static_cast<unsigned char>(text[++i]) & 0x3FU);
       char name[16];
       std::snprintf(name, sizeof name, "\\[u%04X]", code);
       out += name;
@@ -125,7 +137,8 @@ std::string man_argument(const ArgumentDescription& a) {
   for (size_t i = 0; i < a.names.size(); ++i) text += (i > 0 ? ", " : "") + ("\\fB" + roff(a.names[i]) + "\\fR");
   if (!a.value.empty() && a.names.front().starts_with('-')) text += " \\fI" + roff(a.value) + "\\fR";
   text += "\n" + roff(a.help);
-  if (!a.choices.empty() && a.help.find(a.choices.front()) == std::string::npos) text += roff(": " + joined(a.choices, " "));
+  if (!a.choices.empty() && a.help.find(a.choices.front()) == std::string::npos)
+    text += roff(": " + joined(a.choices, " "));
   if (!a.initial.empty()) text += " (default " + roff(a.initial) + ")";
   return text + "\n";
 }
@@ -154,18 +167,21 @@ std::string bash_completion(const CommandDescription& program) {
     if (!path.empty()) paths.push_back(quoted(path));
     std::vector<std::string> first, options;
     for (const CommandDescription& c : command.commands) first.push_back(c.name);
-    for (const ArgumentDescription& a : command.positionals) first.insert(first.end(), a.choices.begin(), a.choices.end());
+    for (const ArgumentDescription& a : command.positionals)
+      first.insert(first.end(), a.choices.begin(), a.choices.end());
     for (const ArgumentDescription& a : command.options)
       for (const std::string& name : a.names) {
         options.push_back(name);
         if (!a.value.empty()) values[joined(a.choices, " ")].push_back(quoted(path + " " + name));
       }
-    words += "    " + quoted(path) + ") words=" + quoted(joined(first, " ")) + " options=" + quoted(joined(options, " ")) + " ;;\n";
+    words += "    " + quoted(path) + ") words=" + quoted(joined(first, " ")) +
+             " options=" + quoted(joined(options, " ")) + " ;;\n";
   });
   std::string cases;
   for (const auto& [choices, options] : values)
     cases += "    " + joined(options, " | ") + ")\n      " +
-             (choices.empty() ? "" : "COMPREPLY=($(compgen -W " + quoted(choices) + " -- \"$current\"))\n      ") + "return ;;\n";
+             (choices.empty() ? "" : "COMPREPLY=($(compgen -W " + quoted(choices) + " -- \"$current\"))\n      ") +
+             "return ;;\n";
   return "# bash completion for fewatoms, made by `fewatoms completion bash`.\n"
          "_fewatoms() {\n"
          "  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command= words= options= i\n"
@@ -204,12 +220,12 @@ std::string zsh_completion(const CommandDescription& program) {
     for (const ArgumentDescription& a : command.options)
       for (const std::string& name : a.names)
         text += " \\\n    " + quoted(a.value.empty() ? name + "[" + zsh_text(a.help) + "]"
-                                                     : "*" + name + (name.starts_with("--") ? "=" : "") + "[" + zsh_text(a.help) +
-                                                           "]:" + a.value + ":" + zsh_action(a));
+                                                     : "*" + name + (name.starts_with("--") ? "=" : "") + "[" +
+                                                           zsh_text(a.help) + "]:" + a.value + ":" + zsh_action(a));
     for (size_t i = 0; i < command.positionals.size(); ++i) {  // the last may be many
       const ArgumentDescription& a = command.positionals[i];
-      text += " \\\n    " + quoted((i + 1 == command.positionals.size() ? "*" : std::to_string(i + 1)) + ":" + a.names.front() +
-                                   ":" + zsh_action(a));
+      text += " \\\n    " + quoted((i + 1 == command.positionals.size() ? "*" : std::to_string(i + 1)) + ":" +
+                                   a.names.front() + ":" + zsh_action(a));
     }
     if (!command.commands.empty()) text += " \\\n    '1: :->command' '*:: :->arguments'";
     text += "\n";
@@ -233,16 +249,19 @@ std::string fish_completion(const CommandDescription& program) {
   std::string rules;
   for_each_command(program, [&](const std::string& path, const CommandDescription& command) {
     if (!path.empty()) paths.push_back(fish_quoted(path));
-    const std::string at =
-        "complete -c fewatoms -n " + fish_quoted("test (__fewatoms_command) = " + fish_quoted(path));
-    for (const CommandDescription& c : command.commands) rules += at + " -f -a " + c.name + " -d " + fish_quoted(c.help) + "\n";
+    const std::string at = "complete -c fewatoms -n " + fish_quoted("test (__fewatoms_command) = " + fish_quoted(path));
+    for (const CommandDescription& c : command.commands)
+      rules += at + " -f -a " + c.name + " -d " + fish_quoted(c.help) + "\n";
     for (const ArgumentDescription& a : command.positionals)
       if (!a.choices.empty()) rules += at + " -a " + fish_quoted(joined(a.choices, " ")) + "\n";
     for (const ArgumentDescription& a : command.options) {
       rules += at;
-      for (const std::string& name : a.names) rules += name.starts_with("--") ? " -l " + name.substr(2) : " -s " + name.substr(1);
-      if (!a.choices.empty()) rules += " -x -a " + fish_quoted(joined(a.choices, " "));
-      else if (!a.value.empty()) rules += takes_files(a) ? " -r" : " -x";
+      for (const std::string& name : a.names)
+        rules += name.starts_with("--") ? " -l " + name.substr(2) : " -s " + name.substr(1);
+      if (!a.choices.empty())
+        rules += " -x -a " + fish_quoted(joined(a.choices, " "));
+      else if (!a.value.empty())
+        rules += takes_files(a) ? " -r" : " -x";
       rules += " -d " + fish_quoted(a.help) + "\n";
     }
   });
@@ -260,12 +279,13 @@ std::string fish_completion(const CommandDescription& program) {
 }
 
 std::string man_page(const CommandDescription& program, const std::string& version) {
-  std::string text =
-      ".TH FEWATOMS 1 \"\" \"fewatoms " + roff(version) + "\" \"User Commands\"\n.SH NAME\nfewatoms \\- " +
-      roff(program.help.substr(program.help.find(':') + 2)) +
-      "\n.SH SYNOPSIS\n.B fewatoms\n.I COMMAND\n.RI [ OPTION ...]\n.SH DESCRIPTION\n"
-      "FewAtoms writes every convolution kernel as a few atoms mixed by coefficients, shares the coefficients across the network,\n"
-      "and lets a new task change the atoms alone.\n.SH OPTIONS\n";
+  std::string text = ".TH FEWATOMS 1 \"\" \"fewatoms " + roff(version) +
+                     "\" \"User Commands\"\n.SH NAME\nfewatoms \\- " +
+                     roff(program.help.substr(program.help.find(':') + 2)) +
+                     "\n.SH SYNOPSIS\n.B fewatoms\n.I COMMAND\n.RI [ OPTION ...]\n.SH DESCRIPTION\n"
+                     "FewAtoms writes every convolution kernel as a few atoms mixed by coefficients, shares the "
+                     "coefficients across the network,\n"
+                     "and lets a new task change the atoms alone.\n.SH OPTIONS\n";
   for (const ArgumentDescription& a : program.options) text += man_argument(a);
   text += ".SH COMMANDS\n";
   std::set<std::string> shown;  // options that a command before has in the same words
@@ -291,10 +311,13 @@ std::string man_page(const CommandDescription& program, const std::string& versi
         text += "\n\\fB" + roff(a.names.back()) + "\\fR" + (++listed < repeated ? "," : ".\n");
   });
   return text +
-         ".SH EXIT STATUS\n.TP\n0\ndone\n.TP\n1\nthe run failed: bad data inside a file, a file missing that a data set names\n"
-         ".TP\n2\na bad option or value, or a given path that does not exist\n.TP\n130, 143\nstopped by a signal; \\fBtrain "
+         ".SH EXIT STATUS\n.TP\n0\ndone\n.TP\n1\nthe run failed: bad data inside a file, a file missing that a data "
+         "set names\n"
+         ".TP\n2\na bad option or value, or a given path that does not exist\n.TP\n130, 143\nstopped by a signal; "
+         "\\fBtrain "
          "\\-\\-resume\\fR continues\n"
-         ".SH FILES\n.TP\n\\fIRUN\\fR/config.toml\nthe run's configuration, complete\n.TP\n\\fIRUN\\fR/metrics.jsonl\na line of "
+         ".SH FILES\n.TP\n\\fIRUN\\fR/config.toml\nthe run's configuration, "
+         "complete\n.TP\n\\fIRUN\\fR/metrics.jsonl\na line of "
          "JSON for each iteration and validation\n"
          ".TP\n\\fIRUN\\fR/last.safetensors, best.safetensors\nparameters, moments of the optimizer, counters\n"
          ".TP\n\\fIRUN\\fR/events.out.tfevents.fewatoms\nthe same for TensorBoard, with histograms and images\n";

@@ -53,17 +53,20 @@ std::vector<std::string> arguments_from_config(const std::filesystem::path& path
   for (const auto& [key, node] : table) {
     const std::string name(key.str());
     if (std::find(keys.begin(), keys.end(), name) == keys.end())
-      throw UsageError("'" + path.string() + "': unknown key '" + name + "', did you mean '" + nearest_name(name, keys) + "'?");
+      throw UsageError("'" + path.string() + "': unknown key '" + name + "', did you mean '" +
+                       nearest_name(name, keys) + "'?");
     if (const auto* list = node.as_array(); list != nullptr && lists.contains(name)) {
       for (const auto& element : *list) {
         const auto* text = element.as_string();
-        if (text == nullptr) throw UsageError("'" + path.string() + "': key '" + name + "' is a list of more than texts");
+        if (text == nullptr)
+          throw UsageError("'" + path.string() + "': key '" + name + "' is a list of more than texts");
         arguments.push_back("--" + name + "=" + text->get());
       }
       continue;
     }
     const auto scalar = scalar_text(node);
-    if (!scalar) throw UsageError("'" + path.string() + "': key '" + name + "' is neither a number, a text, nor true or false");
+    if (!scalar)
+      throw UsageError("'" + path.string() + "': key '" + name + "' is neither a number, a text, nor true or false");
     if (scalar->empty()) continue;  // what an empty text stands for is the default
     arguments.push_back("--" + name + "=" + *scalar);
   }
@@ -106,10 +109,12 @@ std::string forbidden_changes(Settings stored, Settings asked) {
   collect(asked, after);
   std::string text;
   for (size_t i = 0; i < names.size(); ++i)
-    if (before[i] != after[i]) text += (text.empty() ? "" : ", ") + names[i] + " is " + before[i] + " there, " + after[i] + " was given";
+    if (before[i] != after[i])
+      text += (text.empty() ? "" : ", ") + names[i] + " is " + before[i] + " there, " + after[i] + " was given";
   if (asked.trainer.iterations < stored.trainer.iterations)
-    text += (text.empty() ? "" : ", ") + ("iterations is " + std::to_string(stored.trainer.iterations) + " there and can only be raised, " +
-            std::to_string(asked.trainer.iterations) + " was given");
+    text += (text.empty() ? "" : ", ") +
+            ("iterations is " + std::to_string(stored.trainer.iterations) + " there and can only be raised, " +
+             std::to_string(asked.trainer.iterations) + " was given");
   return text;
 }
 

@@ -9,8 +9,8 @@
 namespace fewatoms {
 
 /// A configuration file as the command-line arguments it stands for: {"--width=32", ...}.
-/// Keys are option names; `method` is one of them. Throws UsageError if the file is not there, is not TOML, has a key that is not
-/// an option, or a value that is neither number, text nor truth value.
+/// Keys are option names; `method` is one of them. Throws UsageError if the file is not there, is not TOML, has a key
+/// that is not an option, or a value that is neither number, text nor truth value.
 std::vector<std::string> arguments_from_config(const std::filesystem::path& path);
 
 /// The whole of the settings as TOML, in the order of the help text: arguments_from_config reads it back to the same.

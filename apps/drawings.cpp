@@ -15,14 +15,19 @@ constexpr int kNameWidth = 120;  // pixels for a class's name
 constexpr size_t kMostClasses = 25, kMostImages = 12;
 constexpr int64_t kMostPairs = 32;
 
-Drawing drawing_of(const cv::Mat& canvas) { return {canvas.cols, canvas.rows, {canvas.data, canvas.data + canvas.total() * 3}}; }
+Drawing drawing_of(const cv::Mat& canvas) {
+  return {canvas.cols, canvas.rows, {canvas.data, canvas.data + canvas.total() * 3}};
+}
 
 /// An image in colour, enlarged by a whole factor.
 cv::Mat enlarged(const ImageView& view, int factor) {
-  const cv::Mat image(view.height, view.width, view.channels == 3 ? CV_8UC3 : CV_8UC1, const_cast<uint8_t*>(view.pixels));
+  const cv::Mat image(view.height, view.width, view.channels == 3 ? CV_8UC3 : CV_8UC1,
+                      const_cast<uint8_t*>(view.pixels));
   cv::Mat colour, large;
-  if (view.channels == 3) colour = image;
-  else cv::cvtColor(image, colour, cv::COLOR_GRAY2RGB);
+  if (view.channels == 3)
+    colour = image;
+  else
+    cv::cvtColor(image, colour, cv::COLOR_GRAY2RGB);
   cv::resize(colour, large, {}, factor, factor, cv::INTER_NEAREST);
   return large;
 }
@@ -59,8 +64,8 @@ Drawing draw_episode_picture(const ImageSource& source, const Episode& episode) 
   for (const auto& [label, row] : query) queries = std::max(queries, row.size());
   const size_t classes = std::min(kMostClasses, episode.classes.size());
   const int query_left = kNameWidth + static_cast<int>(supports) * width + (supports > 0 ? 3 * kGap : 0);
-  cv::Mat canvas(static_cast<int>(classes) * side + kGap, query_left + static_cast<int>(queries) * width + kGap, CV_8UC3,
-                 cv::Scalar::all(255));
+  cv::Mat canvas(static_cast<int>(classes) * side + kGap, query_left + static_cast<int>(queries) * width + kGap,
+                 CV_8UC3, cv::Scalar::all(255));
   for (size_t label = 0; label < classes; ++label) {
     const int top = static_cast<int>(label) * side + kGap;
     const auto put = [&](const std::vector<ImageRef>& row, int left) {
@@ -72,8 +77,8 @@ Drawing draw_episode_picture(const ImageSource& source, const Episode& episode) 
     };
     put(support[static_cast<int>(label)], kNameWidth);
     put(query[static_cast<int>(label)], query_left);
-    cv::putText(canvas, printable(source.class_name(episode.classes[label])), {kGap, top + side / 2}, cv::FONT_HERSHEY_SIMPLEX,
-                0.36, cv::Scalar::all(40), 1, cv::LINE_AA);
+    cv::putText(canvas, printable(source.class_name(episode.classes[label])), {kGap, top + side / 2},
+                cv::FONT_HERSHEY_SIMPLEX, 0.36, cv::Scalar::all(40), 1, cv::LINE_AA);
   }
   return drawing_of(canvas);
 }
@@ -84,7 +89,8 @@ Drawing draw_atoms(const torch::Tensor& atoms) {
   const int64_t pairs = std::min(kMostPairs, rows.size(0));
   const double largest = std::max(1e-12, rows.abs().max().item<double>());
   const int pixel = std::max(4, 48 / static_cast<int>(k)), side = pixel * static_cast<int>(k) + kGap;
-  cv::Mat canvas(static_cast<int>(pairs) * side + kGap, static_cast<int>(m) * side + kGap, CV_8UC3, cv::Scalar::all(200));
+  cv::Mat canvas(static_cast<int>(pairs) * side + kGap, static_cast<int>(m) * side + kGap, CV_8UC3,
+                 cv::Scalar::all(200));
   const auto values = rows.accessor<double, 4>();
   for (int64_t p = 0; p < pairs; ++p)
     for (int64_t a = 0; a < m; ++a)

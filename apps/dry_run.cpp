@@ -46,7 +46,8 @@ std::string counts_text(const std::map<Role, int64_t>& counts) {
 std::string source_text(const ImageSource& source) {
   int64_t images = 0;
   for (int c = 0; c < source.classes(); ++c) images += source.class_size(c);
-  return source.info().split + " " + std::to_string(source.classes()) + " classes, " + std::to_string(images) + " images";
+  return source.info().split + " " + std::to_string(source.classes()) + " classes, " + std::to_string(images) +
+         " images";
 }
 
 double decoded_bytes(const ImageSource& source) {
@@ -56,8 +57,8 @@ double decoded_bytes(const ImageSource& source) {
 }
 
 /// Seconds of one iteration, the first one left out: it fills caches.
-double time_iteration(const Settings& settings, const Learner& learner, const TrainState& state, const ImageSource& train,
-                      int& timed) {
+double time_iteration(const Settings& settings, const Learner& learner, const TrainState& state,
+                      const ImageSource& train, int& timed) {
   TrainerOptions options = settings.trainer;
   options.iterations = std::max(options.iterations, static_cast<int>(state.iteration) + kTimedIterations + 2);
   options.first_order_share = 0;  // the longer phase
@@ -99,34 +100,37 @@ void dry_run(const Settings& settings, const Learner& learner, const TrainState&
   const int in_flight = tasks_in_flight(settings), threads = threads_of(settings);
   double cache = decoded_bytes(train) + (sources.validation ? decoded_bytes(*sources.validation) : 0);
   cache = std::min(cache, static_cast<double>(settings.data.cache_mb) * (1 << 20) * (sources.validation ? 2 : 1));
-  std::printf(
-      "# memory: about %s, and up to %s of decoded images; limit: %s\n",
-      size_text(static_cast<double>(estimated_bytes(learner, state.parameters, trainer.spec, trainer.meta_batch, in_flight)))
-          .c_str(),
-      size_text(cache).c_str(), size_text(static_cast<double>(memory_limit())).c_str());
+  std::printf("# memory: about %s, and up to %s of decoded images; limit: %s\n",
+              size_text(static_cast<double>(
+                            estimated_bytes(learner, state.parameters, trainer.spec, trainer.meta_batch, in_flight)))
+                  .c_str(),
+              size_text(cache).c_str(), size_text(static_cast<double>(memory_limit())).c_str());
 
   int timed = 0;
   const double iteration = time_iteration(settings, learner, state, train, timed);
   const int64_t left = trainer.iterations - state.iteration;
-  const double flop =
-      2.0 * trainer.meta_batch * static_cast<double>(convolution_multiply_adds(learner, state.parameters, trainer.spec));
+  const double flop = 2.0 * trainer.meta_batch *
+                      static_cast<double>(convolution_multiply_adds(learner, state.parameters, trainer.spec));
   double seconds = iteration * static_cast<double>(left);
   std::string validation;
   if (settings.val_every > 0 && sources.validation) {
     EvaluationOptions options = evaluation_options(settings);
     options.episodes = std::min(options.episodes, kTimedEpisodes);
-    const double episode_seconds = evaluate(learner, state.parameters, *sources.validation, options).seconds / options.episodes;
+    const double episode_seconds =
+        evaluate(learner, state.parameters, *sources.validation, options).seconds / options.episodes;
     const int64_t times = trainer.iterations / settings.val_every - state.iteration / settings.val_every;
     const double each = episode_seconds * settings.val_episodes;
     seconds += each * static_cast<double>(times);
-    validation = " and " + std::to_string(times) + (times == 1 ? " validation of " : " validations of ") + text_of("%.3g s", each);
+    validation = " and " + std::to_string(times) + (times == 1 ? " validation of " : " validations of ") +
+                 text_of("%.3g s", each);
   }
-  std::printf("# time: about %s for %lld iterations of %s%s (%d iterations timed here with %d threads, and thrown away)\n",
-              duration_text(seconds).c_str(), static_cast<long long>(left), text_of("%.3g s", iteration).c_str(),
-              validation.c_str(), timed, threads);
+  std::printf(
+      "# time: about %s for %lld iterations of %s%s (%d iterations timed here with %d threads, and thrown away)\n",
+      duration_text(seconds).c_str(), static_cast<long long>(left), text_of("%.3g s", iteration).c_str(),
+      validation.c_str(), timed, threads);
   std::printf("# convolutions: %s an iteration\n", text_of("%.3g GFLOP", 1e-9 * flop).c_str());
-  std::printf("# episode %llu, a row for each class, support before query: %s\n#   %s\n", static_cast<unsigned long long>(index),
-              picture.string().c_str(), names.c_str());
+  std::printf("# episode %llu, a row for each class, support before query: %s\n#   %s\n",
+              static_cast<unsigned long long>(index), picture.string().c_str(), names.c_str());
 }
 
 }  // namespace fewatoms

@@ -17,23 +17,34 @@ void add_choice_options(CLI::App& app, EvaluationChoice& c) {
   app.add_option("--crop", c.crop, "none or bbox (cub)");
   app.add_option("--split-rule", c.split_rule, "which published split");
   app.add_flag("--skip-bad", c.skip_bad, "leave out images that cannot be decoded, and count them");
-  app.add_option("--episodes", c.episodes, "number of episodes; of an episode file all, unless this is given")->check(CLI::Range(1, 10'000'000))->capture_default_str()
+  app.add_option("--episodes", c.episodes, "number of episodes; of an episode file all, unless this is given")
+      ->check(CLI::Range(1, 10'000'000))
+      ->capture_default_str()
       ->each([&c](const std::string&) { c.episodes_given = true; });
-  app.add_option("--first-episode", c.first_episode, "index of the first episode: with --episodes 1, one of a larger evaluation again")
-      ->check(CLI::Range(0, 2'000'000'000))->capture_default_str();
+  app.add_option("--first-episode", c.first_episode,
+                 "index of the first episode: with --episodes 1, one of a larger evaluation again")
+      ->check(CLI::Range(0, 2'000'000'000))
+      ->capture_default_str();
   app.add_option("--plugin", c.plugin, "data set plugin: the shared library; left out: the run's own");
-  app.add_option("--plugin-option", c.plugin_options, "data set plugin: an option of its own, as key=value; again for each")
-      ->expected(1)->allow_extra_args(false)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  app.add_option("--plugin-option", c.plugin_options,
+                 "data set plugin: an option of its own, as key=value; again for each")
+      ->expected(1)
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   app.add_option("--ways", c.ways, "classes per episode, or a range as 5..20; left out: the run's own");
   app.add_flag("--imbalanced", c.imbalanced, "a range of shots is drawn for each class of an episode");
   app.add_flag("--within-group", c.within_group, "classes of an episode are of one group: an alphabet, a superclass");
   app.add_option("--queries", c.queries, "query images per class; left out: the run's own")->check(CLI::Range(1, 1000));
   app.add_option("--eval-seed", c.eval_seed, "of the episodes")->check(not_negative)->capture_default_str();
   app.add_flag("--unique-classes", c.unique_classes, "no two episodes have the same set of classes");
-  CLI::Option* file = app.add_option("--episodes-file", c.episodes_file, "evaluate on the episodes of this file, instead of drawing them")->type_name("FILE");
-  for (const char* drawing : {"--ways", "--imbalanced", "--within-group", "--queries", "--eval-seed", "--unique-classes"})
+  CLI::Option* file = app.add_option("--episodes-file", c.episodes_file,
+                                     "evaluate on the episodes of this file, instead of drawing them")
+                          ->type_name("FILE");
+  for (const char* drawing :
+       {"--ways", "--imbalanced", "--within-group", "--queries", "--eval-seed", "--unique-classes"})
     file->excludes(app.get_option(drawing));
-  app.add_option("--save-episodes", c.save_episodes, "file to write the episodes to, as names of images")->type_name("FILE");
+  app.add_option("--save-episodes", c.save_episodes, "file to write the episodes to, as names of images")
+      ->type_name("FILE");
 }
 
 DatasetOptions chosen_data(const Settings& settings, const EvaluationChoice& choice) {
@@ -81,18 +92,22 @@ EvaluationOptions chosen_evaluation(const Settings& settings, const EvaluationCh
 
 void choose_episodes(const EvaluationChoice& choice, const ImageSource& source, EvaluationOptions& options) {
   if (!choice.episodes_file.empty()) {
-    if (!choice.shots.empty()) throw UsageError("--shots has no meaning with --episodes-file: its episodes have their own");
+    if (!choice.shots.empty())
+      throw UsageError("--shots has no meaning with --episodes-file: its episodes have their own");
     std::vector<Episode> all = read_episodes(choice.episodes_file, source);
-    const int size = static_cast<int>(all.size()), count = choice.episodes_given ? choice.episodes : size - choice.first_episode;
+    const int size = static_cast<int>(all.size()),
+              count = choice.episodes_given ? choice.episodes : size - choice.first_episode;
     if (count < 1 || choice.first_episode > size - count)
-      throw UsageError("--first-episode " + std::to_string(choice.first_episode) + " and --episodes " + std::to_string(std::max(count, 1)) + " ask for more than the " +
-                       std::to_string(size) + " episodes of '" + choice.episodes_file + "'");
+      throw UsageError("--first-episode " + std::to_string(choice.first_episode) + " and --episodes " +
+                       std::to_string(std::max(count, 1)) + " ask for more than the " + std::to_string(size) +
+                       " episodes of '" + choice.episodes_file + "'");
     options.spec = spec_of(all);
     options.given.assign(all.begin() + choice.first_episode, all.begin() + choice.first_episode + count);
     options.episodes = count;
   } else if (choice.unique_classes) {
     require_servable(source, options.spec);
-    options.given = draw_episodes_of_unique_classes(source, options.spec, options.seed, choice.first_episode + options.episodes);
+    options.given =
+        draw_episodes_of_unique_classes(source, options.spec, options.seed, choice.first_episode + options.episodes);
     options.given.erase(options.given.begin(), options.given.begin() + choice.first_episode);
   }
   if (choice.save_episodes.empty()) return;
@@ -103,10 +118,12 @@ void choose_episodes(const EvaluationChoice& choice, const ImageSource& source, 
 
 nlohmann::ordered_json describe_episodes(const EvaluationChoice& choice) {
   return {{"unique_classes", choice.unique_classes},
-          {"episodes_file", choice.episodes_file.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(choice.episodes_file)}};
+          {"episodes_file", choice.episodes_file.empty() ? nlohmann::ordered_json(nullptr)
+                                                         : nlohmann::ordered_json(choice.episodes_file)}};
 }
 
-nlohmann::ordered_json describe_network(const Settings& settings, const Learner& learner, const ParameterSet& parameters) {
+nlohmann::ordered_json describe_network(const Settings& settings, const Learner& learner,
+                                        const ParameterSet& parameters) {
   using json = nlohmann::ordered_json;
   json by_role = json::object();
   int64_t total = 0, adapted = 0;

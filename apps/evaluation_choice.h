@@ -16,29 +16,33 @@ struct EvaluationChoice {
   std::vector<std::string> plugin_options;
   int episodes = 600, queries = 0;
   bool episodes_given = false;  // else an episode file says how many
-  std::string ways, shots;  // a number or a range
+  std::string ways, shots;      // a number or a range
   bool imbalanced = false, within_group = false;
   uint64_t eval_seed = 0;
   int first_episode = 0;
   bool skip_bad = false;
-  bool unique_classes = false;              // no two episodes with the same set of classes
-  std::string episodes_file, save_episodes;  // where episodes are read from, instead of drawn; where they are written to
+  bool unique_classes = false;  // no two episodes with the same set of classes
+  std::string episodes_file,
+      save_episodes;  // where episodes are read from, instead of drawn; where they are written to
 };
 void add_choice_options(CLI::App& app, EvaluationChoice& choice);
 
-/// The data set that a run is evaluated on: another one comes with its own root and split, and the network's image size and channels.
+/// The data set that a run is evaluated on: another one comes with its own root and split, and the network's image size
+/// and channels.
 DatasetOptions chosen_data(const Settings& settings, const EvaluationChoice& choice);
 /// The run's own way of evaluating, with the choice's episodes.
 EvaluationOptions chosen_evaluation(const Settings& settings, const EvaluationChoice& choice);
 
-/// Where the choice asks for it: episodes read from a file, or drawn with unique classes, go into `options`, with their specification;
-/// of these, choice.episodes from choice.first_episode on. And those that `options` then means are written to a file. Throws as read_episodes and draw_episodes_of_unique_classes do.
+/// Where the choice asks for it: episodes read from a file, or drawn with unique classes, go into `options`, with their
+/// specification; of these, choice.episodes from choice.first_episode on. And those that `options` then means are
+/// written to a file. Throws as read_episodes and draw_episodes_of_unique_classes do.
 void choose_episodes(const EvaluationChoice& choice, const ImageSource& source, EvaluationOptions& options);
 /// What results say of that: {"unique_classes", "episodes_file"}.
 nlohmann::ordered_json describe_episodes(const EvaluationChoice& choice);
 
 /// What results say about a run's network and what it adapts: names as in docs/results.md.
-nlohmann::ordered_json describe_network(const Settings& settings, const Learner& learner, const ParameterSet& parameters);
+nlohmann::ordered_json describe_network(const Settings& settings, const Learner& learner,
+                                        const ParameterSet& parameters);
 
 /// "0.25,1,4" as numbers. Throws UsageError, naming `what`, on anything else or a number outside of low..high.
 std::vector<double> parse_numbers(const std::string& what, const std::string& text, double low, double high);

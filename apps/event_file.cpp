@@ -33,7 +33,8 @@ std::string raw(T number) {
 /// A TFRecord: length, its CRC, data, their CRC.
 std::string record_of(const std::string& data) {
   const std::string length = raw(static_cast<uint64_t>(data.size()));
-  return length + raw(masked_crc32c(length.data(), length.size())) + data + raw(masked_crc32c(data.data(), data.size()));
+  return length + raw(masked_crc32c(length.data(), length.size())) + data +
+         raw(masked_crc32c(data.data(), data.size()));
 }
 
 template <class T>
@@ -48,7 +49,8 @@ std::vector<std::string> whole_records(const std::string& bytes) {
   std::vector<std::string> records;
   for (size_t at = 0; bytes.size() - at >= 16;) {
     const auto length = number_at<uint64_t>(bytes, at);
-    if (number_at<uint32_t>(bytes, at + 8) != masked_crc32c(bytes.data() + at, 8) || length > bytes.size() - at - 16) break;
+    if (number_at<uint32_t>(bytes, at + 8) != masked_crc32c(bytes.data() + at, 8) || length > bytes.size() - at - 16)
+      break;
     if (number_at<uint32_t>(bytes, at + 12 + length) != masked_crc32c(bytes.data() + at + 12, length)) break;
     records.push_back(bytes.substr(at + 12, length));
     at += 16 + length;
@@ -65,7 +67,8 @@ uint32_t masked_crc32c(const char* bytes, size_t count) {
   return ((value >> 15U) | (value << 17U)) + 0xA282EAD8U;
 }
 
-EventFile::EventFile(const std::filesystem::path& path, const std::function<bool(int64_t step, const std::string& tag)>& keep) {
+EventFile::EventFile(const std::filesystem::path& path,
+                     const std::function<bool(int64_t step, const std::string& tag)>& keep) {
   std::string kept;
   {
     std::ifstream before(path, std::ios::binary);
@@ -73,7 +76,8 @@ EventFile::EventFile(const std::filesystem::path& path, const std::function<bool
       events::Event event;
       if (!event.ParseFromString(record)) break;
       const bool version = event.what_case() == events::Event::kFileVersion;
-      const std::string tag = event.has_summary() && event.summary().value_size() > 0 ? event.summary().value(0).tag() : "";
+      const std::string tag =
+          event.has_summary() && event.summary().value_size() > 0 ? event.summary().value(0).tag() : "";
       if (version || keep(event.step(), tag)) kept += record_of(record);
     }
   }

@@ -24,8 +24,8 @@ uint32_t masked_crc32c(const char* bytes, size_t count);
 /// A TensorBoard event file: TFRecords of Event messages (apps/events.proto). Steps are iterations.
 class EventFile {
  public:
-  /// Opens a file to write behind what it holds: of that, events for which `keep(step, tag of the first value)` is false, and
-  /// whatever follows a damaged record, are removed first. Throws UsageError if it cannot be written.
+  /// Opens a file to write behind what it holds: of that, events for which `keep(step, tag of the first value)` is
+  /// false, and whatever follows a damaged record, are removed first. Throws UsageError if it cannot be written.
   EventFile(const std::filesystem::path& path, const std::function<bool(int64_t step, const std::string& tag)>& keep);
 
   void scalars(int64_t step, const std::vector<std::pair<std::string, double>>& values);

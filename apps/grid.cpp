@@ -16,7 +16,8 @@ namespace {
 
 constexpr const char* kWeightsOf = "weights of ";  // of a width: "weights of 32"
 
-/// Of a key with its line (0: the command line). A choice is the texts of one value: more than one only where an option is given several times.
+/// Of a key with its line (0: the command line). A choice is the texts of one value: more than one only where an option
+/// is given several times.
 struct Key {
   std::string name;
   int line = 0;
@@ -41,7 +42,8 @@ int line_of(const toml::node& node) { return static_cast<int>(node.source().begi
 
 class GridReader {
  public:
-  GridReader(std::filesystem::path path, const GridOverrides& overrides) : path_(std::move(path)), overrides_(overrides) {
+  GridReader(std::filesystem::path path, const GridOverrides& overrides)
+      : path_(std::move(path)), overrides_(overrides) {
     Settings any;
     names_ = {"method"};
     for_each_option(any, [&](const OptionText& text, auto& value) {
@@ -66,19 +68,24 @@ class GridReader {
   }
 
  private:
-  std::string at(int line) const { return "'" + path_.string() + "'" + (line > 0 ? " line " + std::to_string(line) : "") + ": "; }
+  std::string at(int line) const {
+    return "'" + path_.string() + "'" + (line > 0 ? " line " + std::to_string(line) : "") + ": ";
+  }
 
   void require_known(const toml::table& table, const std::vector<std::string>& known, const std::string& where) const {
     for (const auto& [key, node] : table) {
       const std::string name(key.str());
       if (std::find(known.begin(), known.end(), name) == known.end())
-        throw UsageError(at(line_of(node)) + "unknown key '" + name + "'" + where + ", did you mean '" + nearest_name(name, known) + "'?");
+        throw UsageError(at(line_of(node)) + "unknown key '" + name + "'" + where + ", did you mean '" +
+                         nearest_name(name, known) + "'?");
     }
   }
 
   std::string text_of(const toml::node& node, const std::string& name) const {
     const auto text = scalar_text(node);
-    if (!text) throw UsageError(at(line_of(node)) + "key '" + name + "' is neither a number, a text, true or false, nor a list of those");
+    if (!text)
+      throw UsageError(at(line_of(node)) + "key '" + name +
+                       "' is neither a number, a text, true or false, nor a list of those");
     return *text;
   }
 
@@ -93,7 +100,8 @@ class GridReader {
       app.parse(std::vector<std::string>{"--" + name + "=" + value});
     } catch (const CLI::ParseError& e) {
       const std::string what = e.what(), option = "--" + name + ": ";
-      throw UsageError(at(line) + "key '" + name + "': " + (what.starts_with(option) ? what.substr(option.size()) : what));
+      throw UsageError(at(line) + "key '" + name +
+                       "': " + (what.starts_with(option) ? what.substr(option.size()) : what));
     }
   }
 
@@ -105,7 +113,8 @@ class GridReader {
       Key found{name, line_of(node), {}};
       const auto* list = node.as_array();
       if (list != nullptr && list->empty())
-        throw UsageError(at(found.line) + "key '" + name + "' is an empty list, so the product is empty and there is nothing to run");
+        throw UsageError(at(found.line) + "key '" + name +
+                         "' is an empty list, so the product is empty and there is nothing to run");
       const auto texts = [&](const toml::node& value) {
         const std::string text = text_of(value, name);
         if (text.empty()) return std::vector<std::string>();  // the default
@@ -162,7 +171,9 @@ class GridReader {
       row.name = name != nullptr ? text_of(*name, "name") : "";
       if (row.name.empty()) throw UsageError(at(row.line) + "this row has no name");
       for (const Row& other : rows)
-        if (other.name == row.name) throw UsageError(at(row.line) + "there is a row '" + row.name + "' in line " + std::to_string(other.line) + " already");
+        if (other.name == row.name)
+          throw UsageError(at(row.line) + "there is a row '" + row.name + "' in line " + std::to_string(other.line) +
+                           " already");
       row.keys = keys_of(keys, {"name"});
       apply_overrides(row.keys, false);
       rows.push_back(std::move(row));
@@ -173,7 +184,8 @@ class GridReader {
   void find_axes(const Keys& common, const std::vector<Row>& rows) {
     const auto add = [&](const Keys& keys) {
       for (const Key& key : keys)
-        if (key.choices.size() > 1 && key.name != "seed" && key.name != "threads" && std::find(grid_.axes.begin(), grid_.axes.end(), key.name) == grid_.axes.end())
+        if (key.choices.size() > 1 && key.name != "seed" && key.name != "threads" &&
+            std::find(grid_.axes.begin(), grid_.axes.end(), key.name) == grid_.axes.end())
           grid_.axes.push_back(key.name);
     };
     add(common);
@@ -212,7 +224,8 @@ class GridReader {
   std::string label_of(const Row& row, const std::vector<Choice>& chosen) const {
     std::string label = row.name;
     for (const Choice& c : chosen)
-      if (c.key->choices.size() > 1 && !c.texts.empty()) label += (label.empty() ? "" : " ") + c.key->name + "=" + c.texts[0];
+      if (c.key->choices.size() > 1 && !c.texts.empty())
+        label += (label.empty() ? "" : " ") + c.key->name + "=" + c.texts[0];
     return label;
   }
 
@@ -243,9 +256,12 @@ class GridReader {
         for (const std::string& text : seed) all.push_back("--seed=" + text);
         GridRun run{"", settings_from_arguments(all)};
         NetworkOptions& network = run.settings.learner.network;
-        if (standard_width > 0) network.width = point.runs.empty() ? width_by_weights(network, standard_width) : point.runs[0].settings.learner.network.width;
-        if (std::none_of(point.runs.begin(), point.runs.end(),
-                         [&](const GridRun& other) { return other.settings.trainer.seed == run.settings.trainer.seed; }))
+        if (standard_width > 0)
+          network.width = point.runs.empty() ? width_by_weights(network, standard_width)
+                                             : point.runs[0].settings.learner.network.width;
+        if (std::none_of(point.runs.begin(), point.runs.end(), [&](const GridRun& other) {
+              return other.settings.trainer.seed == run.settings.trainer.seed;
+            }))
           point.runs.push_back(std::move(run));
       }
     } catch (const UsageError& e) {
@@ -263,8 +279,11 @@ class GridReader {
     if (const auto found = trained_.find(trained); found != trained_.end()) {
       const GridPoint& first = grid_.points[found->second];
       const bool sharing = first.keys.contains("sharing") && first.keys.at("sharing") != point.keys.at("sharing");
-      grid_.notices.push_back("'" + (combination.empty() ? point.label : combination) + "' trains what '" + first.label + "' does" +
-                              (sharing ? ", as " + point.keys["backbone"] + " shares alike by " + first.keys.at("sharing") + " and " + point.keys["sharing"] : "") +
+      grid_.notices.push_back("'" + (combination.empty() ? point.label : combination) + "' trains what '" +
+                              first.label + "' does" +
+                              (sharing ? ", as " + point.keys["backbone"] + " shares alike by " +
+                                             first.keys.at("sharing") + " and " + point.keys["sharing"]
+                                       : "") +
                               ": left out");
       return;
     }
@@ -285,7 +304,8 @@ class GridReader {
       std::map<std::string, size_t> first;
       std::vector<size_t> of;
       for (const ConvLayer& layer : backbone->layers())
-        if (!stays_plain(layer, network.conv)) of.push_back(first.emplace(coefficients_name(layer, sharing), first.size()).first->second);
+        if (!stays_plain(layer, network.conv))
+          of.push_back(first.emplace(coefficients_name(layer, sharing), first.size()).first->second);
       return of;
     };
     for (const char* sharing : {"layer", "net", "stage", "block"})
@@ -296,7 +316,8 @@ class GridReader {
     return keys;
   }
 
-  /// The width, a multiple of the group, whose convolution weights come nearest to those of the standard network of width `standard`.
+  /// The width, a multiple of the group, whose convolution weights come nearest to those of the standard network of
+  /// width `standard`.
   static int width_by_weights(NetworkOptions network, int standard) {
     const auto weights = [](const NetworkOptions& options) {
       ParameterSet parameters;
@@ -329,7 +350,8 @@ class GridReader {
   static std::string slug(const std::string& text) {
     std::string name;
     for (const char c : text) {
-      const bool plain = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '.' || c == '+' || c == '-' || c == '=';
+      const bool plain =
+          std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '.' || c == '+' || c == '-' || c == '=';
       if (plain)
         name += c;
       else if (!name.empty() && name.back() != '-')
@@ -341,7 +363,8 @@ class GridReader {
   void name_runs(GridPoint& point) {
     std::string base = slug(point.row.empty() ? point.keys["method"] : point.row);
     for (const std::string& axis : grid_.axes)
-      if (const auto value = point.keys.find(axis); value != point.keys.end() && !(point.row.empty() && axis == "method"))
+      if (const auto value = point.keys.find(axis);
+          value != point.keys.end() && !(point.row.empty() && axis == "method"))
         base += "_" + slug(axis + "-" + std::filesystem::path(value->second).filename().string());
     for (GridRun& run : point.runs) {
       const std::string wanted = base + "_seed-" + std::to_string(run.settings.trainer.seed);
@@ -359,7 +382,8 @@ class GridReader {
     }
     const toml::node* node = table.get("target");
     const auto* list = node != nullptr ? node->as_array() : nullptr;
-    if (node != nullptr && (list == nullptr || !std::all_of(list->begin(), list->end(), [](const auto& t) { return t.is_table(); })))
+    if (node != nullptr &&
+        (list == nullptr || !std::all_of(list->begin(), list->end(), [](const auto& t) { return t.is_table(); })))
       throw UsageError(at(line_of(*node)) + "'target' is for tables, [[target]] was expected");
     if (list == nullptr || list->empty()) {
       add_target(toml::table{}, 0, roots);
@@ -369,7 +393,8 @@ class GridReader {
     std::vector<std::string> names;
     for (const GridTarget& target : grid_.targets) names.push_back(target.name);
     for (const auto& [name, root] : roots)
-      if (std::find(names.begin(), names.end(), name) == names.end()) throw UsageError("--target-root: " + unknown_name("target", name, names));
+      if (std::find(names.begin(), names.end(), name) == names.end())
+        throw UsageError("--target-root: " + unknown_name("target", name, names));
   }
 
   void add_target(const toml::table& keys, int line, const std::map<std::string, std::string>& roots) {
@@ -383,7 +408,9 @@ class GridReader {
     std::vector<std::string> known = {"name"};
     for (const CLI::Option* option : app.get_options()) known.push_back(option->get_lnames().at(0));
     require_known(keys, known, " of a target");
-    const auto add = [&](const std::string& key, const std::string& text) { target.arguments.push_back("--" + key + "=" + text); };
+    const auto add = [&](const std::string& key, const std::string& text) {
+      target.arguments.push_back("--" + key + "=" + text);
+    };
     for (const auto& [key, node] : keys) {
       const std::string name(key.str());
       if (name == "name") {
@@ -408,15 +435,19 @@ class GridReader {
     };
     parse();
     if (target.name.empty()) {
-      const auto several = [&](const GridPoint& p) { return p.keys.at("dataset") != grid_.points[0].keys.at("dataset"); };
+      const auto several = [&](const GridPoint& p) {
+        return p.keys.at("dataset") != grid_.points[0].keys.at("dataset");
+      };
       const bool own = target.choice.dataset.empty();
       target.name = !own ? target.choice.dataset
-                    : std::any_of(grid_.points.begin(), grid_.points.end(), several) ? "own"
-                                                                                     : grid_.points[0].keys.at("dataset");
+                    : std::any_of(grid_.points.begin(), grid_.points.end(), several)
+                        ? "own"
+                        : grid_.points[0].keys.at("dataset");
       if (target.choice.split != "test") target.name += "-" + target.choice.split;
     }
     for (const GridTarget& other : grid_.targets)
-      if (slug(other.name) == slug(target.name)) throw UsageError(at(line) + "there is a target '" + target.name + "' already; another name was expected");
+      if (slug(other.name) == slug(target.name))
+        throw UsageError(at(line) + "there is a target '" + target.name + "' already; another name was expected");
     if (const auto root = roots.find(target.name); root != roots.end()) {
       target.choice.data_root = root->second;
       std::erase_if(target.arguments, [](const std::string& a) { return a.starts_with("--data-root="); });
@@ -442,17 +473,21 @@ class GridReader {
       std::vector<std::string> names;
       for (const Row& row : rows) names.push_back(row.name);
       if (std::find(names.begin(), names.end(), grid_.reference_name) == names.end())
-        throw UsageError(at(line_of(*node)) + (rows[0].name.empty() ? "reference '" + grid_.reference_name + "' is the name of a row, but there are none; a table of keys is an alternative, { method = \"maml\" }"
-                                                                   : unknown_name("reference row", grid_.reference_name, names)));
+        throw UsageError(at(line_of(*node)) + (rows[0].name.empty()
+                                                   ? "reference '" + grid_.reference_name +
+                                                         "' is the name of a row, but there are none; a table of keys "
+                                                         "is an alternative, { method = \"maml\" }"
+                                                   : unknown_name("reference row", grid_.reference_name, names)));
     }
-    if (std::none_of(grid_.points.begin(), grid_.points.end(), [&](const GridPoint& p) { return is_reference(grid_, p); }))
+    if (std::none_of(grid_.points.begin(), grid_.points.end(),
+                     [&](const GridPoint& p) { return is_reference(grid_, p); }))
       throw UsageError(at(line_of(*node)) + "nothing in the grid has the reference's " + grid_.reference_name);
   }
 
   std::filesystem::path path_;
   const GridOverrides& overrides_;
-  std::vector<std::string> names_;   // of all options of `train`
-  std::set<std::string> several_;    // those that may be given several times
+  std::vector<std::string> names_;  // of all options of `train`
+  std::set<std::string> several_;   // those that may be given several times
   Grid grid_;
   std::map<OptionTexts, size_t> trained_;  // index of the point that trains this
   std::set<std::string> run_names_;
@@ -473,7 +508,9 @@ OptionTexts option_texts(const Settings& settings) {
   return texts;
 }
 
-Grid read_grid(const std::filesystem::path& path, const GridOverrides& overrides) { return GridReader(path, overrides).read(); }
+Grid read_grid(const std::filesystem::path& path, const GridOverrides& overrides) {
+  return GridReader(path, overrides).read();
+}
 
 bool is_reference(const Grid& grid, const GridPoint& point) {
   return !grid.reference.empty() && std::all_of(grid.reference.begin(), grid.reference.end(), [&](const auto& wanted) {

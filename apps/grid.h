@@ -11,7 +11,8 @@
 
 namespace fewatoms {
 
-/// Options by name as configuration files have them, resolved; those that say nothing for the convolutions in use are left out.
+/// Options by name as configuration files have them, resolved; those that say nothing for the convolutions in use are
+/// left out.
 using OptionTexts = std::map<std::string, std::string>;
 OptionTexts option_texts(const Settings& settings);
 
@@ -40,11 +41,11 @@ struct GridTarget {
 /// A comparison: the product of all keys that are lists, for each row; duplicates dropped.
 struct Grid {
   std::vector<GridPoint> points;
-  std::vector<GridTarget> targets;      // one at least
-  std::vector<std::string> axes;        // keys that are a list somewhere, but for seed, in the order of the file
-  OptionTexts reference;                // keys of the points that others are compared with, "row" among them; empty: there is none
+  std::vector<GridTarget> targets;  // one at least
+  std::vector<std::string> axes;    // keys that are a list somewhere, but for seed, in the order of the file
+  OptionTexts reference;  // keys of the points that others are compared with, "row" among them; empty: there is none
   std::string reference_name;
-  int threads = 0;                      // of all runs together; 0: all cores
+  int threads = 0;  // of all runs together; 0: all cores
   std::vector<std::string> notices;
 };
 
@@ -54,10 +55,11 @@ struct GridOverrides {
   std::vector<std::string> target_roots;  // {"cub=DIR", ...}: data roots of targets by name
 };
 
-/// Reads a grid: the keys of `train` with a value or a list, `[[row]]` tables of such keys with a `name`, `[[target]]` tables of `eval`'s
-/// keys with a `name`, and `reference`, the name of a row or a table of keys (docs/compare.md). A width "weights of 32" is the one whose
-/// convolution weights come nearest to those of the standard network of width 32. Throws UsageError naming file, line or combination:
-/// unknown keys, values of the wrong type, lists without a value, combinations that cannot work.
+/// Reads a grid: the keys of `train` with a value or a list, `[[row]]` tables of such keys with a `name`, `[[target]]`
+/// tables of `eval`'s keys with a `name`, and `reference`, the name of a row or a table of keys (docs/compare.md). A
+/// width "weights of 32" is the one whose convolution weights come nearest to those of the standard network of
+/// width 32. Throws UsageError naming file, line or combination: unknown keys, values of the wrong type, lists without
+/// a value, combinations that cannot work.
 Grid read_grid(const std::filesystem::path& path, const GridOverrides& overrides);
 
 /// The points that others are compared with.

@@ -32,7 +32,8 @@ std::string unknown_argument(const CLI::App& program, const std::string& what) {
   std::vector<std::string> names;
   for (const CLI::Option* option : app->get_options())
     for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
-  return "unknown option '" + given + "', did you mean '" + nearest_name(given, names) + "'? (see fewatoms " + app->get_name() + " --help)";
+  return "unknown option '" + given + "', did you mean '" + nearest_name(given, names) + "'? (see fewatoms " +
+         app->get_name() + " --help)";
 }
 
 /// A required subcommand that is missing, or has another name than was given.
@@ -42,7 +43,8 @@ std::string missing_argument(const CLI::App& program, int argc, char** argv, con
   int next = 1;
   for (; !app->get_subcommands().empty(); ++next) app = app->get_subcommands().front();
   std::vector<std::string> names;
-  for (const CLI::App* command : app->get_subcommands([](const CLI::App*) { return true; })) names.push_back(command->get_name());
+  for (const CLI::App* command : app->get_subcommands([](const CLI::App*) { return true; }))
+    names.push_back(command->get_name());
   if (next < argc && argv[next][0] != '-') return unknown_name("command", argv[next], names);
   std::string text = "a command is missing after '" + app->get_name() + "', one of";
   for (const std::string& name : names) text += " " + name;

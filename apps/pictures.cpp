@@ -30,7 +30,8 @@ void add_path(const std::string& path, std::vector<Picture>& pictures) {
   }
   std::vector<std::string> found;
   for (const auto& entry : fs::recursive_directory_iterator(path))
-    if (entry.is_regular_file() && has_image_extension(entry.path().filename().string())) found.push_back(entry.path().string());
+    if (entry.is_regular_file() && has_image_extension(entry.path().filename().string()))
+      found.push_back(entry.path().string());
   if (found.empty()) throw UsageError("folder '" + path + "' holds no pictures (.jpg, .png, ...)");
   std::sort(found.begin(), found.end());
   for (std::string& file : found) pictures.push_back({std::move(file), nullptr});
@@ -67,8 +68,10 @@ DatasetOptions picture_options(const Settings& settings, const fs::path& root) {
 Pictures open_pictures(const std::vector<std::string>& arguments, const Settings& settings) {
   std::vector<Picture> pictures;
   for (const std::string& argument : arguments) {
-    if (argument == "-") add_input(pictures);
-    else add_path(argument, pictures);
+    if (argument == "-")
+      add_input(pictures);
+    else
+      add_path(argument, pictures);
   }
   Pictures result;
   std::vector<fs::path> files;
@@ -76,22 +79,24 @@ Pictures open_pictures(const std::vector<std::string>& arguments, const Settings
     result.names.push_back(p.path);
     files.emplace_back(p.path);
   }
-  const bool from_input = std::any_of(pictures.begin(), pictures.end(), [](const Picture& p) { return p.bytes != nullptr; });
+  const bool from_input =
+      std::any_of(pictures.begin(), pictures.end(), [](const Picture& p) { return p.bytes != nullptr; });
   DatasetOptions options = picture_options(settings);
   if (!from_input) {
     result.source = open_images(files, options);
     return result;
   }
   const auto shared = std::make_shared<const std::vector<Picture>>(std::move(pictures));
-  result.source = cached_source({.dataset = "images", .split = "all", .form = "files", .split_rule = "", .crop = "none", .notices = {}},
-                                {{"images", static_cast<int>(shared->size())}}, options, [shared, options](int, int image) {
-                                  const Picture& p = shared->at(image);
-                                  if (!p.bytes) {
-                                    const auto bytes = open_anywhere()->read(p.path);
-                                    return decode_image(bytes.view, "'" + p.path + "'", options.channels, options.exif);
-                                  }
-                                  return decode_image(*p.bytes, "standard input", options.channels, options.exif);
-                                });
+  result.source = cached_source(
+      {.dataset = "images", .split = "all", .form = "files", .split_rule = "", .crop = "none", .notices = {}},
+      {{"images", static_cast<int>(shared->size())}}, options, [shared, options](int, int image) {
+        const Picture& p = shared->at(image);
+        if (!p.bytes) {
+          const auto bytes = open_anywhere()->read(p.path);
+          return decode_image(bytes.view, "'" + p.path + "'", options.channels, options.exif);
+        }
+        return decode_image(*p.bytes, "standard input", options.channels, options.exif);
+      });
   return result;
 }
 

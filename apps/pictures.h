@@ -8,7 +8,8 @@
 
 namespace fewatoms {
 
-/// How a run sees people's own pictures under `root`: its size and channels, no boxes, turned as the camera says, links followed.
+/// How a run sees people's own pictures under `root`: its size and channels, no boxes, turned as the camera says, links
+/// followed.
 DatasetOptions picture_options(const Settings& settings, const std::filesystem::path& root = {});
 
 /// Pictures to classify, with a name for each: one class, in the order given.
@@ -17,8 +18,9 @@ struct Pictures {
   std::vector<std::string> names;
 };
 
-/// From arguments: picture files, folders (every picture below them, by name) and `-`, standard input: one picture, or paths of
-/// pictures, one a line. Throws UsageError on a path that does not exist, a folder or an input without any; DataError on a bad picture when it is read.
+/// From arguments: picture files, folders (every picture below them, by name) and `-`, standard input: one picture, or
+/// paths of pictures, one a line. Throws UsageError on a path that does not exist, a folder or an input without any;
+/// DataError on a bad picture when it is read.
 Pictures open_pictures(const std::vector<std::string>& arguments, const Settings& settings);
 
 }  // namespace fewatoms

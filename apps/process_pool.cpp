@@ -25,7 +25,8 @@ struct Running {
   int threads;
 };
 
-/// In a group of its own, so that a terminal's interrupt comes once, through us. Between fork and exec only calls that are safe there.
+/// In a group of its own, so that a terminal's interrupt comes once, through us. Between fork and exec only calls that
+/// are safe there.
 pid_t start(const std::vector<std::string>& arguments, const std::filesystem::path& log) {
   std::vector<std::string> words = arguments;
   words.insert(words.begin(), "fewatoms");
@@ -68,10 +69,12 @@ std::string last_line(const std::filesystem::path& log) {
 std::string reason_of(int status, const std::filesystem::path& log) {
   if (WIFSIGNALED(status)) {
     const int number = WTERMSIG(status);
-    return std::string("ended by signal ") + std::to_string(number) + " (" + strsignal(number) + ")" + (number == SIGKILL ? ", as when memory runs out" : "");
+    return std::string("ended by signal ") + std::to_string(number) + " (" + strsignal(number) + ")" +
+           (number == SIGKILL ? ", as when memory runs out" : "");
   }
   const std::string line = last_line(log), prefix = "fewatoms: ";
-  return line.starts_with(prefix) ? line.substr(prefix.size()) : "exit code " + std::to_string(WEXITSTATUS(status)) + ", see '" + log.string() + "'";
+  return line.starts_with(prefix) ? line.substr(prefix.size())
+                                  : "exit code " + std::to_string(WEXITSTATUS(status)) + ", see '" + log.string() + "'";
 }
 
 class Pool {
@@ -97,7 +100,8 @@ class Pool {
         for (const Running& r : running_) ::kill(-r.process, signal);
       }
       collect(stopped);
-      while (!waiting_.empty() && start_next()) {}
+      while (!waiting_.empty() && start_next()) {
+      }
       if (running_.empty() && waiting_.empty()) return failures_;
       if (options_.on_wait) options_.on_wait(state());
       std::this_thread::sleep_for(kPause);
@@ -114,7 +118,8 @@ class Pool {
     for (const Running& r : running_) {
       const JobStage& stage = r.job->stages[r.stage];
       const std::string line = last_line(stage.log), first = line.substr(0, line.find(' '));
-      const bool counts = first.find('/') != std::string::npos && first.find_first_not_of("0123456789/") == std::string::npos;
+      const bool counts =
+          first.find('/') != std::string::npos && first.find_first_not_of("0123456789/") == std::string::npos;
       state.running.push_back(r.job->name + " " + (counts ? first : stage.what));
     }
     return state;
@@ -130,7 +135,8 @@ class Pool {
     }
     const int most = limits.jobs > 0 ? limits.jobs : limits.threads, places = most - static_cast<int>(running_.size());
     if (places <= 0 || (limits.jobs == 0 && threads <= 0)) return false;
-    const auto fits = std::find_if(waiting_.begin(), waiting_.end(), [&](const Job* job) { return running_.empty() || job->bytes <= bytes; });
+    const auto fits = std::find_if(waiting_.begin(), waiting_.end(),
+                                   [&](const Job* job) { return running_.empty() || job->bytes <= bytes; });
     if (fits == waiting_.end()) return false;
     const Job* job = *fits;
     const int sharers = std::min(places, static_cast<int>(waiting_.size()));
@@ -201,6 +207,8 @@ class Pool {
 
 }  // namespace
 
-std::vector<JobFailure> run_jobs(const std::vector<Job>& jobs, const PoolOptions& options) { return Pool(jobs, options).run(); }
+std::vector<JobFailure> run_jobs(const std::vector<Job>& jobs, const PoolOptions& options) {
+  return Pool(jobs, options).run();
+}
 
 }  // namespace fewatoms

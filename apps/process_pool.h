@@ -13,11 +13,12 @@ namespace fewatoms {
 /// One command of this program, run as a process of its own.
 struct JobStage {
   std::string what;  // "train"
-  /// Its arguments, asked for when its turn comes: {"train", "--out", ...}; nothing if there is nothing to do. `--threads` is added.
+  /// Its arguments, asked for when its turn comes: {"train", "--out", ...}; nothing if there is nothing to do.
+  /// `--threads` is added.
   std::function<std::optional<std::vector<std::string>>()> arguments;
-  std::filesystem::path log;             // its output; in an existing folder
-  std::function<void()> done = [] {};    // after it ended well; may throw
-  bool needed = false;                   // by the stages behind it
+  std::filesystem::path log;           // its output; in an existing folder
+  std::function<void()> done = [] {};  // after it ended well; may throw
+  bool needed = false;                 // by the stages behind it
 };
 
 /// Stages that run one after the other.
@@ -52,14 +53,14 @@ struct PoolState {
 
 struct PoolOptions {
   PoolLimits limits;
-  std::function<int()> stop_signal;                     // 0: go on; otherwise the signal that processes are stopped with
+  std::function<int()> stop_signal;  // 0: go on; otherwise the signal that processes are stopped with
   std::function<void(const PoolEvent&)> on_event;
-  std::function<void(const PoolState&)> on_wait;        // several times a second
+  std::function<void(const PoolState&)> on_wait;  // several times a second
 };
 
-/// Runs jobs as processes, as many at a time as the limits let, in their order where memory allows. A stage that fails is listed and ends
-/// its job if it is needed; other jobs go on. After a stop every process has been sent the signal and has ended. Processes end with this one,
-/// however it ends.
+/// Runs jobs as processes, as many at a time as the limits let, in their order where memory allows. A stage that fails
+/// is listed and ends its job if it is needed; other jobs go on. After a stop every process has been sent the signal
+/// and has ended. Processes end with this one, however it ends.
 std::vector<JobFailure> run_jobs(const std::vector<Job>& jobs, const PoolOptions& options);
 
 }  // namespace fewatoms

@@ -25,8 +25,14 @@ size_t terminal_columns() {
 }
 
 Progress::Progress(int64_t done, int64_t total, bool quiet)
-    : first_(done), done_(done), total_(total), quiet_(quiet), terminal_(::isatty(STDERR_FILENO) == 1), begin_(Clock::now()),
-      shown_(begin_), interval_(terminal_ ? 0.1 : 5) {}
+    : first_(done),
+      done_(done),
+      total_(total),
+      quiet_(quiet),
+      terminal_(::isatty(STDERR_FILENO) == 1),
+      begin_(Clock::now()),
+      shown_(begin_),
+      interval_(terminal_ ? 0.1 : 5) {}
 
 Progress::~Progress() {
   if (!quiet_ && terminal_ && done_ > first_) std::fputs("\n", stderr);
@@ -36,8 +42,8 @@ std::string Progress::status(Clock::time_point now) const {
   const double seconds = std::chrono::duration<double>(now - begin_).count();
   const double rate = static_cast<double>(done_ - first_) / std::max(seconds, 1e-9);
   char text[160];
-  std::snprintf(text, sizeof text, "%lld/%lld  loss %.3f  accuracy %.1f %%  %.2f it/s  %s left", static_cast<long long>(done_),
-                static_cast<long long>(total_), loss_, 100 * accuracy_, rate,
+  std::snprintf(text, sizeof text, "%lld/%lld  loss %.3f  accuracy %.1f %%  %.2f it/s  %s left",
+                static_cast<long long>(done_), static_cast<long long>(total_), loss_, 100 * accuracy_, rate,
                 duration_text(static_cast<double>(total_ - done_) / std::max(rate, 1e-9)).c_str());
   return text;
 }
@@ -48,7 +54,8 @@ void Progress::clear_line() {
 
 void Progress::update(int64_t done, double loss, double accuracy) {
   done_ = done;
-  const double weight = std::max(0.02, 1.0 / static_cast<double>(done_ - first_));  // a mean at first, then a moving one
+  const double weight =
+      std::max(0.02, 1.0 / static_cast<double>(done_ - first_));  // a mean at first, then a moving one
   loss_ += weight * (loss - loss_);
   accuracy_ += weight * (accuracy - accuracy_);
   const auto now = Clock::now();

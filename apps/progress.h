@@ -7,7 +7,8 @@
 
 namespace fewatoms {
 
-/// Progress of a training on standard error: one line that renews itself on a terminal, plain lines at growing intervals in a log.
+/// Progress of a training on standard error: one line that renews itself on a terminal, plain lines at growing
+/// intervals in a log.
 class Progress {
  public:
   Progress(int64_t done, int64_t total, bool quiet);
@@ -30,7 +31,8 @@ class Progress {
   double interval_;  // seconds between two shows
 };
 
-/// Columns that a line on standard error may have without reaching the next: the terminal's but one, 79 where that is not known.
+/// Columns that a line on standard error may have without reaching the next: the terminal's but one, 79 where that is
+/// not known.
 size_t terminal_columns();
 
 /// "1:02:03", "4:05".

@@ -49,12 +49,15 @@ constexpr Published kPublished[] = {
 std::vector<Published> published_figures(const Settings& settings, int ways, int shots) {
   const LearnerOptions& learner = settings.learner;
   const std::string own_scope = find_method(learner.method).preset.scope;
-  const bool scope = learner.scope == own_scope || (own_scope == "all" && learner.scope == "kernel+head");  // Finn adapts no norm
+  const bool scope =
+      learner.scope == own_scope || (own_scope == "all" && learner.scope == "kernel+head");  // Finn adapts no norm
   DatasetOptions usual{.name = settings.data.name};
   usual.root = settings.data.root;
   const bool same_rule = settings.data.split_rule == resolve(usual).split_rule;
   std::vector<Published> found;
-  if (ways != 5 || learner.network.conv.kind != "standard" || !scope || !same_rule || settings.trainer.spec.shots != shots) return found;
+  if (ways != 5 || learner.network.conv.kind != "standard" || !scope || !same_rule ||
+      settings.trainer.spec.shots != shots)
+    return found;
   for (const Published& p : kPublished)
     if (settings.data.name == p.dataset && learner.method == p.method && learner.network.backbone == p.backbone &&
         (p.width == 0 || p.width == learner.network.width) && p.shots == shots)

@@ -40,13 +40,14 @@ struct Group {
 /// Whether episodes of two runs are the same: of the same classes and images, in the same numbers.
 bool same_episodes(const DatasetOptions& a, const DatasetOptions& b) {
   const auto key = [](const DatasetOptions& d) {
-    return std::tie(d.name, d.root, d.split_rule, d.crop, d.split_seed, d.split_fractions, d.split_file, d.rotations, d.skip_bad,
-                    d.plugin, d.plugin_options);
+    return std::tie(d.name, d.root, d.split_rule, d.crop, d.split_seed, d.split_fractions, d.split_file, d.rotations,
+                    d.skip_bad, d.plugin, d.plugin_options);
   };
   return key(a) == key(b);
 }
 
-/// Whether their pixels are the same, too. Augmentation counts: it leaves a margin around images, which is cut off where nothing is random.
+/// Whether their pixels are the same, too. Augmentation counts: it leaves a margin around images, which is cut off
+/// where nothing is random.
 bool same_pixels(const DatasetOptions& a, const DatasetOptions& b) {
   const auto key = [](const DatasetOptions& d) {
     return std::tie(d.image_size, d.channels, d.crop_margin, d.exif, d.exact_decode, d.augment);
@@ -93,7 +94,9 @@ void open_sources(std::vector<ReportedRun>& runs, const EvaluationChoice& choice
 std::vector<Group> groups_of(const std::vector<ReportedRun>& runs) {
   std::vector<Group> groups;
   for (size_t i = 0; i < runs.size(); ++i) {
-    const auto same = [&](const Group& g) { return same_episodes(g.data, runs[i].data) && g.options.spec == runs[i].options.spec; };
+    const auto same = [&](const Group& g) {
+      return same_episodes(g.data, runs[i].data) && g.options.spec == runs[i].options.spec;
+    };
     auto group = std::find_if(groups.begin(), groups.end(), same);
     if (group == groups.end()) {
       groups.push_back({runs[i].data, runs[i].options, {}});
@@ -111,7 +114,8 @@ std::vector<double> own_accuracies(const ReportedRun& r) {
   return values;
 }
 
-/// Differences between the runs of a group, paired by episode: every pair, or where there are many runs each with the best.
+/// Differences between the runs of a group, paired by episode: every pair, or where there are many runs each with the
+/// best.
 json paired_json(const std::vector<ReportedRun>& runs, const Group& group, std::vector<std::string>& left_out) {
   std::vector<std::pair<size_t, size_t>> pairs;
   if (group.runs.size() <= kPairedRuns) {
@@ -163,7 +167,8 @@ json measured_json(ReportedRun& r, const ReportOptions& options) {
   const ParameterSet& parameters = r.run.state.parameters;
   r.evaluation = evaluate(learner, parameters, *r.source, r.options);
   std::vector<double> seconds;
-  if (options.timed_tasks > 0) seconds = adaptation_seconds(learner, parameters, *r.source, r.options, options.timed_tasks);
+  if (options.timed_tasks > 0)
+    seconds = adaptation_seconds(learner, parameters, *r.source, r.options, options.timed_tasks);
 
   json result = {{"name", run_name(r.folder)}};
   result.update(run_json(r.folder.string(), r.run));
@@ -231,7 +236,8 @@ json report_data(const std::vector<std::filesystem::path>& folders, const Report
   json data = {
       {"title", options.title},
       {"program", FEWATOMS_VERSION},
-      {"machine", {{"processor", processor_name()}, {"cores", std::thread::hardware_concurrency()}, {"libtorch", TORCH_VERSION}}},
+      {"machine",
+       {{"processor", processor_name()}, {"cores", std::thread::hardware_concurrency()}, {"libtorch", TORCH_VERSION}}},
       {"groups", json::array()},
       {"runs", json::array()}};
   int64_t picture_bytes = kPictureBytes, refused = 0;
@@ -266,7 +272,8 @@ json report_data(const std::vector<std::filesystem::path>& folders, const Report
   }
   for (const auto& [i, run] : measured) data["runs"].push_back(run);
   if (refused > 0)
-    left_out.push_back(std::to_string(refused) + " pictures beyond " + std::to_string(kPictureBytes / 1'000'000) + " MB");
+    left_out.push_back(std::to_string(refused) + " pictures beyond " + std::to_string(kPictureBytes / 1'000'000) +
+                       " MB");
   if (runs.size() > kDetailedRuns)
     left_out.push_back("episodes, atoms and maps of runs after the first " + std::to_string(kDetailedRuns));
   std::vector<std::string> once;
@@ -300,7 +307,8 @@ std::string report_page(const json& data) {
                                                {"SCRIPTS", scripts}});
 }
 
-void write_report(const std::vector<std::filesystem::path>& runs, const ReportOptions& options, const std::filesystem::path& out) {
+void write_report(const std::vector<std::filesystem::path>& runs, const ReportOptions& options,
+                  const std::filesystem::path& out) {
   require_writable(out);
   write_file_atomically(out, report_page(report_data(runs, options)));
 }

@@ -13,17 +13,21 @@ constexpr int kMostPixels = 84;  // of a side: several times what the page shows
 
 std::string base64(const std::vector<uint8_t>& bytes) {
   std::string text((bytes.size() + 2) / 3 * 4 + 1, '\0');  // and the end that it writes
-  text.resize(EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()), bytes.data(), static_cast<int>(bytes.size())));
+  text.resize(
+      EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()), bytes.data(), static_cast<int>(bytes.size())));
   return text;
 }
 
 }  // namespace
 
 std::string data_uri(const ImageView& image, int most_pixels) {
-  const cv::Mat view(image.height, image.width, image.channels == 3 ? CV_8UC3 : CV_8UC1, const_cast<uint8_t*>(image.pixels));
+  const cv::Mat view(image.height, image.width, image.channels == 3 ? CV_8UC3 : CV_8UC1,
+                     const_cast<uint8_t*>(image.pixels));
   cv::Mat picture;
-  if (image.channels == 3) cv::cvtColor(view, picture, cv::COLOR_RGB2BGR);
-  else picture = view;
+  if (image.channels == 3)
+    cv::cvtColor(view, picture, cv::COLOR_RGB2BGR);
+  else
+    picture = view;
   const double scale = static_cast<double>(most_pixels) / std::max(image.height, image.width);
   if (scale < 1) cv::resize(picture, picture, {}, scale, scale, cv::INTER_AREA);
   std::vector<uint8_t> png, jpeg;

@@ -49,9 +49,9 @@ int64_t episode_index(const ReportedRun& r, int position) { return int64_t{r.opt
 
 /// A word of a shell command.
 std::string shell_word(const std::string& text) {
-  const bool plain =
-      !text.empty() &&
-      text.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-") == std::string::npos;
+  const bool plain = !text.empty() && text.find_first_not_of(
+                                          "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-") ==
+                                          std::string::npos;
   if (plain) return text;
   std::string quoted = "'";
   for (const char c : text) quoted += c == '\'' ? "'\\''" : std::string(1, c);
@@ -151,7 +151,8 @@ json map_json(const ReportedRun& r, const Episode& episode, const AdaptedEpisode
   };
   const auto split = [&](const Tensor& points) {
     const auto first = static_cast<int64_t>(support.size());
-    return json{{"support", pairs_of(points.narrow(0, 0, first))}, {"query", pairs_of(points.narrow(0, first, points.size(0) - first))}};
+    return json{{"support", pairs_of(points.narrow(0, 0, first))},
+                {"query", pairs_of(points.narrow(0, first, points.size(0) - first))}};
   };
   json names = json::array();
   for (size_t label = 0; label < std::min<size_t>(kMapPoints, episode.classes.size()); ++label)
@@ -181,7 +182,8 @@ json training_json(const std::filesystem::path& run) {
   json validations = json::array();
   std::ifstream file(RunPaths(run).metrics());
   for (std::string line; std::getline(file, line);) {
-    const json entry = json::parse(line, nullptr, /*allow_exceptions=*/false);  // the last line of a run that goes on may be cut
+    const json entry =
+        json::parse(line, nullptr, /*allow_exceptions=*/false);  // the last line of a run that goes on may be cut
     if (!entry.is_object() || !entry.contains("iteration") || !entry["iteration"].is_number()) continue;
     const auto number = [&](const char* key) { return entry.contains(key) && entry[key].is_number(); };
     if (number("loss") && number("accuracy")) all.push_back({entry["iteration"], entry["loss"], entry["accuracy"]});
@@ -217,15 +219,18 @@ json layers_json(const Run& run) {
   const ConvOptions& conv = run.settings.learner.network.conv;
   json list = json::array();
   for (const ConvLayer& layer : run.learner->backbone().layers()) {
-    json one = {{"name", layer.name},       {"in", layer.in},           {"out", layer.out},        {"kernel", layer.kernel},
-                {"block", layer.block + 1}, {"stage", layer.stage + 1}, {"coefficients", nullptr}, {"coefficients_shape", nullptr},
+    json one = {{"name", layer.name},       {"in", layer.in},
+                {"out", layer.out},         {"kernel", layer.kernel},
+                {"block", layer.block + 1}, {"stage", layer.stage + 1},
+                {"coefficients", nullptr},  {"coefficients_shape", nullptr},
                 {"atoms_shape", nullptr}};
     const Parameter* atoms = run.state.parameters.find(layer.name + ".atoms");
     if (atoms != nullptr) {
       const std::string name = coefficients_name(layer, conv.sharing);
       one["coefficients"] = name;
       one["atoms_shape"] = atoms->tensor.sizes().vec();
-      if (const Parameter* shared = run.state.parameters.find(name)) one["coefficients_shape"] = shared->tensor.sizes().vec();
+      if (const Parameter* shared = run.state.parameters.find(name))
+        one["coefficients_shape"] = shared->tensor.sizes().vec();
     }
     list.push_back(one);
   }
@@ -234,7 +239,8 @@ json layers_json(const Run& run) {
 
 json confusion_json(const ReportedRun& r) {
   const size_t mark = r.own_mark();
-  std::map<std::pair<int, int>, int64_t> counts, chances;  // by class and class taken for it: how often, of how many query images
+  std::map<std::pair<int, int>, int64_t> counts,
+      chances;  // by class and class taken for it: how often, of how many query images
   std::map<int, int64_t> seen, wrong;
   for (int e = 0; e < r.options.episodes; ++e) {
     const Episode episode = evaluation_episode(*r.source, r.options, e);
@@ -324,7 +330,8 @@ json looks_json(const ReportedRun& r, const std::vector<int>& episodes, std::vec
   bool fewer = false;
   for (const int e : episodes) {
     const Episode episode = evaluation_episode(*r.source, r.options, e);
-    const AdaptedEpisode looked = adapt_to_episode(*r.run.learner, r.run.state.parameters, *r.source, r.options, e, steps[own]);
+    const AdaptedEpisode looked =
+        adapt_to_episode(*r.run.learner, r.run.state.parameters, *r.source, r.options, e, steps[own]);
     const auto predictions = [&](size_t mark) {  // of the query images that episode_json has, in its order
       json labels = json::array();
       for (const int64_t row : shown(episode.query, episode.spec.ways, kEpisodePictures / 2))
@@ -371,9 +378,11 @@ json episode_json(const ReportedRun& r, int e, PictureStore& pictures) {
     names.push_back(r.source->class_name(episode.classes[label]));
   std::string note;
   if (support.size() < episode.support.size() || query.size() < episode.query.size())
-    note = "shown: " + std::to_string(support.size()) + " of " + std::to_string(episode.support.size()) + " support and " +
-           std::to_string(query.size()) + " of " + std::to_string(episode.query.size()) + " query pictures";
-  if (pictures.refused() > refused) note += (note.empty() ? "" : "; ") + std::string("pictures left out, for the page's size");
+    note = "shown: " + std::to_string(support.size()) + " of " + std::to_string(episode.support.size()) +
+           " support and " + std::to_string(query.size()) + " of " + std::to_string(episode.query.size()) +
+           " query pictures";
+  if (pictures.refused() > refused)
+    note += (note.empty() ? "" : "; ") + std::string("pictures left out, for the page's size");
   return {{"episode", episode_index(r, e)},
           {"ways", episode.spec.ways},
           {"classes", names},

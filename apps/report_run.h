@@ -24,22 +24,26 @@ struct ReportedRun {
   size_t own_mark() const;  // index in options.inner_steps of the run's own number of steps
 };
 
-/// Loss and accuracy of training by iteration, means over equal parts where there are many, and validations: from metrics.jsonl.
+/// Loss and accuracy of training by iteration, means over equal parts where there are many, and validations: from
+/// metrics.jsonl.
 ReportJson training_json(const std::filesystem::path& run);
 
 /// Its convolutions: channels, block, stage, and the coefficients that each uses.
 ReportJson layers_json(const Run& run);
 
-/// Which classes were taken for which at the run's own number of steps; the classes with the most mistakes where there are many.
+/// Which classes were taken for which at the run's own number of steps; the classes with the most mistakes where there
+/// are many.
 ReportJson confusion_json(const ReportedRun& r);
 
-/// Positions, in the evaluation, of the episodes with the lowest accuracy at the run's own number of steps, the worst first.
+/// Positions, in the evaluation, of the episodes with the lowest accuracy at the run's own number of steps, the worst
+/// first.
 std::vector<int> worst_episodes(const ReportedRun& r, int count);
 /// Those, with classes and the command that evaluates each alone.
 ReportJson worst_json(const ReportedRun& r, const EvaluationChoice& choice);
 
-/// What the run makes of some episodes (positions in the evaluation), before and after adaptation: "looks", predictions and a map of
-/// features for each; "atom_pictures", of the first one; "moved", how far each tensor moved. Notes on what was left out are added.
+/// What the run makes of some episodes (positions in the evaluation), before and after adaptation: "looks", predictions
+/// and a map of features for each; "atom_pictures", of the first one; "moved", how far each tensor moved. Notes on what
+/// was left out are added.
 ReportJson looks_json(const ReportedRun& r, const std::vector<int>& episodes, std::vector<std::string>& left_out);
 
 /// An episode's images, as numbers of pictures, with labels. Notes on what was left out are in it.

@@ -16,7 +16,8 @@ struct Run {
   std::string checkpoint;  // best or last
 };
 
-/// Reads a run folder. `checkpoint` is best, last, or empty: best if there is one. Throws as read_run_settings and load_checkpoint do.
+/// Reads a run folder. `checkpoint` is best, last, or empty: best if there is one. Throws as read_run_settings and
+/// load_checkpoint do.
 Run read_run(const std::filesystem::path& folder, const std::string& checkpoint = {});
 
 /// Throws UsageError if the folder holds a run.

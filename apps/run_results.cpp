@@ -12,7 +12,9 @@ std::string run_name(const std::filesystem::path& folder) {
   return path.filename().string();
 }
 
-int own_steps(const Run& run) { return run.learner->adapted().empty() ? 0 : evaluation_options(run.settings).inner_steps.back(); }
+int own_steps(const Run& run) {
+  return run.learner->adapted().empty() ? 0 : evaluation_options(run.settings).inner_steps.back();
+}
 
 int64_t adapted_numbers(const Run& run) {
   int64_t sum = 0;

@@ -20,8 +20,8 @@ int64_t adapted_numbers(const Run& run);
 /// {inner_steps, accuracy, ci95, loss}
 nlohmann::ordered_json step_json(const StepAccuracy& step);
 
-/// What results say of a run besides its network: checkpoint, iteration, what it was trained on and how it is evaluated, then what
-/// describe_network says, and adapted_bytes.
+/// What results say of a run besides its network: checkpoint, iteration, what it was trained on and how it is
+/// evaluated, then what describe_network says, and adapted_bytes.
 nlohmann::ordered_json run_json(const std::string& folder, const Run& run);
 
 }  // namespace fewatoms

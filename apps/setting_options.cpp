@@ -24,12 +24,15 @@ void add_checks(CLI::Option* option, const OptionText& text) {
       return std::string(digits);
     };
     std::string range = std::is_integral_v<T> ? "a whole number" : "a number";
-    if (text.low > -1e300) range += text.high < 1e300 ? " from " + number(text.low) + " to " + number(text.high) : " of at least " + number(text.low);
+    if (text.low > -1e300)
+      range += text.high < 1e300 ? " from " + number(text.low) + " to " + number(text.high)
+                                 : " of at least " + number(text.low);
     option->check([text, range](const std::string& given) {
       double value = 0;
       const auto [end, error] = std::from_chars(given.data(), given.data() + given.size(), value);
       const bool whole = !std::is_integral_v<T> || given.find_first_not_of("0123456789-") == std::string::npos;
-      const bool good = error == std::errc() && end == given.data() + given.size() && whole && value >= text.low && value <= text.high;
+      const bool good = error == std::errc() && end == given.data() + given.size() && whole && value >= text.low &&
+                        value <= text.high;
       return good ? std::string() : "'" + given + "' is not " + range;
     });
     option->type_name(std::is_integral_v<T> ? "INT" : "NUMBER");
@@ -47,9 +50,9 @@ void add_setting(CLI::App& app, const OptionText& text, T& value) {
   if constexpr (std::is_same_v<T, bool>)
     option = app.add_flag(std::string("--") + text.name, value, help);
   else if constexpr (std::is_same_v<T, NumberRange>)
-    option = app.add_option_function<std::string>(std::string("--") + text.name, [range = value, text](const std::string& v) {
-                  set_range(range, v, text.low, text.high);
-                }, help)
+    option = app.add_option_function<std::string>(
+                    std::string("--") + text.name,
+                    [range = value, text](const std::string& v) { set_range(range, v, text.low, text.high); }, help)
                  ->default_str(range_text(*value.fewest, *value.most))
                  ->check([text](const std::string& given) {
                    int fewest = 0, most = 0;
@@ -61,7 +64,8 @@ void add_setting(CLI::App& app, const OptionText& text, T& value) {
                    return std::string();
                  });
   else if constexpr (std::is_same_v<T, std::filesystem::path>)
-    option = app.add_option_function<std::string>(std::string("--") + text.name, [&value](const std::string& v) { value = v; }, help);
+    option = app.add_option_function<std::string>(
+        std::string("--") + text.name, [&value](const std::string& v) { value = v; }, help);
   else
     option = app.add_option(std::string("--") + text.name, value, help)->capture_default_str();
   option->group(text.group);
@@ -77,19 +81,22 @@ void add_setting(CLI::App& app, const OptionText& text, T& value) {
 void add_setting_options(CLI::App& app, Settings& settings) {
   std::string methods;
   for (const std::string& name : method_names()) methods += " " + name;
-  app.add_option("--method", settings.learner.method, "how tasks are learned; sets the defaults of other options:" + methods)
+  app.add_option("--method", settings.learner.method,
+                 "how tasks are learned; sets the defaults of other options:" + methods)
       ->group("Method")
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
       ->check([](const std::string& given) {
         const auto names = method_names();
-        return std::find(names.begin(), names.end(), given) != names.end() ? std::string() : unknown_name("method", given, names);
+        return std::find(names.begin(), names.end(), given) != names.end() ? std::string()
+                                                                           : unknown_name("method", given, names);
       })
       ->capture_default_str();
   for_each_option(settings, [&](const OptionText& text, auto& value) { add_setting(app, text, value); });
 }
 
 void add_data_options(CLI::App& app, Settings& settings) {
-  const std::set<std::string> others{"dataset", "augment", "pixel-norm", "cache-mb"};  // the name is an argument of its own
+  const std::set<std::string> others{"dataset", "augment", "pixel-norm",
+                                     "cache-mb"};  // the name is an argument of its own
   for_each_option(settings, [&](const OptionText& text, auto& value) {
     if (std::string(text.group) == "Data" && !others.contains(text.name)) add_setting(app, text, value);
   });
@@ -102,7 +109,9 @@ std::vector<std::string> setting_arguments(const CLI::App& app) {
     const CLI::Option* option = app.get_option("--" + name);
     return option->count() > 0 ? option->results() : std::vector<std::string>();
   };
-  const auto add = [&](const std::string& name, const std::string& value) { arguments.push_back("--" + name + "=" + value); };
+  const auto add = [&](const std::string& name, const std::string& value) {
+    arguments.push_back("--" + name + "=" + value);
+  };
   if (const auto method = given("method"); !method.empty()) add("method", method.back());
   for_each_option(any, [&](const OptionText& text, auto& value) {
     const auto values = given(text.name);
@@ -126,7 +135,8 @@ Settings settings_from_arguments(const std::vector<std::string>& arguments) {
     }
     const std::string& kind = settings.learner.network.conv.kind;
     for_each_option(settings, [&](const OptionText& text, auto&) {
-      if (const std::string wrong = misplaced(text.name, kind); !wrong.empty() && app.get_option("--" + std::string(text.name))->count() > 0)
+      if (const std::string wrong = misplaced(text.name, kind);
+          !wrong.empty() && app.get_option("--" + std::string(text.name))->count() > 0)
         throw UsageError(wrong + ", but the convolutions are '" + kind + "'");
     });
   };

@@ -43,13 +43,15 @@ Settings default_settings(const std::string& method, const std::string& dataset)
 std::string misplaced(const std::string& option, const std::string& conv_kind) {
   static const std::set<std::string> of_acdc = {"sharing", "atoms", "group", "compute", "decompose-pointwise"};
   if (of_acdc.contains(option) && conv_kind != "acdc") return "--" + option + " goes with --conv acdc";
-  if (option == "decompose-stem" && conv_kind == "standard") return "--decompose-stem goes with --conv acdc or separable";
+  if (option == "decompose-stem" && conv_kind == "standard")
+    return "--decompose-stem goes with --conv acdc or separable";
   return {};
 }
 
 void complete(Settings& s) {
   s.data = resolve(s.data);
-  if (!s.data.root.empty()) s.data.root = std::filesystem::absolute(s.data.root).lexically_normal();  // a run outlives the current folder
+  if (!s.data.root.empty())
+    s.data.root = std::filesystem::absolute(s.data.root).lexically_normal();  // a run outlives the current folder
   if (!s.data.plugin.empty()) s.data.plugin = std::filesystem::absolute(s.data.plugin).lexically_normal();
   s.data.plugin_options = last_of_each_key(s.data.plugin_options);
   if (!s.data.split_file.empty()) s.data.split_file = std::filesystem::absolute(s.data.split_file).lexically_normal();
@@ -58,7 +60,7 @@ void complete(Settings& s) {
   s.learner.network.channels = s.data.channels;
   s.learner.ways = s.trainer.spec.ways;
   s.learner.seed = s.trainer.seed;
-  s.trainer.augmented = s.data.augment == "none"       ? Augmented::kNone
+  s.trainer.augmented = s.data.augment == "none"     ? Augmented::kNone
                         : s.augment_support == "yes" ? Augmented::kBoth
                         : s.augment_support == "no"  ? Augmented::kQuery
                                                      : Augmented::kSupport;
@@ -144,15 +146,16 @@ TrainingSources open_training_sources(const Settings& s) {
   if (s.val_from_train > 0) {
     const int classes = sources.train->classes();
     if (s.val_from_train >= classes)
-      throw UsageError("val-from-train is " + std::to_string(s.val_from_train) + ", but train has " + std::to_string(classes) +
-                       " classes in all");
+      throw UsageError("val-from-train is " + std::to_string(s.val_from_train) + ", but train has " +
+                       std::to_string(classes) + " classes in all");
     std::vector<int> order(classes);
     std::iota(order.begin(), order.end(), 0);
     Random random{stream(Stream::kValidation), static_cast<uint64_t>(s.val_from_train)};
     random.shuffle(order);
     std::sort(order.begin(), order.begin() + s.val_from_train);
     std::sort(order.begin() + s.val_from_train, order.end());
-    sources.validation = subset_of_classes(sources.train, {order.begin(), order.begin() + s.val_from_train}, "val-from-train");
+    sources.validation =
+        subset_of_classes(sources.train, {order.begin(), order.begin() + s.val_from_train}, "val-from-train");
     sources.train = subset_of_classes(sources.train, {order.begin() + s.val_from_train, order.end()}, "train");
     sources.train = with_rotations(sources.train, s.data.rotations, "train");
     sources.validation = with_rotations(sources.validation, s.data.rotations, "val");
@@ -160,7 +163,8 @@ TrainingSources open_training_sources(const Settings& s) {
     try {
       sources.validation = open_dataset(s.data, "val");
     } catch (const UsageError& e) {
-      throw UsageError(std::string(e.what()) + " (validation: --val-every 0 turns it off, --val-from-train N takes classes of train)");
+      throw UsageError(std::string(e.what()) +
+                       " (validation: --val-every 0 turns it off, --val-from-train N takes classes of train)");
     }
   }
   return sources;

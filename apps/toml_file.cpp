@@ -9,7 +9,8 @@ namespace fewatoms {
 
 toml::table read_toml(const std::filesystem::path& path) {
   std::error_code error;
-  if (!std::filesystem::is_regular_file(path, error)) throw UsageError("there is no configuration file '" + path.string() + "'");
+  if (!std::filesystem::is_regular_file(path, error))
+    throw UsageError("there is no configuration file '" + path.string() + "'");
   try {
     return toml::parse_file(path.string());
   } catch (const toml::parse_error& e) {

@@ -6,7 +6,8 @@ TrainingLog::TrainingLog(const RunPaths& run, const std::string& level, const Tr
   if (level == "off") return;
   all_ = level == "all";
   file_ = std::make_unique<EventFile>(run.events(), [&](int64_t step, const std::string& tag) {
-    const bool kept = state.iteration > 0 && step <= (tag.starts_with("validation/") ? state.last_validation : state.iteration);
+    const bool kept =
+        state.iteration > 0 && step <= (tag.starts_with("validation/") ? state.last_validation : state.iteration);
     if (kept && (tag.starts_with("atoms/") || tag.starts_with("learned/"))) pictured_ = std::max(pictured_, step);
     return kept;
   });
@@ -16,8 +17,9 @@ void TrainingLog::first_episode(const ImageSource& source, const Settings& setti
   if (!all_) return;
   EpisodeSpec spec = settings.trainer.spec;
   if (settings.learner.train_on == "classes") spec.shots = 0;
-  file_->image(0, "episode/first",
-               draw_episode_picture(source, draw_episode(source, spec, settings.trainer.seed, 0, settings.trainer.augmented)));
+  file_->image(
+      0, "episode/first",
+      draw_episode_picture(source, draw_episode(source, spec, settings.trainer.seed, 0, settings.trainer.augmented)));
 }
 
 void TrainingLog::iteration(const IterationReport& r) {
@@ -31,9 +33,9 @@ void TrainingLog::iteration(const IterationReport& r) {
 
 void TrainingLog::validation(const ValidationReport& r) {
   if (file_)
-    file_->scalars(
-        r.iteration,
-        {{"validation/accuracy", r.result.accuracy}, {"validation/ci95", r.result.ci95}, {"validation/loss", r.result.loss}});
+    file_->scalars(r.iteration, {{"validation/accuracy", r.result.accuracy},
+                                 {"validation/ci95", r.result.ci95},
+                                 {"validation/loss", r.result.loss}});
 }
 
 void TrainingLog::checkpoint(int64_t iteration, const ParameterSet& parameters) {

@@ -5,8 +5,8 @@
 
 namespace fewatoms {
 
-/// A run folder's TensorBoard event file while it trains (docs/runs.md). It follows `state`: what an earlier, longer attempt wrote
-/// behind it is removed, so that no step comes twice.
+/// A run folder's TensorBoard event file while it trains (docs/runs.md). It follows `state`: what an earlier, longer
+/// attempt wrote behind it is removed, so that no step comes twice.
 class TrainingLog {
  public:
   /// `level`: off (nothing is written), scalars, or all (histograms and images of atoms at checkpoints too).

@@ -57,7 +57,8 @@ Grid sample(const BesselZero& zero, int size, bool sine) {
     for (int column = -half; column <= half; ++column) {
       const double r = std::hypot(row, column), angle = std::atan2(column, row);
       const double angular = sine ? std::sin(zero.order * angle) : std::cos(zero.order * angle);
-      atom.push_back(r >= radius ? 0.0 : std::cyl_bessel_j(static_cast<double>(zero.order), zero.value * r / radius) * angular);
+      atom.push_back(
+          r >= radius ? 0.0 : std::cyl_bessel_j(static_cast<double>(zero.order), zero.value * r / radius) * angular);
     }
   return atom;
 }
@@ -68,8 +69,8 @@ torch::Tensor fourier_bessel_atoms(int count, int size) {
   if (size < 3 || size > 11 || size % 2 == 0)
     throw UsageError("atom size is " + std::to_string(size) + ", an odd number from 3 to 11 is needed");
   if (count < 1 || count > size * size)
-    throw UsageError("atoms is " + std::to_string(count) + ", 1 to " + std::to_string(size * size) + " fit kernels of " +
-                     std::to_string(size) + "x" + std::to_string(size));
+    throw UsageError("atoms is " + std::to_string(count) + ", 1 to " + std::to_string(size * size) +
+                     " fit kernels of " + std::to_string(size) + "x" + std::to_string(size));
 
   constexpr size_t kPublished = 6;       // used as they are; later atoms are made orthogonal
   constexpr double kDependent = 1e-6;    // residual of a unit vector that adds nothing new
@@ -102,7 +103,8 @@ torch::Tensor fourier_bessel_atoms(int count, int size) {
   TORCH_CHECK(static_cast<int>(atoms.size()) == count, "only ", atoms.size(), " independent atoms found");
 
   auto result = torch::empty({count, size, size}, torch::kDouble);
-  for (int m = 0; m < count; ++m) std::copy(atoms[m].begin(), atoms[m].end(), result.data_ptr<double>() + m * size * size);
+  for (int m = 0; m < count; ++m)
+    std::copy(atoms[m].begin(), atoms[m].end(), result.data_ptr<double>() + m * size * size);
   return result;
 }
 

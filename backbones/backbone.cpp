@@ -12,8 +12,12 @@ struct Entry {
   std::unique_ptr<Backbone> (*make)(const NetworkOptions&, uint64_t seed, ParameterSet&);
 };
 constexpr Entry kBackbones[] = {
-    {"conv4", make_conv4},       {"conv6", make_conv6},       {"resnet10", make_resnet10},
-    {"resnet12", make_resnet12}, {"resnet12-basic", make_resnet12_basic}, {"resnet18", make_resnet18},
+    {"conv4", make_conv4},
+    {"conv6", make_conv6},
+    {"resnet10", make_resnet10},
+    {"resnet12", make_resnet12},
+    {"resnet12-basic", make_resnet12_basic},
+    {"resnet18", make_resnet18},
 };
 
 void require_range(const char* what, int value, int low, int high) {
@@ -58,8 +62,8 @@ int Backbone::first_block_with(const std::vector<size_t>& indices) const {
 
 namespace {
 
-/// As many groups of equal size as there can be with 16 channels or more each (Wu, He 2018, table 3); small groups of channels would lose
-/// everything on a map of one pixel.
+/// As many groups of equal size as there can be with 16 channels or more each (Wu, He 2018, table 3); small groups of
+/// channels would lose everything on a map of one pixel.
 int64_t norm_groups(int64_t channels) {
   constexpr int64_t kLeastChannels = 16;
   int64_t groups = std::max<int64_t>(1, channels / kLeastChannels);
@@ -83,8 +87,8 @@ Norm::Norm(const std::string& name, int channels, const NetworkOptions& options,
 }
 
 template <class F>
-Tensor Norm::with_statistics(const ParameterSet& parameters, NormMode mode, double count, std::vector<StatisticUpdate>& updates,
-                             F&& f) const {
+Tensor Norm::with_statistics(const ParameterSet& parameters, NormMode mode, double count,
+                             std::vector<StatisticUpdate>& updates, F&& f) const {
   if (mode == NormMode::kRunning) {
     TORCH_CHECK(running_, "this network keeps no running statistics");
     const NormStatistics running{parameters.tensor(mean_), parameters.tensor(variance_)};
@@ -108,7 +112,8 @@ Tensor Norm::by_image(const Tensor& x, const ParameterSet& parameters) const {
   return y * by_channel(parameters.tensor(scale_)) + by_channel(parameters.tensor(shift_));
 }
 
-Tensor Norm::apply(const Tensor& x, const ParameterSet& parameters, NormMode mode, std::vector<StatisticUpdate>& updates) const {
+Tensor Norm::apply(const Tensor& x, const ParameterSet& parameters, NormMode mode,
+                   std::vector<StatisticUpdate>& updates) const {
   if (kind_ != "batch") return by_image(x, parameters);
   const double count = static_cast<double>(x.numel() / x.size(1));
   return with_statistics(parameters, mode, count, updates, [&](const NormStatistics* given, NormStatistics* own) {
@@ -133,9 +138,10 @@ Tensor Norm::relu_pool(const Tensor& x, const ParameterSet& parameters, NormMode
 
 Tensor Norm::relu_pool(const StemImages& images, const Tensor& kernel, const ParameterSet& parameters, NormMode mode,
                        std::vector<StatisticUpdate>& updates) const {
-  return with_statistics(parameters, mode, images.pixels(), updates, [&](const NormStatistics* given, NormStatistics* own) {
-    return stem_norm_relu_pool(images, kernel, parameters.tensor(scale_), parameters.tensor(shift_), given, own);
-  });
+  return with_statistics(
+      parameters, mode, images.pixels(), updates, [&](const NormStatistics* given, NormStatistics* own) {
+        return stem_norm_relu_pool(images, kernel, parameters.tensor(scale_), parameters.tensor(shift_), given, own);
+      });
 }
 
 std::string Norm::torch_script(const std::string& x, NormMode mode) const {
@@ -145,11 +151,13 @@ std::string Norm::torch_script(const std::string& x, NormMode mode) const {
     const int64_t groups = kind_ == "layer" ? 1 : norm_groups(channels_);
     return "torch.group_norm(" + x + ", " + std::to_string(groups) + ", " + weights + ", 1e-5, False)";
   }
-  const std::string statistics = mode == NormMode::kRunning ? self + ".running_mean, " + self + ".running_var, False" : "None, None, True";
+  const std::string statistics =
+      mode == NormMode::kRunning ? self + ".running_mean, " + self + ".running_var, False" : "None, None, True";
   return "torch.batch_norm(" + x + ", " + weights + ", " + statistics + ", 0.0, 1e-5, False)";
 }
 
-ParameterSet merge_statistics(const ParameterSet& parameters, const std::vector<StatisticUpdate>& updates, double momentum) {
+ParameterSet merge_statistics(const ParameterSet& parameters, const std::vector<StatisticUpdate>& updates,
+                              double momentum) {
   std::vector<size_t> indices;
   std::vector<Tensor> values;
   for (const StatisticUpdate& update : updates) {

@@ -13,14 +13,14 @@ namespace fewatoms {
 
 /// What defines a network up to its head. All of it is part of a checkpoint's identity.
 struct NetworkOptions {
-  std::string backbone = "conv4";  // one of backbone_names()
-  int width = 32;                  // channels of the first stage, 1..1024
-  int image_size = 84;             // pixels, 28..224
-  int channels = 3;                // 1 or 3
-  std::string pool = "flatten";    // flatten or mean (over the last map), before the head
-  std::string norm = "batch";      // batch, group (Wu, He 2018: groups of 16 channels or more), layer or none
-  bool running_statistics = false; // batch norm keeps running statistics (--norm running)
-  double drop_rate = 0;            // of DropBlock, in backbones that have it; 0..0.9
+  std::string backbone = "conv4";   // one of backbone_names()
+  int width = 32;                   // channels of the first stage, 1..1024
+  int image_size = 84;              // pixels, 28..224
+  int channels = 3;                 // 1 or 3
+  std::string pool = "flatten";     // flatten or mean (over the last map), before the head
+  std::string norm = "batch";       // batch, group (Wu, He 2018: groups of 16 channels or more), layer or none
+  bool running_statistics = false;  // batch norm keeps running statistics (--norm running)
+  double drop_rate = 0;             // of DropBlock, in backbones that have it; 0..0.9
   ConvOptions conv;
   /// "fused" for everything that people run; "reference" (plain LibTorch operations) and "smooth" (softplus and mean
   /// pooling) exist for tests of the first.
@@ -74,9 +74,10 @@ class Backbone {
   virtual int64_t features() const = 0;  // numbers per image after the last block
   /// Indices of the parameters that block `block` reads.
   virtual std::vector<size_t> block_parameters(int block) const = 0;
-  /// x as the input of `block`, when that is run many times and only the parameters `adapted` change in between. In the graph
-  /// of `parameters` where gradient mode is on.
-  virtual BlockInput prepare(const Tensor& x, const ParameterSet&, int /*block*/, const std::vector<size_t>& /*adapted*/) const {
+  /// x as the input of `block`, when that is run many times and only the parameters `adapted` change in between. In the
+  /// graph of `parameters` where gradient mode is on.
+  virtual BlockInput prepare(const Tensor& x, const ParameterSet&, int /*block*/,
+                             const std::vector<size_t>& /*adapted*/) const {
     return x;
   }
   /// Blocks first..last-1 on the input of block `first`: [N, channels, size, size] for block 0.
@@ -84,8 +85,9 @@ class Backbone {
                               const Pass& pass) const = 0;
   /// Its convolutions, in the order in which a pass comes to them.
   virtual const std::vector<ConvLayer>& layers() const = 0;
-  /// All blocks as TorchScript statements, one a line: they turn `x`, images [N, channels, size, size], into features. Parameters are
-  /// attributes of `self` under the names of standard_form, norms' statistics among them in mode kRunning.
+  /// All blocks as TorchScript statements, one a line: they turn `x`, images [N, channels, size, size], into features.
+  /// Parameters are attributes of `self` under the names of standard_form, norms' statistics among them in mode
+  /// kRunning.
   virtual std::string torch_script(NormMode norm) const = 0;
 
   /// All blocks.
@@ -116,9 +118,11 @@ class Norm {
  public:
   Norm(const std::string& name, int channels, const NetworkOptions& options, ParameterSet& parameters);
   /// The norm alone.
-  Tensor apply(const Tensor& x, const ParameterSet& parameters, NormMode mode, std::vector<StatisticUpdate>& updates) const;
+  Tensor apply(const Tensor& x, const ParameterSet& parameters, NormMode mode,
+               std::vector<StatisticUpdate>& updates) const;
   /// Norm, non-linearity and 2x2 pooling of x [N, C, H, W]. Adds what it found to `updates`.
-  Tensor relu_pool(const Tensor& x, const ParameterSet& parameters, NormMode mode, std::vector<StatisticUpdate>& updates) const;
+  Tensor relu_pool(const Tensor& x, const ParameterSet& parameters, NormMode mode,
+                   std::vector<StatisticUpdate>& updates) const;
   /// The same of the convolution of images with a kernel [C, in, 3, 3]. Batch norm only.
   Tensor relu_pool(const StemImages& images, const Tensor& kernel, const ParameterSet& parameters, NormMode mode,
                    std::vector<StatisticUpdate>& updates) const;
@@ -127,10 +131,11 @@ class Norm {
   std::string torch_script(const std::string& x, NormMode mode) const;
 
  private:
-  /// Calls f(given statistics, own statistics), either of which may be null, and records the own ones of `count` pixels.
+  /// Calls f(given statistics, own statistics), either of which may be null, and records the own ones of `count`
+  /// pixels.
   template <class F>
-  Tensor with_statistics(const ParameterSet& parameters, NormMode mode, double count, std::vector<StatisticUpdate>& updates,
-                         F&& f) const;
+  Tensor with_statistics(const ParameterSet& parameters, NormMode mode, double count,
+                         std::vector<StatisticUpdate>& updates, F&& f) const;
 
   /// Group, layer or no norm.
   Tensor by_image(const Tensor& x, const ParameterSet& parameters) const;

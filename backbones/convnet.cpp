@@ -1,5 +1,5 @@
-// Conv-4: four blocks of 3x3 convolution, batch norm, ReLU and 2x2 max-pooling (Vinyals et al. 2016; Finn et al. 2017). Conv-6: two
-// more, without pooling (Chen et al. 2019).
+// Conv-4: four blocks of 3x3 convolution, batch norm, ReLU and 2x2 max-pooling (Vinyals et al. 2016; Finn et al. 2017).
+// Conv-6: two more, without pooling (Chen et al. 2019).
 
 #include "backbones/backbone.h"
 
@@ -14,11 +14,11 @@ class ConvNet final : public Backbone {
       : width_(options.width), norm_(options.norm), kernels_(options.kernels), mean_pool_(options.pool == "mean") {
     for (int block = 0; block < blocks; ++block)
       layers_.push_back({.name = "block" + std::to_string(block + 1) + ".conv",
-                        .in = block == 0 ? options.channels : options.width,
-                        .out = options.width,
-                        .block = block,
-                        .size = options.image_size >> std::min(block, kPooled),  // each pooling halves, rounding down
-                        .stem = block == 0});
+                         .in = block == 0 ? options.channels : options.width,
+                         .out = options.width,
+                         .block = block,
+                         .size = options.image_size >> std::min(block, kPooled),  // each pooling halves, rounding down
+                         .stem = block == 0});
     convolutions_ = make_convolutions(layers_, options.conv, seed, parameters);
     for (int block = 0; block < blocks; ++block)
       norms_.emplace_back("block" + std::to_string(block + 1) + ".norm", options.width, options, parameters);
@@ -78,7 +78,9 @@ class ConvNet final : public Backbone {
   }
 
  private:
-  bool fits_stem(const Tensor& images) const { return kernels_ == "fused" && norm_ == "batch" && stem_fits(images, width_); }
+  bool fits_stem(const Tensor& images) const {
+    return kernels_ == "fused" && norm_ == "batch" && stem_fits(images, width_);
+  }
   Tensor activation(const Tensor& x) const { return kernels_ == "smooth" ? at::softplus(x) : x.relu(); }
 
   std::vector<ConvLayer> layers_;

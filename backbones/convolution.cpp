@@ -27,7 +27,8 @@ void require_one_of(const char* what, const std::string& given, const std::vecto
 
 std::string ConvLayer::torch_script(const std::string& x) const {
   std::ostringstream text;
-  text << "torch.conv2d(" << x << ", self." << name << ".weight, None, [" << stride << ", " << stride << "], [" << padding << ", " << padding << "])";
+  text << "torch.conv2d(" << x << ", self." << name << ".weight, None, [" << stride << ", " << stride << "], ["
+       << padding << ", " << padding << "])";
   return text.str();
 }
 
@@ -37,8 +38,9 @@ std::vector<std::string> convolution_kinds() {
   return names;
 }
 
-std::vector<std::unique_ptr<Convolution>> make_convolutions(const std::vector<ConvLayer>& layers, const ConvOptions& options,
-                                                            uint64_t seed, ParameterSet& parameters) {
+std::vector<std::unique_ptr<Convolution>> make_convolutions(const std::vector<ConvLayer>& layers,
+                                                            const ConvOptions& options, uint64_t seed,
+                                                            ParameterSet& parameters) {
   require_one_of("convolution", options.kind, convolution_kinds());
   require_one_of("sharing", options.sharing, {"layer", "block", "stage", "net"});
   require_one_of("computation", options.compute, {"composed", "two-stage"});

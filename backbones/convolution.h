@@ -12,15 +12,15 @@ namespace fewatoms {
 
 /// Where one convolution stands in a network: what a sharing rule needs to know.
 struct ConvLayer {
-  std::string name;    // "block2.conv"
-  int in = 0;          // channels
+  std::string name;  // "block2.conv"
+  int in = 0;        // channels
   int out = 0;
-  int kernel = 3;      // k of k x k
+  int kernel = 3;  // k of k x k
   int stride = 1;
   int padding = 1;
-  int block = 0;       // layers of one block share under `--sharing block`
+  int block = 0;  // layers of one block share under `--sharing block`
   int stage = 0;
-  int size = 0;        // pixels of a side of its input
+  int size = 0;            // pixels of a side of its input
   bool stem = false;       // reads the images
   bool pointwise = false;  // a 1x1 convolution
 
@@ -35,10 +35,10 @@ struct ConvLayer {
 
 /// How convolutions are parameterised.
 struct ConvOptions {
-  std::string kind = "standard";     // one of convolution_kinds()
-  std::string sharing = "net";       // acdc: layer, block, stage or net
-  int atoms = 6;                     // acdc: M, 1..k*k
-  int group = 0;                     // acdc: channels of a group, each pair of groups with atoms of its own; 0: no groups
+  std::string kind = "standard";  // one of convolution_kinds()
+  std::string sharing = "net";    // acdc: layer, block, stage or net
+  int atoms = 6;                  // acdc: M, 1..k*k
+  int group = 0;                  // acdc: channels of a group, each pair of groups with atoms of its own; 0: no groups
   std::string compute = "composed";  // acdc: composed or two-stage, equal up to rounding
   bool decompose_stem = false;       // kinds other than standard leave the stem and 1x1 convolutions plain unless told
   bool decompose_pointwise = false;
@@ -60,7 +60,9 @@ class Convolution {
   /// The dense kernel [out, in, k, k] that forward convolves with.
   virtual Tensor kernel(const ParameterSet& parameters) const = 0;
   /// What can be computed from x once, while only the parameters `adapted` change: undefined if nothing.
-  virtual AtomMaps prepare(const Tensor&, const ParameterSet&, const std::vector<size_t>& /*adapted*/) const { return {}; }
+  virtual AtomMaps prepare(const Tensor&, const ParameterSet&, const std::vector<size_t>& /*adapted*/) const {
+    return {};
+  }
   /// forward(x) from what prepare(x) made.
   virtual Tensor forward(const AtomMaps&, const ParameterSet&) const {
     throw std::logic_error("this convolution prepares nothing");
@@ -70,24 +72,27 @@ class Convolution {
 };
 
 /// Makes all convolutions of a network at once, so that a kind may share parameters among them, and adds their initial
-/// values to `parameters` (float32; He variance 2 / (k^2 in) of the dense kernel). The values are a pure function of `seed`.
-using ConvolutionFactory = std::vector<std::unique_ptr<Convolution>> (*)(const std::vector<ConvLayer>&, const ConvOptions&,
-                                                                         uint64_t seed, ParameterSet& parameters);
+/// values to `parameters` (float32; He variance 2 / (k^2 in) of the dense kernel). The values are a pure function of
+/// `seed`.
+using ConvolutionFactory = std::vector<std::unique_ptr<Convolution>> (*)(const std::vector<ConvLayer>&,
+                                                                         const ConvOptions&, uint64_t seed,
+                                                                         ParameterSet& parameters);
 
 /// The registry: adding a kind is one file and one line in convolution.cpp.
 std::vector<std::string> convolution_kinds();
 
 /// Throws UsageError on an unknown kind, sharing rule or computation, or a number of atoms outside 1..k*k.
-std::vector<std::unique_ptr<Convolution>> make_convolutions(const std::vector<ConvLayer>& layers, const ConvOptions& options,
-                                                            uint64_t seed, ParameterSet& parameters);
+std::vector<std::unique_ptr<Convolution>> make_convolutions(const std::vector<ConvLayer>& layers,
+                                                            const ConvOptions& options, uint64_t seed,
+                                                            ParameterSet& parameters);
 
 // The kinds.
-std::vector<std::unique_ptr<Convolution>> make_standard(const std::vector<ConvLayer>&, const ConvOptions&, uint64_t seed,
-                                                        ParameterSet&);
+std::vector<std::unique_ptr<Convolution>> make_standard(const std::vector<ConvLayer>&, const ConvOptions&,
+                                                        uint64_t seed, ParameterSet&);
 std::vector<std::unique_ptr<Convolution>> make_acdc(const std::vector<ConvLayer>&, const ConvOptions&, uint64_t seed,
                                                     ParameterSet&);
-std::vector<std::unique_ptr<Convolution>> make_separable(const std::vector<ConvLayer>&, const ConvOptions&, uint64_t seed,
-                                                         ParameterSet&);
+std::vector<std::unique_ptr<Convolution>> make_separable(const std::vector<ConvLayer>&, const ConvOptions&,
+                                                         uint64_t seed, ParameterSet&);
 
 /// A plain convolution with its own kernel; also what layers of other kinds are that stay plain.
 std::unique_ptr<Convolution> make_plain(const ConvLayer& layer, uint64_t seed, ParameterSet& parameters);

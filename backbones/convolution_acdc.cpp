@@ -15,11 +15,16 @@ namespace {
 class AcdcConvolution final : public Convolution {
  public:
   AcdcConvolution(const ConvLayer& layer, size_t coefficients, size_t atoms, const ConvOptions& options)
-      : layer_(layer), coefficients_(coefficients), atoms_(atoms), grouped_(options.group > 0), two_stage_(options.compute == "two-stage") {}
+      : layer_(layer),
+        coefficients_(coefficients),
+        atoms_(atoms),
+        grouped_(options.group > 0),
+        two_stage_(options.compute == "two-stage") {}
 
   Tensor forward(const Tensor& x, const ParameterSet& parameters) const override {
     if (two_stage_)
-      return two_stage_convolution(x, coefficients(parameters), parameters.tensor(atoms_), layer_.stride, layer_.padding);
+      return two_stage_convolution(x, coefficients(parameters), parameters.tensor(atoms_), layer_.stride,
+                                   layer_.padding);
     return conv2d(x, kernel(parameters), layer_.stride, layer_.padding);
   }
   Tensor kernel(const ParameterSet& parameters) const override {
@@ -57,10 +62,12 @@ void require_fits(const ConvLayer& layer, const ConvOptions& options) {
   const int most = layer.kernel * layer.kernel;
   if (options.atoms < 1 || (!layer.pointwise && options.atoms > most))
     throw UsageError("atoms is " + std::to_string(options.atoms) + ", 1 to " + std::to_string(most) + " fit the " +
-                     std::to_string(layer.kernel) + "x" + std::to_string(layer.kernel) + " kernels of '" + layer.name + "'");
+                     std::to_string(layer.kernel) + "x" + std::to_string(layer.kernel) + " kernels of '" + layer.name +
+                     "'");
   if (options.group > 0 && (layer.in % options.group != 0 || layer.out % options.group != 0))
-    throw UsageError("group is " + std::to_string(options.group) + ", which does not divide the " + std::to_string(layer.in) + " and " +
-                     std::to_string(layer.out) + " channels of '" + layer.name + "'");
+    throw UsageError("group is " + std::to_string(options.group) + ", which does not divide the " +
+                     std::to_string(layer.in) + " and " + std::to_string(layer.out) + " channels of '" + layer.name +
+                     "'");
 }
 
 /// A random rotation of m dimensions [m, m], double: Gram-Schmidt of normal numbers.
@@ -74,17 +81,20 @@ Tensor random_rotation(int64_t m, uint64_t seed, const std::string& name) {
   return rows;
 }
 
-/// First values of a layer's atoms, [M, k, k] or for pairs of channel groups [P, Q, M, k, k], each of norm sqrt(fan / in). A 1x1 kernel
-/// mixes the coefficients of its group with equal weights.
+/// First values of a layer's atoms, [M, k, k] or for pairs of channel groups [P, Q, M, k, k], each of norm sqrt(fan /
+/// in). A 1x1 kernel mixes the coefficients of its group with equal weights.
 Tensor initial_atoms(const ConvLayer& layer, const ConvOptions& options, int fan, uint64_t seed) {
   const double length = std::sqrt(static_cast<double>(fan) / layer.in);
-  const Tensor basis = layer.pointwise ? at::ones({options.atoms, 1, 1}, at::kDouble) : fourier_bessel_atoms(options.atoms, layer.kernel);
+  const Tensor basis = layer.pointwise ? at::ones({options.atoms, 1, 1}, at::kDouble)
+                                       : fourier_bessel_atoms(options.atoms, layer.kernel);
   if (options.group == 0) return (basis * length).to(at::kFloat);
   // With equal atoms all groups of outputs would compute the same function, and stay so.
   std::vector<Tensor> pairs;
   const int outs = layer.out / options.group, ins = layer.in / options.group;
   for (int pair = 0; pair < outs * ins; ++pair)
-    pairs.push_back(at::mm(random_rotation(options.atoms, seed, layer.name + ".rotation" + std::to_string(pair)), basis.flatten(1)) * length);
+    pairs.push_back(at::mm(random_rotation(options.atoms, seed, layer.name + ".rotation" + std::to_string(pair)),
+                           basis.flatten(1)) *
+                    length);
   return at::stack(pairs).view({outs, ins, options.atoms, layer.kernel, layer.kernel}).to(at::kFloat);
 }
 
@@ -99,15 +109,20 @@ std::string coefficients_name(const ConvLayer& layer, const std::string& sharing
 
 Tensor compose_kernel(const Tensor& coefficients, const Tensor& atoms) {
   if (atoms.dim() == 5) {
-    const int64_t outs = atoms.size(0), ins = atoms.size(1), m = atoms.size(2), k = atoms.size(3), s = coefficients.size(0);
+    const int64_t outs = atoms.size(0), ins = atoms.size(1), m = atoms.size(2), k = atoms.size(3),
+                  s = coefficients.size(0);
     const Tensor flat = atoms.permute({2, 0, 1, 3, 4}).reshape({m, outs * ins * k * k});
-    return at::mm(coefficients.reshape({s * s, m}), flat).view({s, s, outs, ins, k, k}).permute({2, 0, 3, 1, 4, 5}).reshape({outs * s, ins * s, k, k});
+    return at::mm(coefficients.reshape({s * s, m}), flat)
+        .view({s, s, outs, ins, k, k})
+        .permute({2, 0, 3, 1, 4, 5})
+        .reshape({outs * s, ins * s, k, k});
   }
   const int64_t out = coefficients.size(0), in = coefficients.size(1), m = coefficients.size(2), k = atoms.size(1);
   return at::mm(coefficients.reshape({out * in, m}), atoms.reshape({m, k * k})).view({out, in, k, k});
 }
 
-Tensor two_stage_convolution(const Tensor& x, const Tensor& coefficients, const Tensor& atoms, int stride, int padding) {
+Tensor two_stage_convolution(const Tensor& x, const Tensor& coefficients, const Tensor& atoms, int stride,
+                             int padding) {
   const int64_t n = x.size(0), c = x.size(1), m = atoms.size(0), k = atoms.size(1), out = coefficients.size(0);
   const Tensor single = x.contiguous().view({n * c, 1, x.size(2), x.size(3)});
   const Tensor maps = conv2d(single, atoms.view({m, 1, k, k}), stride, padding).contiguous();  // [n*c, M, H', W']
@@ -116,9 +131,11 @@ Tensor two_stage_convolution(const Tensor& x, const Tensor& coefficients, const 
 
 std::vector<std::unique_ptr<Convolution>> make_acdc(const std::vector<ConvLayer>& layers, const ConvOptions& options,
                                                     uint64_t seed, ParameterSet& parameters) {
-  if (options.group < 0) throw UsageError("group is " + std::to_string(options.group) + ", 0 (none) or a number of channels was expected");
+  if (options.group < 0)
+    throw UsageError("group is " + std::to_string(options.group) + ", 0 (none) or a number of channels was expected");
   if (options.group > 0 && options.compute == "two-stage")
-    throw UsageError("computation two-stage does not go with channel groups, whose kernels are composed; group 0 was expected");
+    throw UsageError(
+        "computation two-stage does not go with channel groups, whose kernels are composed; group 0 was expected");
   std::map<std::string, Group> groups;
   for (const ConvLayer& layer : layers) {
     if (stays_plain(layer, options)) continue;
@@ -141,7 +158,8 @@ std::vector<std::unique_ptr<Convolution>> make_acdc(const std::vector<ConvLayer>
     }
     const Group& group = groups.at(coefficients_name(layer, options.sharing));
     // The coefficients' variance is right for the group's widest fan-in: narrower layers get longer atoms.
-    const size_t index = parameters.add(layer.name + ".atoms", initial_atoms(layer, options, group.in, seed), Role::kAtom);
+    const size_t index =
+        parameters.add(layer.name + ".atoms", initial_atoms(layer, options, group.in, seed), Role::kAtom);
     made.push_back(std::make_unique<AcdcConvolution>(layer, group.index, index, options));
   }
   return made;

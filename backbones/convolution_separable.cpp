@@ -30,7 +30,8 @@ class SeparableConvolution final : public Convolution {
 
 }  // namespace
 
-std::vector<std::unique_ptr<Convolution>> make_separable(const std::vector<ConvLayer>& layers, const ConvOptions& options, uint64_t seed,
+std::vector<std::unique_ptr<Convolution>> make_separable(const std::vector<ConvLayer>& layers,
+                                                         const ConvOptions& options, uint64_t seed,
                                                          ParameterSet& parameters) {
   std::vector<std::unique_ptr<Convolution>> made;
   for (const ConvLayer& layer : layers) {
@@ -41,9 +42,11 @@ std::vector<std::unique_ptr<Convolution>> make_separable(const std::vector<ConvL
     // The variances' product is He's: k^2 in numbers of 1 / k^2 and 2 / in.
     const std::string depthwise = layer.name + ".depthwise", pointwise = layer.name + ".pointwise";
     const size_t first = parameters.add(
-        depthwise, normal_tensor({layer.in, 1, layer.kernel, layer.kernel}, 1.0 / layer.kernel, seed, depthwise), Role::kKernel);
-    const size_t second =
-        parameters.add(pointwise, normal_tensor({layer.out, layer.in, 1, 1}, std::sqrt(2.0 / layer.in), seed, pointwise), Role::kKernel);
+        depthwise, normal_tensor({layer.in, 1, layer.kernel, layer.kernel}, 1.0 / layer.kernel, seed, depthwise),
+        Role::kKernel);
+    const size_t second = parameters.add(
+        pointwise, normal_tensor({layer.out, layer.in, 1, 1}, std::sqrt(2.0 / layer.in), seed, pointwise),
+        Role::kKernel);
     made.push_back(std::make_unique<SeparableConvolution>(layer, first, second));
   }
   return made;

@@ -31,8 +31,8 @@ std::unique_ptr<Convolution> make_plain(const ConvLayer& layer, uint64_t seed, P
   return std::make_unique<PlainConvolution>(layer, parameters.add(name, kernel, Role::kKernel));
 }
 
-std::vector<std::unique_ptr<Convolution>> make_standard(const std::vector<ConvLayer>& layers, const ConvOptions&, uint64_t seed,
-                                                        ParameterSet& parameters) {
+std::vector<std::unique_ptr<Convolution>> make_standard(const std::vector<ConvLayer>& layers, const ConvOptions&,
+                                                        uint64_t seed, ParameterSet& parameters) {
   std::vector<std::unique_ptr<Convolution>> made;
   for (const ConvLayer& layer : layers) made.push_back(make_plain(layer, seed, parameters));
   return made;

@@ -35,18 +35,22 @@ struct JointFit {
   Tensor coefficients;          // [O, I, M]
   std::vector<Tensor> atoms;    // [M, k*k]
 
-  Tensor corner(size_t i) const { return coefficients.narrow(0, 0, targets[i].size(0)).narrow(1, 0, targets[i].size(1)); }
+  Tensor corner(size_t i) const {
+    return coefficients.narrow(0, 0, targets[i].size(0)).narrow(1, 0, targets[i].size(1));
+  }
 
   double squared_error() const {
     double sum = 0;
-    for (size_t i = 0; i < targets.size(); ++i) sum += (targets[i] - at::matmul(corner(i), atoms[i])).pow(2).sum().item<double>();
+    for (size_t i = 0; i < targets.size(); ++i)
+      sum += (targets[i] - at::matmul(corner(i), atoms[i])).pow(2).sum().item<double>();
     return sum;
   }
 
   /// The best coefficients for these atoms: at each pair of channels over the kernels that have it.
   void fit_coefficients() {
     const int64_t m = coefficients.size(2);
-    Tensor normal = at::zeros({coefficients.size(0), coefficients.size(1), m, m}, at::kDouble), right = at::zeros_like(coefficients);
+    Tensor normal = at::zeros({coefficients.size(0), coefficients.size(1), m, m}, at::kDouble),
+           right = at::zeros_like(coefficients);
     for (size_t i = 0; i < targets.size(); ++i) {
       const int64_t out = targets[i].size(0), in = targets[i].size(1);
       normal.narrow(0, 0, out).narrow(1, 0, in).add_(at::mm(atoms[i], atoms[i].t()));
@@ -112,17 +116,19 @@ DecomposedKernels decompose_kernels(const std::vector<Tensor>& kernels, int64_t 
   const Tensor scale = usual / fit.coefficients.pow(2).mean(at::IntArrayRef{0, 1}).sqrt().clamp_min(1e-30);  // [M]
   DecomposedKernels result{(fit.coefficients * scale).to(at::kFloat), {}};
   for (size_t i = 0; i < kernels.size(); ++i)
-    result.atoms.push_back((fit.atoms[i] / scale.unsqueeze(1)).view({atoms, kernels[i].size(2), kernels[i].size(3)}).to(at::kFloat));
+    result.atoms.push_back(
+        (fit.atoms[i] / scale.unsqueeze(1)).view({atoms, kernels[i].size(2), kernels[i].size(3)}).to(at::kFloat));
   return result;
 }
 
-ParameterSet decomposed(const ParameterSet& initial, const ParameterSet& standard, const Backbone& backbone, const ConvOptions& options,
-                        std::vector<LayerError>& errors) {
+ParameterSet decomposed(const ParameterSet& initial, const ParameterSet& standard, const Backbone& backbone,
+                        const ConvOptions& options, std::vector<LayerError>& errors) {
   std::map<std::string, Tensor> values;
   for (const Parameter& p : standard) values[p.name] = p.tensor;
   const auto kernel_of = [&](const ConvLayer& layer) {
     const auto found = values.find(layer.name + ".kernel");
-    if (found == values.end() || found->second.sizes() != at::IntArrayRef({layer.out, layer.in, layer.kernel, layer.kernel}))
+    if (found == values.end() ||
+        found->second.sizes() != at::IntArrayRef({layer.out, layer.in, layer.kernel, layer.kernel}))
       throw UsageError("the network to decompose has no standard kernel '" + layer.name + ".kernel' of this backbone");
     return found->second;
   };
@@ -145,7 +151,8 @@ ParameterSet decomposed(const ParameterSet& initial, const ParameterSet& standar
       Tensor atoms = *next, coefficients = fit.coefficients;
       if (s > 0) {
         const int64_t pairs = (layer->out / s) * (layer->in / s);
-        atoms = at::stack(std::vector<Tensor>(next, next + pairs)).view({layer->out / s, layer->in / s, options.atoms, layer->kernel, layer->kernel});
+        atoms = at::stack(std::vector<Tensor>(next, next + pairs))
+                    .view({layer->out / s, layer->in / s, options.atoms, layer->kernel, layer->kernel});
         next += pairs;
       } else {
         coefficients = coefficients.narrow(0, 0, layer->out).narrow(1, 0, layer->in);
@@ -153,22 +160,27 @@ ParameterSet decomposed(const ParameterSet& initial, const ParameterSet& standar
       }
       values[layer->name + ".atoms"] = atoms;
       const Tensor w = kernel_of(*layer);
-      errors.push_back({layer->name, (w - compose_kernel(coefficients, atoms)).norm().item<double>() / std::max(1e-30, w.norm().item<double>())});
+      errors.push_back({layer->name, (w - compose_kernel(coefficients, atoms)).norm().item<double>() /
+                                         std::max(1e-30, w.norm().item<double>())});
     }
   }
   const auto& order = backbone.layers();
   const auto place = [&](const LayerError& e) {
-    return std::find_if(order.begin(), order.end(), [&](const ConvLayer& layer) { return layer.name == e.layer; }) - order.begin();
+    return std::find_if(order.begin(), order.end(), [&](const ConvLayer& layer) { return layer.name == e.layer; }) -
+           order.begin();
   };
-  std::sort(errors.begin(), errors.end(), [&](const LayerError& a, const LayerError& b) { return place(a) < place(b); });
+  std::sort(errors.begin(), errors.end(),
+            [&](const LayerError& a, const LayerError& b) { return place(a) < place(b); });
 
   ParameterSet made;
   for (const Parameter& p : initial) {
     const auto found = values.find(p.name);
     const bool may_lack = p.role == Role::kHead || p.role == Role::kMeta;
     if (found == values.end() && !may_lack) throw UsageError("the network to decompose has no tensor '" + p.name + "'");
-    const Tensor value = found == values.end() || (may_lack && found->second.sizes() != p.tensor.sizes()) ? p.tensor : found->second;
-    if (value.sizes() != p.tensor.sizes()) throw UsageError("the network to decompose has another shape of '" + p.name + "'");
+    const Tensor value =
+        found == values.end() || (may_lack && found->second.sizes() != p.tensor.sizes()) ? p.tensor : found->second;
+    if (value.sizes() != p.tensor.sizes())
+      throw UsageError("the network to decompose has another shape of '" + p.name + "'");
     made.add(p.name, value.detach().clone(), p.role);
   }
   return made;

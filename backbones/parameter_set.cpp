@@ -15,7 +15,8 @@ const std::vector<std::string> kRoleNames = {"atom", "coefficient", "kernel", "n
 const std::string& to_string(Role role) { return kRoleNames.at(static_cast<size_t>(role)); }
 
 const std::vector<Role>& trainable_roles() {
-  static const std::vector<Role> roles = {Role::kAtom, Role::kCoefficient, Role::kKernel, Role::kNorm, Role::kHead, Role::kMeta};
+  static const std::vector<Role> roles = {Role::kAtom, Role::kCoefficient, Role::kKernel,
+                                          Role::kNorm, Role::kHead,        Role::kMeta};
   return roles;
 }
 
@@ -62,7 +63,8 @@ ParameterSet ParameterSet::leaves(bool requires_grad) const {
 
 ParameterSet ParameterSet::to(torch::ScalarType type) const {
   ParameterSet copy = *this;
-  for (Parameter& item : copy.items_) item.tensor = item.tensor.detach().to(type, /*non_blocking=*/false, /*copy=*/true);
+  for (Parameter& item : copy.items_)
+    item.tensor = item.tensor.detach().to(type, /*non_blocking=*/false, /*copy=*/true);
   return copy;
 }
 

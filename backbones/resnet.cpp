@@ -1,7 +1,8 @@
-// Residual networks. ResNet-10 and -18: a 7x7 stem and stages of basic blocks (He, Zhang, Ren, Sun 2016; ResNet-10 of Chen, Liu,
-// Kira, Wang, Huang 2019 has one block per stage). ResNet-12: four blocks of three convolutions, each with 2x2 pooling at its end
-// (Oreshkin, Rodriguez, Lacoste 2018; widths and DropBlock of Lee, Maji, Ravichandran, Soatto 2019, MetaOptNet). ResNet-12 of basic
-// blocks: a 3x3 stem of stride 1 and stages of 1, 1, 2, 1 basic blocks (Laenen, Bertinetto 2021; easyfsl).
+// Residual networks. ResNet-10 and -18: a 7x7 stem and stages of basic blocks (He, Zhang, Ren, Sun 2016; ResNet-10 of
+// Chen, Liu, Kira, Wang, Huang 2019 has one block per stage). ResNet-12: four blocks of three convolutions, each with
+// 2x2 pooling at its end (Oreshkin, Rodriguez, Lacoste 2018; widths and DropBlock of Lee, Maji, Ravichandran, Soatto
+// 2019, MetaOptNet). ResNet-12 of basic blocks: a 3x3 stem of stride 1 and stages of 1, 1, 2, 1 basic blocks (Laenen,
+// Bertinetto 2021; easyfsl).
 
 #include <cmath>
 
@@ -13,13 +14,13 @@ namespace {
 
 /// What distinguishes one residual network from another.
 struct Plan {
-  std::vector<double> widths;       // of the stages, as multiples of the first
-  std::vector<int> blocks;          // per stage
-  int convolutions = 2;             // per block
-  bool stem = true;                 // 7x7, stride 2, norm, ReLU, 3x3 max-pooling of stride 2; stages behind the first halve the map
-  bool small_stem = false;          // 3x3, stride 1, without pooling instead
-  double slope = 0;                 // of the leaky ReLU
-  bool drop = false;                // DropBlock behind each block
+  std::vector<double> widths;  // of the stages, as multiples of the first
+  std::vector<int> blocks;     // per stage
+  int convolutions = 2;        // per block
+  bool stem = true;  // 7x7, stride 2, norm, ReLU, 3x3 max-pooling of stride 2; stages behind the first halve the map
+  bool small_stem = false;  // 3x3, stride 1, without pooling instead
+  double slope = 0;         // of the leaky ReLU
+  bool drop = false;        // DropBlock behind each block
 };
 
 Tensor leaky(const Tensor& x, double slope, bool smooth) {
@@ -29,8 +30,8 @@ Tensor leaky(const Tensor& x, double slope, bool smooth) {
 
 Tensor pool2(const Tensor& x, bool smooth) { return smooth ? at::avg_pool2d(x, {2, 2}) : at::max_pool2d(x, {2, 2}); }
 
-/// DropBlock (Ghiasi, Lin, Le 2018): squares of `size` pixels are set to zero, about a share `rate` of all, the rest scaled up. A pure
-/// function of the key.
+/// DropBlock (Ghiasi, Lin, Le 2018): squares of `size` pixels are set to zero, about a share `rate` of all, the rest
+/// scaled up. A pure function of the key.
 Tensor drop_block(const Tensor& x, double rate, int64_t size, uint64_t key) {
   const int64_t n = x.size(0), c = x.size(1), h = x.size(2), w = x.size(3), side = std::min({size, h, w});
   const double valid = static_cast<double>((h - side + 1) * (w - side + 1));
@@ -50,12 +51,21 @@ Tensor drop_block(const Tensor& x, double rate, int64_t size, uint64_t key) {
 class ResNet final : public Backbone {
  public:
   ResNet(const Plan& plan, const NetworkOptions& options, uint64_t seed, ParameterSet& parameters)
-      : plan_(plan), smooth_(options.kernels == "smooth"), mean_pool_(options.pool == "mean"), drop_rate_(options.drop_rate) {
+      : plan_(plan),
+        smooth_(options.kernels == "smooth"),
+        mean_pool_(options.pool == "mean"),
+        drop_rate_(options.drop_rate) {
     int size = options.image_size, channels = options.channels, block = 0;
     if (plan_.stem) {
       const bool small = plan_.small_stem;
-      layers_.push_back({.name = "stem.conv", .in = channels, .out = options.width, .kernel = small ? 3 : 7, .stride = small ? 1 : 2,
-                         .padding = small ? 1 : 3, .size = size, .stem = true});
+      layers_.push_back({.name = "stem.conv",
+                         .in = channels,
+                         .out = options.width,
+                         .kernel = small ? 3 : 7,
+                         .stride = small ? 1 : 2,
+                         .padding = small ? 1 : 3,
+                         .size = size,
+                         .stem = true});
       channels = options.width;
       if (!small) size = halved(halved(size));
       ++block;
@@ -69,13 +79,26 @@ class ResNet final : public Backbone {
         Block b;
         b.first = layers_.size();
         for (int k = 0; k < plan_.convolutions; ++k)
-          layers_.push_back({.name = name + ".conv" + std::to_string(k + 1), .in = k == 0 ? channels : width, .out = width,
-                             .stride = k == 0 ? stride : 1, .block = block, .stage = static_cast<int>(stage), .size = k == 0 ? size : out_size,
+          layers_.push_back({.name = name + ".conv" + std::to_string(k + 1),
+                             .in = k == 0 ? channels : width,
+                             .out = width,
+                             .stride = k == 0 ? stride : 1,
+                             .block = block,
+                             .stage = static_cast<int>(stage),
+                             .size = k == 0 ? size : out_size,
                              .stem = block == 0 && k == 0});
         b.shortcut = stride != 1 || channels != width;
         if (b.shortcut)
-          layers_.push_back({.name = name + ".shortcut.conv", .in = channels, .out = width, .kernel = 1, .stride = stride, .padding = 0,
-                             .block = block, .stage = static_cast<int>(stage), .size = size, .pointwise = true});
+          layers_.push_back({.name = name + ".shortcut.conv",
+                             .in = channels,
+                             .out = width,
+                             .kernel = 1,
+                             .stride = stride,
+                             .padding = 0,
+                             .block = block,
+                             .stage = static_cast<int>(stage),
+                             .size = size,
+                             .pointwise = true});
         blocks_.push_back(b);
         channels = width;
         size = plan_.stem ? out_size : out_size / 2;
@@ -95,9 +118,12 @@ class ResNet final : public Backbone {
   const std::vector<ConvLayer>& layers() const override { return layers_; }
 
   std::string torch_script(NormMode norm) const override {
-    const auto normed = [&](size_t layer, const std::string& x) { return norms_[layer].torch_script(layers_[layer].torch_script(x), norm); };
+    const auto normed = [&](size_t layer, const std::string& x) {
+      return norms_[layer].torch_script(layers_[layer].torch_script(x), norm);
+    };
     const auto leaky = [&](const std::string& x) {
-      return plan_.slope == 0 ? "torch.relu(" + x + ")" : "torch.leaky_relu(" + x + ", " + std::to_string(plan_.slope) + ")";
+      return plan_.slope == 0 ? "torch.relu(" + x + ")"
+                              : "torch.leaky_relu(" + x + ", " + std::to_string(plan_.slope) + ")";
     };
     std::string text;
     if (plan_.stem) {
@@ -120,17 +146,21 @@ class ResNet final : public Backbone {
     std::vector<size_t> indices;
     for (size_t i = 0; i < layers_.size(); ++i) {
       if (block_of(i) != block) continue;
-      for (const auto& more : {convolutions_[i]->parameters(), norms_[i].parameters()}) indices.insert(indices.end(), more.begin(), more.end());
+      for (const auto& more : {convolutions_[i]->parameters(), norms_[i].parameters()})
+        indices.insert(indices.end(), more.begin(), more.end());
     }
     return indices;
   }
 
-  Activations forward(const BlockInput& input, const ParameterSet& parameters, int first, int last, const Pass& pass) const override {
+  Activations forward(const BlockInput& input, const ParameterSet& parameters, int first, int last,
+                      const Pass& pass) const override {
     Activations result{input.x, {}};
     for (int block = first; block < last; ++block) {
       if (plan_.stem && block == 0) {
         const Tensor y = leaky(normed(0, result.x, parameters, pass, result.updates), plan_.slope, smooth_);
-        result.x = plan_.small_stem ? y : smooth_ ? at::avg_pool2d(y, {3, 3}, {2, 2}, {1, 1}) : at::max_pool2d(y, {3, 3}, {2, 2}, {1, 1});
+        result.x = plan_.small_stem ? y
+                   : smooth_        ? at::avg_pool2d(y, {3, 3}, {2, 2}, {1, 1})
+                                    : at::max_pool2d(y, {3, 3}, {2, 2}, {1, 1});
       } else {
         result.x = residual(block, result.x, parameters, pass, result.updates);
       }
@@ -150,20 +180,24 @@ class ResNet final : public Backbone {
   /// The stem's layer counts as block 0 where there is one.
   int block_of(size_t layer) const { return layers_[layer].block; }
 
-  Tensor normed(size_t layer, const Tensor& x, const ParameterSet& parameters, const Pass& pass, std::vector<StatisticUpdate>& updates) const {
+  Tensor normed(size_t layer, const Tensor& x, const ParameterSet& parameters, const Pass& pass,
+                std::vector<StatisticUpdate>& updates) const {
     return norms_[layer].apply(convolutions_[layer]->forward(x, parameters), parameters, pass.norm, updates);
   }
 
-  Tensor residual(int block, const Tensor& x, const ParameterSet& parameters, const Pass& pass, std::vector<StatisticUpdate>& updates) const {
+  Tensor residual(int block, const Tensor& x, const ParameterSet& parameters, const Pass& pass,
+                  std::vector<StatisticUpdate>& updates) const {
     const Block& b = blocks_[block - plan_.stem];
     Tensor y = x;
     for (int k = 0; k < plan_.convolutions; ++k) {
       y = normed(b.first + k, y, parameters, pass, updates);
       if (k + 1 < plan_.convolutions) y = leaky(y, plan_.slope, smooth_);
     }
-    y = leaky(y + (b.shortcut ? normed(b.first + plan_.convolutions, x, parameters, pass, updates) : x), plan_.slope, smooth_);
+    y = leaky(y + (b.shortcut ? normed(b.first + plan_.convolutions, x, parameters, pass, updates) : x), plan_.slope,
+              smooth_);
     if (!plan_.stem) y = pool2(y, smooth_);
-    if (plan_.drop && drop_rate_ > 0 && pass.drop_key != 0) y = drop_block(y, drop_rate_, kDropSize, mix_key({pass.drop_key, static_cast<uint64_t>(block)}));
+    if (plan_.drop && drop_rate_ > 0 && pass.drop_key != 0)
+      y = drop_block(y, drop_rate_, kDropSize, mix_key({pass.drop_key, static_cast<uint64_t>(block)}));
     return y;
   }
 
@@ -185,11 +219,17 @@ std::unique_ptr<Backbone> make_resnet10(const NetworkOptions& options, uint64_t 
   return std::make_unique<ResNet>(Plan{.widths = {1, 2, 4, 8}, .blocks = {1, 1, 1, 1}}, options, seed, parameters);
 }
 std::unique_ptr<Backbone> make_resnet12(const NetworkOptions& options, uint64_t seed, ParameterSet& parameters) {
-  return std::make_unique<ResNet>(
-      Plan{.widths = {1, 2.5, 5, 10}, .blocks = {1, 1, 1, 1}, .convolutions = 3, .stem = false, .slope = 0.1, .drop = true}, options, seed, parameters);
+  return std::make_unique<ResNet>(Plan{.widths = {1, 2.5, 5, 10},
+                                       .blocks = {1, 1, 1, 1},
+                                       .convolutions = 3,
+                                       .stem = false,
+                                       .slope = 0.1,
+                                       .drop = true},
+                                  options, seed, parameters);
 }
 std::unique_ptr<Backbone> make_resnet12_basic(const NetworkOptions& options, uint64_t seed, ParameterSet& parameters) {
-  return std::make_unique<ResNet>(Plan{.widths = {1, 2.5, 5, 10}, .blocks = {1, 1, 2, 1}, .small_stem = true}, options, seed, parameters);
+  return std::make_unique<ResNet>(Plan{.widths = {1, 2.5, 5, 10}, .blocks = {1, 1, 2, 1}, .small_stem = true}, options,
+                                  seed, parameters);
 }
 std::unique_ptr<Backbone> make_resnet18(const NetworkOptions& options, uint64_t seed, ParameterSet& parameters) {
   return std::make_unique<ResNet>(Plan{.widths = {1, 2, 4, 8}, .blocks = {2, 2, 2, 2}}, options, seed, parameters);

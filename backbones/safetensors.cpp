@@ -61,7 +61,8 @@ void write_pieces(const std::filesystem::path& path, const std::vector<std::pair
 }
 
 /// Bytes of a tensor with this shape, or nothing if the product overflows.
-uint64_t checked_bytes(const std::vector<int64_t>& shape, uint64_t element, const std::function<void(const std::string&)>& fail) {
+uint64_t checked_bytes(const std::vector<int64_t>& shape, uint64_t element,
+                       const std::function<void(const std::string&)>& fail) {
   uint64_t bytes = element;
   bool empty = false;
   for (const int64_t n : shape) {
@@ -86,10 +87,14 @@ void write_safetensors(const std::filesystem::path& path, const SafeTensors& con
   std::vector<std::pair<const void*, size_t>> pieces;
   uint64_t offset = 0;
   for (const auto& [name, tensor] : contents.tensors) {
-    const auto type = std::find_if(std::begin(kTypes), std::end(kTypes), [&](const Type& t) { return t.type == tensor.scalar_type(); });
-    TORCH_CHECK(type != std::end(kTypes), "tensor '", name, "' has type ", tensor.scalar_type(), ", which is not written");
+    const auto type = std::find_if(std::begin(kTypes), std::end(kTypes),
+                                   [&](const Type& t) { return t.type == tensor.scalar_type(); });
+    TORCH_CHECK(type != std::end(kTypes), "tensor '", name, "' has type ", tensor.scalar_type(),
+                ", which is not written");
     held.push_back(tensor.detach().contiguous());
-    header[name] = {{"dtype", type->name}, {"shape", tensor.sizes().vec()}, {"data_offsets", {offset, offset + held.back().nbytes()}}};
+    header[name] = {{"dtype", type->name},
+                    {"shape", tensor.sizes().vec()},
+                    {"data_offsets", {offset, offset + held.back().nbytes()}}};
     offset += held.back().nbytes();
     pieces.emplace_back(held.back().data_ptr(), held.back().nbytes());
   }
@@ -101,12 +106,15 @@ void write_safetensors(const std::filesystem::path& path, const SafeTensors& con
 }
 
 SafeTensors read_safetensors(const std::filesystem::path& path) {
-  const auto fail = [&](const std::string& what) { throw DataError("'" + path.string() + "' is not a whole safetensors file: " + what); };
+  const auto fail = [&](const std::string& what) {
+    throw DataError("'" + path.string() + "' is not a whole safetensors file: " + what);
+  };
   std::error_code error;
   if (!std::filesystem::is_regular_file(path, error)) throw UsageError("there is no file '" + path.string() + "'");
   std::ifstream file(path, std::ios::binary | std::ios::ate);
   if (!file) throw UsageError("cannot read '" + path.string() + "'");
-  const auto size = static_cast<uint64_t>(file.tellg());  // of what was opened: a training may put another file under the name
+  const auto size =
+      static_cast<uint64_t>(file.tellg());  // of what was opened: a training may put another file under the name
   file.seekg(0);
 
   uint64_t length = 0;
@@ -129,7 +137,8 @@ SafeTensors read_safetensors(const std::filesystem::path& path) {
       }
       const auto bad = [&, tensor = name](const std::string& what) { fail("tensor '" + tensor + "' " + what); };
       const auto dtype = entry.at("dtype").get<std::string>();
-      const auto type = std::find_if(std::begin(kTypes), std::end(kTypes), [&](const Type& t) { return t.name == dtype; });
+      const auto type =
+          std::find_if(std::begin(kTypes), std::end(kTypes), [&](const Type& t) { return t.name == dtype; });
       if (type == std::end(kTypes)) bad("has type " + dtype + ", F32, F64, I64 or U8 were expected");
       for (const char* key : {"shape", "data_offsets"})
         for (const json& n : entry.at(key))

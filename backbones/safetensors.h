@@ -20,8 +20,9 @@ struct SafeTensors {
 /// Throws UsageError if the folder cannot be written to.
 void write_safetensors(const std::filesystem::path& path, const SafeTensors& contents);
 
-/// Reads a whole file. Throws UsageError if it is not there; DataError, naming the file and what is wrong, if the header is
-/// longer than the file or 100 MB, is not JSON, or names a tensor whose type, shape and offsets do not agree with the data.
+/// Reads a whole file. Throws UsageError if it is not there; DataError, naming the file and what is wrong, if the
+/// header is longer than the file or 100 MB, is not JSON, or names a tensor whose type, shape and offsets do not agree
+/// with the data.
 SafeTensors read_safetensors(const std::filesystem::path& path);
 
 /// Writes `text` the same way: whole or not at all.

@@ -22,7 +22,8 @@ struct Convention {
   Naming modules;
 };
 
-/// layer2.0.conv1, bn1 and downsample.0, .1: torchvision and what is derived from it. Stages count from 1, blocks in them from 0.
+/// layer2.0.conv1, bn1 and downsample.0, .1: torchvision and what is derived from it. Stages count from 1, blocks in
+/// them from 0.
 Modules torchvision(const ConvLayer& layer, int stage, int block_in_stage) {
   const std::string block = "layer" + std::to_string(stage) + "." + std::to_string(block_in_stage) + ".";
   if (layer.pointwise) return {block + "downsample.0", block + "downsample.1"};
@@ -43,21 +44,42 @@ Modules feat_resnet(const ConvLayer& layer) { return torchvision(layer, layer.bl
 
 Modules closerlook_resnet(const ConvLayer& layer) {
   if (layer.stem) return {"trunk.0", "trunk.1"};
-  const std::string block = "trunk." + std::to_string(3 + layer.block) + ".";  // behind convolution, norm, ReLU and pooling
+  const std::string block =
+      "trunk." + std::to_string(3 + layer.block) + ".";  // behind convolution, norm, ReLU and pooling
   if (layer.pointwise) return {block + "shortcut", block + "BNshortcut"};
   return {block + "C" + layer.name.back(), block + "BN" + layer.name.back()};
 }
 
 const std::vector<Convention>& conventions() {
   static const std::vector<Convention> all = {
-      {"torch-conv4", "closerlook (trunk.0.C, trunk.0.BN)", {"conv6", "conv4"},
-       [](const ConvLayer& l) { const std::string b = "trunk." + std::to_string(l.block); return Modules{b + ".C", b + ".BN"}; }},
-      {"torch-conv4", "learn2learn (0.conv, 0.normalize)", {"conv6", "conv4"},
-       [](const ConvLayer& l) { const std::string b = std::to_string(l.block); return Modules{b + ".conv", b + ".normalize"}; }},
-      {"torch-conv4", "torchmeta (layer1.conv, layer1.norm)", {"conv6", "conv4"},
-       [](const ConvLayer& l) { const std::string b = "layer" + std::to_string(l.block + 1); return Modules{b + ".conv", b + ".norm"}; }},
-      {"torch-conv4", "nested Sequential (0.0, 0.1)", {"conv6", "conv4"},
-       [](const ConvLayer& l) { const std::string b = std::to_string(l.block); return Modules{b + ".0", b + ".1"}; }},
+      {"torch-conv4",
+       "closerlook (trunk.0.C, trunk.0.BN)",
+       {"conv6", "conv4"},
+       [](const ConvLayer& l) {
+         const std::string b = "trunk." + std::to_string(l.block);
+         return Modules{b + ".C", b + ".BN"};
+       }},
+      {"torch-conv4",
+       "learn2learn (0.conv, 0.normalize)",
+       {"conv6", "conv4"},
+       [](const ConvLayer& l) {
+         const std::string b = std::to_string(l.block);
+         return Modules{b + ".conv", b + ".normalize"};
+       }},
+      {"torch-conv4",
+       "torchmeta (layer1.conv, layer1.norm)",
+       {"conv6", "conv4"},
+       [](const ConvLayer& l) {
+         const std::string b = "layer" + std::to_string(l.block + 1);
+         return Modules{b + ".conv", b + ".norm"};
+       }},
+      {"torch-conv4",
+       "nested Sequential (0.0, 0.1)",
+       {"conv6", "conv4"},
+       [](const ConvLayer& l) {
+         const std::string b = std::to_string(l.block);
+         return Modules{b + ".0", b + ".1"};
+       }},
       {"torch-resnet10", "closerlook (trunk.4.C1)", {"resnet10"}, closerlook_resnet},
       {"torch-resnet18", "closerlook (trunk.4.C1)", {"resnet18"}, closerlook_resnet},
       {"torchvision-resnet18", "torchvision (layer1.0.conv1)", {"resnet18"}, torchvision_resnet},
@@ -76,7 +98,8 @@ std::vector<ConvLayer> layers_of(const std::string& backbone) {
 }
 
 /// The prefix ("encoder.") with which all layers' kernels have their names in the file; false if there is none.
-bool find_prefix(const SafeTensors& file, const Convention& convention, const std::vector<ConvLayer>& layers, std::string& prefix) {
+bool find_prefix(const SafeTensors& file, const Convention& convention, const std::vector<ConvLayer>& layers,
+                 std::string& prefix) {
   const std::string first = convention.modules(layers.front()).conv + ".weight";
   for (const auto& [name, tensor] : file.tensors) {
     if (tensor.dim() != 4 || !name.ends_with(first)) continue;
@@ -98,7 +121,8 @@ struct Match {
 
 Match match(const SafeTensors& file, const std::string& where, const std::string& source) {
   const auto sources = torch_sources();
-  if (std::find(sources.begin(), sources.end(), source) == sources.end()) throw UsageError(unknown_name("source", source, sources));
+  if (std::find(sources.begin(), sources.end(), source) == sources.end())
+    throw UsageError(unknown_name("source", source, sources));
   std::string tried;
   for (const Convention& convention : conventions()) {
     if (convention.source != source) continue;
@@ -113,7 +137,8 @@ Match match(const SafeTensors& file, const std::string& where, const std::string
   int shown = 0;
   for (const auto& [name, tensor] : file.tensors)
     if (tensor.dim() == 4 && shown++ < 3) some += (some.empty() ? "" : ", ") + name;
-  throw DataError("'" + where + "' has not the names of " + source + ", tried: " + tried + "; its kernels are called " + (some.empty() ? "nothing" : some));
+  throw DataError("'" + where + "' has not the names of " + source + ", tried: " + tried + "; its kernels are called " +
+                  (some.empty() ? "nothing" : some));
 }
 
 std::string shape_text(const Tensor& tensor) {
@@ -131,7 +156,8 @@ std::vector<std::string> torch_sources() {
   return names;
 }
 
-NetworkOptions network_of_torch(const SafeTensors& file, const std::string& where, const std::string& source, NetworkOptions options) {
+NetworkOptions network_of_torch(const SafeTensors& file, const std::string& where, const std::string& source,
+                                NetworkOptions options) {
   const Match found = match(file, where, source);
   const auto layers = layers_of(found.backbone);
   const Tensor first = file.tensors.at(found.prefix + found.convention->modules(layers.front()).conv + ".weight");
@@ -141,8 +167,8 @@ NetworkOptions network_of_torch(const SafeTensors& file, const std::string& wher
   return options;
 }
 
-TorchImport import_torch(const SafeTensors& file, const std::string& where, const std::string& source, const Backbone& backbone,
-                         const ParameterSet& initial) {
+TorchImport import_torch(const SafeTensors& file, const std::string& where, const std::string& source,
+                         const Backbone& backbone, const ParameterSet& initial) {
   const Match found = match(file, where, source);
   TorchImport result;
   result.names = found.convention->names;
@@ -170,7 +196,8 @@ TorchImport import_torch(const SafeTensors& file, const std::string& where, cons
     need(layer.name + ".kernel", conv + ".weight");
     need(ours + ".scale", norm + ".weight");
     need(ours + ".shift", norm + ".bias");
-    const Tensor bias = take(conv + ".bias"), mean = take(norm + ".running_mean"), variance = take(norm + ".running_var");
+    const Tensor bias = take(conv + ".bias"), mean = take(norm + ".running_mean"),
+                 variance = take(norm + ".running_var");
     if (bias.defined()) result.dropped.push_back(conv + ".bias (absorbed by the norm)");
     if (mean.defined()) values[ours + ".mean"] = bias.defined() ? mean - bias : mean;
     if (variance.defined()) values[ours + ".variance"] = variance;
@@ -181,19 +208,23 @@ TorchImport import_torch(const SafeTensors& file, const std::string& where, cons
     const bool body = p.role != Role::kHead && p.role != Role::kMeta;
     const auto value = values.find(p.name);
     if (!body || value == values.end()) {
-      if (body && p.role != Role::kStatistic) throw UsageError("the network has '" + p.name + "', which does not come from a network of standard convolutions");
+      if (body && p.role != Role::kStatistic)
+        throw UsageError("the network has '" + p.name +
+                         "', which does not come from a network of standard convolutions");
       if (p.role == Role::kStatistic && p.name.find(".norm") != std::string::npos)
         throw DataError("'" + where + "' has no running statistics for '" + p.name + "'; --norm batch needs none");
       result.parameters.add(p.name, p.tensor, p.role);
       continue;
     }
     if (value->second.sizes() != p.tensor.sizes())
-      throw DataError("'" + where + "': the tensor for '" + p.name + "' is " + shape_text(value->second) + ", " + shape_text(p.tensor) + " was expected");
+      throw DataError("'" + where + "': the tensor for '" + p.name + "' is " + shape_text(value->second) + ", " +
+                      shape_text(p.tensor) + " was expected");
     result.parameters.add(p.name, value->second.to(at::kFloat).clone(), p.role);
     values.erase(value);
     ++result.taken;
   }
-  for (const auto& [name, value] : values) result.dropped.push_back(name + " (statistics that this norm does not keep)");
+  for (const auto& [name, value] : values)
+    result.dropped.push_back(name + " (statistics that this norm does not keep)");
   for (const auto& [name, tensor] : file.tensors) {
     if (used.contains(name)) continue;
     const bool copy = std::any_of(used.begin(), used.end(), [&](const std::string& other) {

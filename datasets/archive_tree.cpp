@@ -66,7 +66,9 @@ class ArchiveTree final : public FileTree {
   std::string version(const std::string& path) const override {
     return name_ + "|" + cleaned(path) + "|" + std::to_string(number_);
   }
-  std::string name(const std::string& path) const override { return in_quotes(path.empty() ? name_ : name_ + ":" + path); }
+  std::string name(const std::string& path) const override {
+    return in_quotes(path.empty() ? name_ : name_ + ":" + path);
+  }
 
  private:
   [[noreturn]] void fail(const std::string& text) const { throw DataError(in_quotes(name_) + " " + text); }
@@ -94,7 +96,8 @@ class ArchiveTree final : public FileTree {
     const auto [folder, last] = split_path(path);
     if (last.empty()) return;
     add_folder(folder);
-    if (!files_.insert_or_assign(path, span).second) return;  // a later entry replaces an earlier one, as unpacking does
+    if (!files_.insert_or_assign(path, span).second)
+      return;  // a later entry replaces an earlier one, as unpacking does
     if (last.front() != '.') folders_[folder].files.push_back(last);
   }
 
@@ -161,7 +164,8 @@ class ArchiveTree final : public FileTree {
       if (status != ARCHIVE_OK) fail("is damaged or truncated at entry '" + path + "': " + reason(reader));
       if (length == 0) continue;
       const auto* bytes = static_cast<const char*>(block);
-      const bool inside = bytes >= archive_.view.data() && bytes + length <= archive_.view.data() + archive_.view.size();
+      const bool inside =
+          bytes >= archive_.view.data() && bytes + length <= archive_.view.data() + archive_.view.size();
       const auto at = static_cast<uint64_t>(bytes - archive_.view.data());
       if (static_cast<uint64_t>(offset) != span.size) fail("has a sparse entry '" + path + "', which is not supported");
       if (first && inside) {

@@ -14,7 +14,8 @@ cv::Mat resized(const cv::Mat& picture, int width, int height);
 /// function of the picture and `key`.
 cv::Mat crop_jitter_flip(const cv::Mat& picture, int size, uint64_t key);
 
-/// Its counterpart for testing: resized to a square of size_before_crop(size), 1.15 x size, then the size x size centre.
+/// Its counterpart for testing: resized to a square of size_before_crop(size), 1.15 x size, then the size x size
+/// centre.
 int size_before_crop(int size);
 cv::Mat resize_centre_crop(const cv::Mat& picture, int size);
 

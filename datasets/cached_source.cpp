@@ -86,7 +86,8 @@ class PictureCache {
 
 class CachedSource final : public ImageSource, public StoredPictures {
  public:
-  CachedSource(SourceInfo info, const std::vector<ClassSize>& classes, const DatasetOptions& options, PictureLoader load)
+  CachedSource(SourceInfo info, const std::vector<ClassSize>& classes, const DatasetOptions& options,
+               PictureLoader load)
       : info_(std::move(info)),
         size_(options.image_size),
         channels_(options.channels),

@@ -3,8 +3,8 @@
 #include "datasets/forms.h"
 #include "datasets/torchmeta.h"
 
-// CIFAR-FS (Bertinetto et al. 2019) and FC100 (Oreshkin et al. 2018): the 100 classes of CIFAR-100 in two splits. FC100's
-// follows the superclasses. Which class is where comes from the files: no list is built in.
+// CIFAR-FS (Bertinetto et al. 2019) and FC100 (Oreshkin et al. 2018): the 100 classes of CIFAR-100 in two splits.
+// FC100's follows the superclasses. Which class is where comes from the files: no list is built in.
 
 namespace fewatoms {
 namespace {

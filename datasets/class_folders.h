@@ -16,7 +16,8 @@ struct ClassFolders {
 /// One class per folder directly under `folder`. Throws DataError on a folder without images.
 ClassFolders find_class_folders(const FileTree& tree, const std::string& folder);
 
-/// Images directly in `folder`, by file name, with their paths in the tree. Adds the number of other files to `ignored`.
+/// Images directly in `folder`, by file name, with their paths in the tree. Adds the number of other files to
+/// `ignored`.
 std::vector<FileImage> images_in(const FileTree& tree, const std::string& folder, int& ignored);
 
 }  // namespace fewatoms

@@ -27,7 +27,8 @@ ClassSplit by_list(const std::vector<std::string>& names, const DatasetOptions& 
     const std::string where = tree->name(path) + " line " + std::to_string(row.line);
     const std::string& name = row.fields[label];
     const std::string known = split_name(row.fields[split]);
-    if (known.empty()) throw DataError(where + " has the split '" + row.fields[split] + "', expected train, val or test");
+    if (known.empty())
+      throw DataError(where + " has the split '" + row.fields[split] + "', expected train, val or test");
     if (!std::binary_search(names.begin(), names.end(), name))
       throw DataError(where + " names class '" + name + "', which the data do not have");
     const auto [at, is_new] = result.split_of.emplace(name, known);
@@ -37,8 +38,8 @@ ClassSplit by_list(const std::vector<std::string>& names, const DatasetOptions& 
   }
   const auto left_out = static_cast<int64_t>(names.size() - result.split_of.size());
   if (left_out > 0)
-    result.notices.push_back(std::to_string(left_out) + " of the " + std::to_string(names.size()) + " classes are not in " +
-                             tree->name(path) + " and not used");
+    result.notices.push_back(std::to_string(left_out) + " of the " + std::to_string(names.size()) +
+                             " classes are not in " + tree->name(path) + " and not used");
   std::string text;
   for (const auto& [name, in] : result.split_of) text += name + "\t" + in + "\n";
   result.rule = "list-" + md5(text).substr(0, 8);
@@ -63,8 +64,7 @@ ClassSplit by_seed(const std::vector<std::string>& names, const DatasetOptions& 
   result.rule = seed_rule(options);
   // With no share for training, rounding may leave a class over: it goes to the last part that has one.
   const char* rest = fractions.train > 0 ? "train" : fractions.test > 0 ? "test" : "val";
-  for (int i = 0; i < n; ++i)
-    result.split_of[names[order[i]]] = i < train ? rest : i < train + val ? "val" : "test";
+  for (int i = 0; i < n; ++i) result.split_of[names[order[i]]] = i < train ? rest : i < train + val ? "val" : "test";
   return result;
 }
 
@@ -85,11 +85,13 @@ SplitFractions parse_fractions(const std::string& text) {
   bool good = true;
   for (int i = 0; good && i < 3; ++i) {
     const auto [next, error] = std::from_chars(at, end, parts[i]);
-    good = error == std::errc() && std::isfinite(parts[i]) && parts[i] >= 0 && (i == 2 ? next == end : next != end && *next == ',');
+    good = error == std::errc() && std::isfinite(parts[i]) && parts[i] >= 0 &&
+           (i == 2 ? next == end : next != end && *next == ',');
     at = next + 1;
   }
   if (!good || std::abs(parts[0] + parts[1] + parts[2] - 1) > 0.001)
-    throw UsageError("split fractions are '" + text + "', expected shares of train, val and test that sum to 1, as 0.64,0.16,0.2");
+    throw UsageError("split fractions are '" + text +
+                     "', expected shares of train, val and test that sum to 1, as 0.64,0.16,0.2");
   return {parts[0], parts[1], parts[2]};
 }
 
@@ -107,7 +109,8 @@ std::string seed_rule(const DatasetOptions& options) {
   return rule;
 }
 
-ClassSplit split_classes(const std::vector<std::string>& names, const DatasetOptions& options, const std::string& where) {
+ClassSplit split_classes(const std::vector<std::string>& names, const DatasetOptions& options,
+                         const std::string& where) {
   return options.split_file.empty() ? by_seed(names, options, where) : by_list(names, options);
 }
 

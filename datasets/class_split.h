@@ -17,23 +17,26 @@ struct ClassSplit {
   std::vector<std::string> splits() const;  // that have classes, in the order train, val, test
 };
 
-/// Shares of the classes: three numbers of at least 0 that sum to 1 within 0.001, as "0.64,0.16,0.2". Throws UsageError.
+/// Shares of the classes: three numbers of at least 0 that sum to 1 within 0.001, as "0.64,0.16,0.2". Throws
+/// UsageError.
 struct SplitFractions {
   double train = 0.64, val = 0.16, test = 0.20;
 };
 SplitFractions parse_fractions(const std::string& text);
 
-/// "validation" and "valid" as "val"; base and novel as train and test; the other names as they are; empty: unknown name.
+/// "validation" and "valid" as "val"; base and novel as train and test; the other names as they are; empty: unknown
+/// name.
 std::string split_name(const std::string& text);
 
 /// How results name a split by seed: "seed-0", or "seed-0-0.5,0.25,0.25" with other fractions than the default.
 std::string seed_rule(const DatasetOptions& options);
 
-/// For data whose classes come without splits: by options.split_file (a table with the columns label and split) if it is
-/// given, else shuffled by options.split_seed and cut by options.split_fractions, with at least one class in each split
-/// whose fraction is not 0. `where` names the data. `class_names` are sorted.
-/// Throws UsageError if there are fewer classes than splits, or the file does not exist; DataError on its bad lines, and if it
-/// names a class that is not there. A class that it leaves out is in no split, with a notice.
-ClassSplit split_classes(const std::vector<std::string>& class_names, const DatasetOptions& options, const std::string& where);
+/// For data whose classes come without splits: by options.split_file (a table with the columns label and split) if it
+/// is given, else shuffled by options.split_seed and cut by options.split_fractions, with at least one class in each
+/// split whose fraction is not 0. `where` names the data. `class_names` are sorted. Throws UsageError if there are
+/// fewer classes than splits, or the file does not exist; DataError on its bad lines, and if it names a class that is
+/// not there. A class that it leaves out is in no split, with a notice.
+ClassSplit split_classes(const std::vector<std::string>& class_names, const DatasetOptions& options,
+                         const std::string& where);
 
 }  // namespace fewatoms

@@ -23,7 +23,8 @@ namespace {
 
 constexpr int kClasses = 200;
 
-// Class numbers of the published lists that are not in train: Meta-Dataset (Triantafillou et al. 2020), FEAT (Ye et al. 2020).
+// Class numbers of the published lists that are not in train: Meta-Dataset (Triantafillou et al. 2020), FEAT (Ye et al.
+// 2020).
 constexpr int kMetaDatasetVal[] = {44,  51,  52,  55,  57,  61,  64,  66,  68,  72,  76,  80,  84,  96,  113,
                                    121, 127, 136, 140, 145, 150, 155, 159, 162, 172, 176, 178, 198, 199, 200};
 constexpr int kMetaDatasetTest[] = {8,   9,   15,  20,  28,  30,  35,  39,  45,  46,  82,  85,  94,  101, 103,
@@ -40,7 +41,8 @@ bool contains(const int (&numbers)[N], int number) {
   return std::find(std::begin(numbers), std::end(numbers), number) != std::end(numbers);
 }
 
-/// Of a class number, 1..200. Rule closerlook is that of Chen et al., "A closer look at few-shot classification" (ICLR 2019).
+/// Of a class number, 1..200. Rule closerlook is that of Chen et al., "A closer look at few-shot classification" (ICLR
+/// 2019).
 std::string split_of(const std::string& rule, int number) {
   if (rule == "metadataset")
     return contains(kMetaDatasetVal, number) ? "val" : contains(kMetaDatasetTest, number) ? "test" : "train";
@@ -144,7 +146,8 @@ Box box_of(const Metadata& boxes, int id) {
 
 // --- the official layout
 
-/// Where CUB's files are: the root, or the folder CUB_200_2011 in it, beside which the official archive has another file.
+/// Where CUB's files are: the root, or the folder CUB_200_2011 in it, beside which the official archive has another
+/// file.
 std::string home_of(const FileTree& tree) { return tree.is_folder("CUB_200_2011") ? "CUB_200_2011" : ""; }
 
 int number_at(const Metadata& labels, const Metadata::Row& row) {
@@ -224,7 +227,8 @@ std::map<int, std::string> numbered_folders(const FileTree& tree, const std::str
 std::vector<FoundSplit> find_class_folders_of_cub(const FileTree& tree, const DatasetOptions& options) {
   const std::string home = home_of(tree), below = joined_path(home, "images");
   const auto here = numbered_folders(tree, home);
-  if (tree.is_file(joined_path(home, "images.txt")) || tree.is_file(joined_path(home, "image_class_labels.txt"))) return {};
+  if (tree.is_file(joined_path(home, "images.txt")) || tree.is_file(joined_path(home, "image_class_labels.txt")))
+    return {};
   // Filelists say themselves which folders they mean.
   if (!filelist_form().find(tree, options).empty() || !class_list_form().find(tree, options).empty()) return {};
   const auto inside = numbered_folders(tree, below);
@@ -302,33 +306,34 @@ void require_rule(const ImageSet& set, const DatasetOptions& options, const std:
 std::shared_ptr<const ImageSource> open_cub(const DatasetOptions& options, const std::string& split) {
   OpenedForm opened = open_by_form(options, forms(), split);
   if (options.crop == "bbox" && opened.info.form != "official")
-    throw UsageError("crop 'bbox' needs the official layout of cub, with bounding_boxes.txt: " + in_quotes(options.root) +
-                     " has the form " + opened.info.form);
+    throw UsageError("crop 'bbox' needs the official layout of cub, with bounding_boxes.txt: " +
+                     in_quotes(options.root) + " has the form " + opened.info.form);
   require_rule(opened.set, options, split);
   int images = 0;
   for (const ClassSize& c : opened.set.classes) images += c.images;
   const auto classes = static_cast<int>(opened.set.classes.size());
-  const auto& official =
-      *std::find_if(std::begin(kOfficial), std::end(kOfficial), [&](const auto& o) { return o.rule == options.split_rule; });
+  const auto& official = *std::find_if(std::begin(kOfficial), std::end(kOfficial),
+                                       [&](const auto& o) { return o.rule == options.split_rule; });
   const int which = split == "train" ? 0 : split == "val" ? 1 : 2;
   if (classes != official.classes[which] || images != official.images[which])
     opened.info.notices.push_back("split '" + split + "' has " + std::to_string(classes) + " of " +
-                                  std::to_string(official.classes[which]) + " classes, " + std::to_string(images) + " of " +
-                                  std::to_string(official.images[which]) + " images");
+                                  std::to_string(official.classes[which]) + " classes, " + std::to_string(images) +
+                                  " of " + std::to_string(official.images[which]) + " images");
   return cached_source(std::move(opened.info), opened.set.classes, options, std::move(opened.set.load));
 }
 
 }  // namespace
 
 DatasetEntry cub_entry() {
-  return {.name = "cub",
-          .summary = "CUB-200-2011 birds: the official layout, class folders with the official names, HDF5 or filelists",
-          .usual_size = 84,
-          .usual_channels = 3,
-          .split_rules = {"closerlook", "metadataset", "feat"},
-          .has_boxes = true,
-          .splits = cub_splits,
-          .open = open_cub};
+  return {
+      .name = "cub",
+      .summary = "CUB-200-2011 birds: the official layout, class folders with the official names, HDF5 or filelists",
+      .usual_size = 84,
+      .usual_channels = 3,
+      .split_rules = {"closerlook", "metadataset", "feat"},
+      .has_boxes = true,
+      .splits = cub_splits,
+      .open = open_cub};
 }
 
 }  // namespace fewatoms

@@ -26,12 +26,13 @@ struct DatasetOptions {
   bool exif = false;                // turn images as the camera's orientation tag says
   bool allow_outside = false;       // whether paths and links may leave the root
   std::string split_fractions = "0.64,0.16,0.2";  // for classes that come without splits: shares of train, val and test
-  std::filesystem::path split_file = {};          // instead of seed and fractions: a table with the columns label and split
-  bool skip_bad = false;            // leave out images that cannot be decoded; all are decoded at opening to find them
-  bool exact_decode = false;        // decode JPEG photographs at full scale even where they are then made much smaller
-  std::string rotations = "none";   // "train" or "all": in such splits each class becomes four, turned by 0, 90, 180, 270 degrees
-  std::filesystem::path plugin = {};              // data set `plugin`: the shared library
-  std::vector<std::string> plugin_options = {};   // data set `plugin`: its own options, "key=value"
+  std::filesystem::path split_file = {};  // instead of seed and fractions: a table with the columns label and split
+  bool skip_bad = false;      // leave out images that cannot be decoded; all are decoded at opening to find them
+  bool exact_decode = false;  // decode JPEG photographs at full scale even where they are then made much smaller
+  std::string rotations =
+      "none";  // "train" or "all": in such splits each class becomes four, turned by 0, 90, 180, 270 degrees
+  std::filesystem::path plugin = {};             // data set `plugin`: the shared library
+  std::vector<std::string> plugin_options = {};  // data set `plugin`: its own options, "key=value"
 };
 
 /// What `dataset inspect` reports of one split.
@@ -50,8 +51,8 @@ struct DatasetEntry {
   int usual_size = 84;  // pixels
   int usual_channels = 3;
   std::vector<std::string> split_rules = {};  // the first is the default; empty: nothing to choose
-  bool has_boxes = false;                // whether `crop` "bbox" means something
-  bool has_rotations = false;            // whether its classes are turned copies already: `rotations` does not apply
+  bool has_boxes = false;                     // whether `crop` "bbox" means something
+  bool has_rotations = false;  // whether its classes are turned copies already: `rotations` does not apply
   /// The splits that are present, of "train", "val", "test" in this order. Throws UsageError if `root` holds no form of
   /// the data set, or two.
   std::function<std::vector<std::string>(const DatasetOptions&)> splits = {};
@@ -64,9 +65,9 @@ struct DatasetEntry {
 const std::vector<DatasetEntry>& dataset_registry();
 std::vector<std::string> dataset_names();
 
-/// Adds a data set of the program's own, which `open_dataset` then knows by its name. `open` gives a source of the size and channels
-/// that the options say: prepared_source (datasets/prepared_source.h) makes any source so. Call before other threads use the
-/// registry. Throws UsageError if the name is taken, or `splits` or `open` is missing.
+/// Adds a data set of the program's own, which `open_dataset` then knows by its name. `open` gives a source of the size
+/// and channels that the options say: prepared_source (datasets/prepared_source.h) makes any source so. Call before
+/// other threads use the registry. Throws UsageError if the name is taken, or `splits` or `open` is missing.
 void register_dataset(DatasetEntry entry);
 
 /// Options with the data set's usual size, channels and split rule filled in. Throws UsageError on an unknown name,
@@ -74,9 +75,9 @@ void register_dataset(DatasetEntry entry);
 DatasetOptions resolve(DatasetOptions options);
 
 /// Opens a split ("train", "val" or "test"): images decoded on demand in parallel, resized to a square, cached,
-/// augmented; a root that is a pack gives what was packed. With skip_bad every image is decoded first, and those that cannot
-/// be are left out, counted in SourceInfo::skipped and named in a notice.
-/// Throws as DatasetEntry::open does, and UsageError if the root is missing or is no folder and no archive.
+/// augmented; a root that is a pack gives what was packed. With skip_bad every image is decoded first, and those that
+/// cannot be are left out, counted in SourceInfo::skipped and named in a notice. Throws as DatasetEntry::open does, and
+/// UsageError if the root is missing or is no folder and no archive.
 std::shared_ptr<const ImageSource> open_dataset(const DatasetOptions& options, const std::string& split);
 
 /// The class folders under `options.root` as one source without splits: the support set of a new task. Classes are

@@ -62,7 +62,8 @@ Outline outline_of_png(std::string_view bytes) {
   for (size_t at = 8; at + 12 <= bytes.size();) {
     const size_t length = big_endian(bytes, at, 4);
     if (length > bytes.size() - at - 12) return outline;
-    const auto checksum = crc32(0, reinterpret_cast<const Bytef*>(bytes.data() + at + 4), static_cast<uInt>(length + 4));
+    const auto checksum =
+        crc32(0, reinterpret_cast<const Bytef*>(bytes.data() + at + 4), static_cast<uInt>(length + 4));
     if (checksum != big_endian(bytes, at + 8 + length, 4)) return outline;
     const std::string_view type = bytes.substr(at + 4, 4);
     if (type == "IHDR" && length >= 8) {
@@ -83,7 +84,8 @@ void require_sane(const Outline& outline, const std::string& name, const std::st
     const std::string size = std::to_string(*outline.width) + "x" + std::to_string(*outline.height);
     if (*outline.width == 0 || *outline.height == 0)
       throw DataError(name + " is an image of " + size + " pixels, expected at least 1x1");
-    if (*outline.width > kLargestSide || *outline.height > kLargestSide || *outline.width * *outline.height > kMostPixels)
+    if (*outline.width > kLargestSide || *outline.height > kLargestSide ||
+        *outline.width * *outline.height > kMostPixels)
       throw DataError(name + " is an image of " + size + " pixels, expected at most " + std::to_string(kLargestSide) +
                       " on a side and " + std::to_string(kMostPixels) + " in all");
   }
@@ -114,7 +116,8 @@ int reduction_for(std::string_view bytes, int enough, double part) {
 
 cv::Mat decode_image(std::string_view bytes, const std::string& name, int channels, bool exif, int reduction) {
   if (bytes.empty()) throw DataError(name + " is empty, expected an image");
-  if (bytes.starts_with("\x93NUMPY")) return with_channels(picture_of(parse_npy({nullptr, bytes}, name)), channels).clone();
+  if (bytes.starts_with("\x93NUMPY"))
+    return with_channels(picture_of(parse_npy({nullptr, bytes}, name)), channels).clone();
   if (bytes.starts_with("PK\x03\x04")) return with_channels(picture_of(array_of_npz(bytes, name)), channels).clone();
   if (bytes.starts_with("\xFF\xD8")) require_sane(outline_of_jpeg(bytes), name, "a JPEG image up to its end marker");
   if (bytes.starts_with("\x89PNG\r\n\x1A\n"))
@@ -125,8 +128,10 @@ cv::Mat decode_image(std::string_view bytes, const std::string& name, int channe
   int flags = cv::IMREAD_ANYCOLOR | cv::IMREAD_ANYDEPTH;  // grey as grey and all else as colour
   if (!exif) flags |= cv::IMREAD_IGNORE_ORIENTATION;
   if (bytes.starts_with("\xFF\xD8"))  // the bits alone: the named constants would also decide between grey and colour
-    flags |= reduction == 8 ? cv::IMREAD_REDUCED_GRAYSCALE_8 : reduction == 4 ? cv::IMREAD_REDUCED_GRAYSCALE_4
-             : reduction == 2 ? cv::IMREAD_REDUCED_GRAYSCALE_2 : 0;
+    flags |= reduction == 8   ? cv::IMREAD_REDUCED_GRAYSCALE_8
+             : reduction == 4 ? cv::IMREAD_REDUCED_GRAYSCALE_4
+             : reduction == 2 ? cv::IMREAD_REDUCED_GRAYSCALE_2
+                              : 0;
   cv::Mat picture;
   try {
     picture = cv::imdecode(cv::Mat(1, static_cast<int>(bytes.size()), CV_8U, const_cast<char*>(bytes.data())), flags);
@@ -138,7 +143,8 @@ cv::Mat decode_image(std::string_view bytes, const std::string& name, int channe
     cv::bitwise_and(picture, cv::Scalar::all(0xFF00), picture);
     picture.convertTo(picture, CV_8U, 1.0 / 256);
   }
-  if (picture.depth() != CV_8U) throw DataError(name + " has values that are not of 8 or 16 bits, expected such an image");
+  if (picture.depth() != CV_8U)
+    throw DataError(name + " has values that are not of 8 or 16 bits, expected such an image");
   if (picture.channels() == 3) cv::cvtColor(picture, picture, cv::COLOR_BGR2RGB);
   return with_channels(picture, channels);
 }

@@ -7,8 +7,8 @@
 #include "datasets/nd_array.h"
 #include "episodes/errors.h"
 
-// Fashion-MNIST (Xiao, Rasul, Vollgraf 2017) in its IDX files, as Debian's dataset-fashion-mnist installs them. Both of its
-// splits have all ten classes: they differ in their images.
+// Fashion-MNIST (Xiao, Rasul, Vollgraf 2017) in its IDX files, as Debian's dataset-fashion-mnist installs them. Both of
+// its splits have all ten classes: they differ in their images.
 
 namespace fewatoms {
 namespace {
@@ -72,14 +72,15 @@ ImageSet open_idx(const FileTreePtr& tree, const DatasetOptions& options, const 
 }
 
 const std::vector<Form>& forms() {
-  static const std::vector<Form> all{{.name = "idx",
-                                      .expected = "train-images-idx3-ubyte.gz with train-labels-idx1-ubyte.gz, and t10k-...",
-                                      .find = find_by_name({{"train", "train-images-idx3-ubyte.gz"},
-                                                            {"train", "train-images-idx3-ubyte"},
-                                                            {"test", "t10k-images-idx3-ubyte.gz"},
-                                                            {"test", "t10k-images-idx3-ubyte"}}),
-                                      .open = open_idx,
-                                      .shares_classes = true}};
+  static const std::vector<Form> all{
+      {.name = "idx",
+       .expected = "train-images-idx3-ubyte.gz with train-labels-idx1-ubyte.gz, and t10k-...",
+       .find = find_by_name({{"train", "train-images-idx3-ubyte.gz"},
+                             {"train", "train-images-idx3-ubyte"},
+                             {"test", "t10k-images-idx3-ubyte.gz"},
+                             {"test", "t10k-images-idx3-ubyte"}}),
+       .open = open_idx,
+       .shares_classes = true}};
   return all;
 }
 

@@ -15,8 +15,9 @@ namespace {
 
 using nlohmann::json;
 
-/// Where a path of a list lies in the tree: itself, or what remains of it without its first folders. Lists made on another
-/// machine hold that machine's paths. How many folders to leave out is found for the first path and tried first for the others.
+/// Where a path of a list lies in the tree: itself, or what remains of it without its first folders. Lists made on
+/// another machine hold that machine's paths. How many folders to leave out is found for the first path and tried first
+/// for the others.
 class PathFinder {
  public:
   PathFinder(const FileTree& tree, bool allow_outside) : tree_(tree), allow_outside_(allow_outside) {}
@@ -73,7 +74,8 @@ std::vector<std::string> texts(const FileTree& tree, const std::string& path, co
 std::vector<FileClass> read_filelist(const FileTree& tree, const DatasetOptions& options, const std::string& path) {
   const json list = read_json(tree, path);
   if (!list.is_object())
-    throw DataError(tree.name(path) + " is no filelist, expected an object with label_names, image_names and image_labels");
+    throw DataError(tree.name(path) +
+                    " is no filelist, expected an object with label_names, image_names and image_labels");
   const auto names = texts(tree, path, list, "label_names"), images = texts(tree, path, list, "image_names");
   const auto labels = list.find("image_labels");
   if (labels == list.end() || !labels->is_array()) throw DataError(tree.name(path) + " has no list 'image_labels'");
@@ -118,7 +120,8 @@ std::vector<FileClass> read_filelist(const FileTree& tree, const DatasetOptions&
   return result;
 }
 
-/// Splits whose list is there: {split}.json or .txt in the root, in splits/ or in a folder of it, of the kind asked for.
+/// Splits whose list is there: {split}.json or .txt in the root, in splits/ or in a folder of it, of the kind asked
+/// for.
 std::vector<FoundSplit> find_lists(const FileTree& tree, bool filelists) {
   std::vector<std::string> folders{""};
   if (tree.is_folder("splits")) {
@@ -159,8 +162,8 @@ ImageSet open_class_list(const FileTreePtr& tree, const DatasetOptions& options,
     const std::string& name = list.names[i];
     const std::string where = tree->name(found.path) + " class '" + name + "'";
     if (!options.allow_outside && !stays_below(name))
-      throw DataError(where +
-                      " leaves the data root: expected a name without '..' and not absolute (--allow-outside permits it)");
+      throw DataError(
+          where + " leaves the data root: expected a name without '..' and not absolute (--allow-outside permits it)");
     std::optional<std::string> folder;
     if (tree->is_folder(joined_path(home, name)))
       folder = joined_path(home, name);
@@ -201,17 +204,19 @@ ClassList read_class_list(const FileTree& tree, const std::string& path) {
   std::set<std::string> seen;
   for (const auto& name : list.names)
     if (name.empty() || !seen.insert(name).second)
-      throw DataError(tree.name(path) + (name.empty() ? " has an empty class name" : " names class '" + name + "' twice"));
+      throw DataError(tree.name(path) +
+                      (name.empty() ? " has an empty class name" : " names class '" + name + "' twice"));
   return list;
 }
 
 Form filelist_form() {
-  return {
-      .name = "filelist-json",
-      .expected = "filelists base.json, val.json and novel.json",
-      .find = [](const FileTree& tree, const DatasetOptions&) { return find_lists(tree, true); },
-      .open = [](const FileTreePtr& tree, const DatasetOptions& options,
-                 const FoundSplit& found) { return file_images(tree, read_filelist(*tree, options, found.path), options); }};
+  return {.name = "filelist-json",
+          .expected = "filelists base.json, val.json and novel.json",
+          .find = [](const FileTree& tree, const DatasetOptions&) { return find_lists(tree, true); },
+          .open =
+              [](const FileTreePtr& tree, const DatasetOptions& options, const FoundSplit& found) {
+                return file_images(tree, read_filelist(*tree, options, found.path), options);
+              }};
 }
 
 Form class_list_form() {

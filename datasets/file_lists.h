@@ -8,14 +8,15 @@
 
 namespace fewatoms {
 
-/// Filelists as "A closer look at few-shot classification" (Chen et al. 2019) writes them, one per split (base, val, novel):
-/// {"label_names": [...], "image_names": [paths], "image_labels": [ints]}. Paths are relative to the root; what was written on
-/// another machine is found by leaving out leading folders.
+/// Filelists as "A closer look at few-shot classification" (Chen et al. 2019) writes them, one per split (base, val,
+/// novel):
+/// {"label_names": [...], "image_names": [paths], "image_labels": [ints]}. Paths are relative to the root; what was
+/// written on another machine is found by leaving out leading folders.
 Form filelist_form();
 
-/// Class folders with class lists, one per split: {split}.json ({"class_names": [...], "class_roots": [...]} or a plain list of
-/// names) or {split}.txt (a name per line), in the root or in `splits/` or a folder of it. Class folders lie in the root, in
-/// `data/` or in `images/`, or where class_roots say.
+/// Class folders with class lists, one per split: {split}.json ({"class_names": [...], "class_roots": [...]} or a plain
+/// list of names) or {split}.txt (a name per line), in the root or in `splits/` or a folder of it. Class folders lie in
+/// the root, in `data/` or in `images/`, or where class_roots say.
 Form class_list_form();
 
 /// A class list: names, and their folders where the list gives them.

@@ -35,7 +35,8 @@ ImageSet file_images(FileTreePtr tree, std::vector<FileClass> classes, const Dat
       if (image.group >= 0) set.classes.back().image_groups.push_back(image.group);
   }
   set.load = [tree = std::move(tree), shared = std::move(shared), channels = options.channels, exif = options.exif,
-              margin = options.crop_margin, enough = enough_pixels(options), inverted](int class_index, int image_index) {
+              margin = options.crop_margin, enough = enough_pixels(options),
+              inverted](int class_index, int image_index) {
     const FileClass& from = (*shared)[class_index];
     const FileImage& image = from.images[image_index];
     const FileBytes file = tree->read(image.path);
@@ -49,12 +50,14 @@ ImageSet file_images(FileTreePtr tree, std::vector<FileClass> classes, const Dat
       const cv::Rect part =
           pixels_of({box.x * scale, box.y * scale, box.width * scale, box.height * scale}, margin, picture);
       if (part.empty())
-        throw DataError(tree->name(image.path) + ": its box lies outside the picture of " + std::to_string(picture.cols * reduction) +
-                        "x" + std::to_string(picture.rows * reduction) + " pixels");
+        throw DataError(tree->name(image.path) + ": its box lies outside the picture of " +
+                        std::to_string(picture.cols * reduction) + "x" + std::to_string(picture.rows * reduction) +
+                        " pixels");
       picture = picture(part);
     }
     if (inverted) picture = 255 - picture;
-    static constexpr cv::RotateFlags kTurns[] = {cv::ROTATE_90_COUNTERCLOCKWISE, cv::ROTATE_180, cv::ROTATE_90_CLOCKWISE};
+    static constexpr cv::RotateFlags kTurns[] = {cv::ROTATE_90_COUNTERCLOCKWISE, cv::ROTATE_180,
+                                                 cv::ROTATE_90_CLOCKWISE};
     if (from.quarter_turns != 0) cv::rotate(picture, picture, kTurns[from.quarter_turns - 1]);
     return picture;
   };

@@ -31,7 +31,8 @@ struct FileClass {
 
 /// Image files as a set. With `inverted`, 255 - value (white strokes on black). Boxes grow by options.crop_margin.
 /// Loading an image throws DataError, naming the file, if it is missing, empty, truncated or not an image.
-ImageSet file_images(FileTreePtr tree, std::vector<FileClass> classes, const DatasetOptions& options, bool inverted = false);
+ImageSet file_images(FileTreePtr tree, std::vector<FileClass> classes, const DatasetOptions& options,
+                     bool inverted = false);
 
 /// The same as a source.
 std::shared_ptr<const ImageSource> file_source(SourceInfo info, FileTreePtr tree, std::vector<FileClass> classes,

@@ -130,11 +130,20 @@ class Subtree final : public FileTree {
 
 /// The folder that alone holds everything in an archive, "" if there is none or its name means something.
 std::string wrapping_folder(const FileTree& tree) {
-  static const std::unordered_set<std::string> kMeaningful{
-      "train", "val", "validation", "test", "base", "novel", "images", "data", "images_background", "images_evaluation"};
+  static const std::unordered_set<std::string> kMeaningful{"train",
+                                                           "val",
+                                                           "validation",
+                                                           "test",
+                                                           "base",
+                                                           "novel",
+                                                           "images",
+                                                           "data",
+                                                           "images_background",
+                                                           "images_evaluation"};
   const FolderListing top = tree.list("");
-  return top.files.empty() && top.folders.size() == 1 && !kMeaningful.contains(top.folders.front()) ? top.folders.front()
-                                                                                                    : "";
+  return top.files.empty() && top.folders.size() == 1 && !kMeaningful.contains(top.folders.front())
+             ? top.folders.front()
+             : "";
 }
 
 FileTreePtr looked_through(FileTreePtr tree) {
@@ -161,7 +170,8 @@ FileTreePtr open_file_tree(const fs::path& root, bool allow_outside) {
   if (!fs::exists(root, error)) throw UsageError("data root " + in_quotes(root) + " does not exist");
   if (fs::is_directory(root, error)) return std::make_shared<DirectoryTree>(root, allow_outside);
   if (!has_archive_extension(root.string()))
-    throw UsageError("data root " + in_quotes(root) + " is not a folder and not an archive (.tar, .tar.gz, .tgz, .zip)");
+    throw UsageError("data root " + in_quotes(root) +
+                     " is not a folder and not an archive (.tar, .tar.gz, .tgz, .zip)");
   return looked_through(opened_once(*open_anywhere(), root.string()));
 }
 

@@ -14,18 +14,18 @@ struct FileBytes {
   std::string_view view;
 };
 
-/// Names of the folders, and of the other entries, directly under a folder, sorted. Hidden ones (".name") are left out, and
-/// what macOS adds to archives ("__MACOSX").
+/// Names of the folders, and of the other entries, directly under a folder, sorted. Hidden ones (".name") are left out,
+/// and what macOS adds to archives ("__MACOSX").
 struct FolderListing {
   std::vector<std::string> folders;
   std::vector<std::string> files;
 };
 
-/// Files below one root, read only: a folder, or an archive without unpacking it. Paths are relative to the root, with '/'
-/// between names; "" is the root. Thread-safe.
+/// Files below one root, read only: a folder, or an archive without unpacking it. Paths are relative to the root, with
+/// '/' between names; "" is the root. Thread-safe.
 ///
-/// A path that leaves the root ("..", absolute, a link out of it) throws DataError in every function, unless the tree was
-/// opened with `allow_outside`.
+/// A path that leaves the root ("..", absolute, a link out of it) throws DataError in every function, unless the tree
+/// was opened with `allow_outside`.
 class FileTree {
  public:
   virtual ~FileTree() = default;
@@ -48,10 +48,10 @@ class FileTree {
 };
 using FileTreePtr = std::shared_ptr<const FileTree>;
 
-/// A folder or an archive (.tar, .tar.gz, .tgz, .zip). A single folder at an archive's top is looked through, so that an
-/// archive of `mini-imagenet/` is a root, unless its name means something to a data set (train, images, ...).
-/// Throws UsageError if `root` does not exist or is neither; DataError if an archive is damaged, has entries that leave it,
-/// or unpacks to more than 100 times its size.
+/// A folder or an archive (.tar, .tar.gz, .tgz, .zip). A single folder at an archive's top is looked through, so that
+/// an archive of `mini-imagenet/` is a root, unless its name means something to a data set (train, images, ...). Throws
+/// UsageError if `root` does not exist or is neither; DataError if an archive is damaged, has entries that leave it, or
+/// unpacks to more than 100 times its size.
 FileTreePtr open_file_tree(const std::filesystem::path& root, bool allow_outside = false);
 
 /// Files anywhere, as given on the command line.

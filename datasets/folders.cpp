@@ -70,7 +70,8 @@ std::shared_ptr<const ImageSource> open_folders(const DatasetOptions& options, c
     return in == splits.split_of.end() || in->second != split;
   });
   if (found.classes.empty())
-    throw UsageError("folders has no split '" + split + "' in " + tree->name("") + ": there is " + joined(splits.splits()));
+    throw UsageError("folders has no split '" + split + "' in " + tree->name("") + ": there is " +
+                     joined(splits.splits()));
   found.notices.insert(found.notices.end(), splits.notices.begin(), splits.notices.end());
   SourceInfo info{.dataset = options.name,
                   .split = split,
@@ -118,7 +119,8 @@ std::shared_ptr<const ImageSource> open_images(const std::vector<fs::path>& file
     if (fs::is_directory(file)) throw UsageError(in_quotes(file) + " is a folder, expected an image file");
     images.images.push_back({file.string()});
   }
-  SourceInfo info{.dataset = "images", .split = "all", .form = "files", .split_rule = "", .crop = "none", .notices = {}};
+  SourceInfo info{
+      .dataset = "images", .split = "all", .form = "files", .split_rule = "", .crop = "none", .notices = {}};
   return file_source(std::move(info), open_anywhere(), {std::move(images)}, resolved);
 }
 

@@ -104,29 +104,29 @@ std::function<std::vector<FoundSplit>(const FileTree&, const DatasetOptions&)> f
 }
 
 Form split_folders_form() {
-  return {
-      .name = "split-folders",
-      .expected = "folders train/, val/ and test/ of class folders",
-      .find =
-          [](const FileTree& tree, const DatasetOptions&) {
-            std::vector<FoundSplit> found;
-            for (const auto& [split, folder] :
-                 {std::pair{"train", "train"}, {"val", "val"}, {"val", "validation"}, {"test", "test"}})
-              if (tree.is_folder(folder) && !(found.size() > 0 && found.back().split == split))
-                found.push_back({split, folder});
-            return found;
-          },
-      .open =
-          [](const FileTreePtr& tree, const DatasetOptions& options, const FoundSplit& found) {
-            ClassFolders folders = find_class_folders(*tree, found.path);
-            if (folders.classes.empty())
-              throw UsageError(tree->name(found.path) + " has no class folders with images, expected one folder per class");
-            ImageSet set = file_images(tree, std::move(folders.classes), options);
-            set.notices = std::move(folders.notices);
-            return set;
-          },
-      .class_names = [](const FileTreePtr& tree, const DatasetOptions&,
-                        const FoundSplit& found) { return tree->list(found.path).folders; }};
+  return {.name = "split-folders",
+          .expected = "folders train/, val/ and test/ of class folders",
+          .find =
+              [](const FileTree& tree, const DatasetOptions&) {
+                std::vector<FoundSplit> found;
+                for (const auto& [split, folder] :
+                     {std::pair{"train", "train"}, {"val", "val"}, {"val", "validation"}, {"test", "test"}})
+                  if (tree.is_folder(folder) && !(found.size() > 0 && found.back().split == split))
+                    found.push_back({split, folder});
+                return found;
+              },
+          .open =
+              [](const FileTreePtr& tree, const DatasetOptions& options, const FoundSplit& found) {
+                ClassFolders folders = find_class_folders(*tree, found.path);
+                if (folders.classes.empty())
+                  throw UsageError(tree->name(found.path) +
+                                   " has no class folders with images, expected one folder per class");
+                ImageSet set = file_images(tree, std::move(folders.classes), options);
+                set.notices = std::move(folders.notices);
+                return set;
+              },
+          .class_names = [](const FileTreePtr& tree, const DatasetOptions&,
+                            const FoundSplit& found) { return tree->list(found.path).folders; }};
 }
 
 std::string shortfall(const std::string& split, const ImageSet& set, int classes, int images) {
@@ -135,7 +135,8 @@ std::string shortfall(const std::string& split, const ImageSet& set, int classes
   const int least = fewest->images, greatest = most->images;
   const auto found = static_cast<int>(set.classes.size());
   if (found == classes && (images == 0 || (least == images && greatest == images))) return "";
-  std::string text = "split '" + split + "' has " + std::to_string(found) + " of " + std::to_string(classes) + " classes";
+  std::string text =
+      "split '" + split + "' has " + std::to_string(found) + " of " + std::to_string(classes) + " classes";
   if (images != 0)
     text += ", " + std::to_string(least) + (least == greatest ? "" : " to " + std::to_string(greatest)) + " of " +
             std::to_string(images) + " images each";

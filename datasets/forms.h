@@ -26,12 +26,14 @@ struct Form {
   /// One of them. Throws DataError.
   std::function<ImageSet(const FileTreePtr&, const DatasetOptions&, const FoundSplit&)> open;
   /// Names of its classes, where that costs less than opening it.
-  std::function<std::vector<std::string>(const FileTreePtr&, const DatasetOptions&, const FoundSplit&)> class_names = {};
+  std::function<std::vector<std::string>(const FileTreePtr&, const DatasetOptions&, const FoundSplit&)> class_names =
+      {};
   /// Whether splits may share classes (they differ in their images).
   bool shares_classes = false;
 };
 
-/// The one form under the root. Throws UsageError if there is none, or two: both are named, each with a file that shows it.
+/// The one form under the root. Throws UsageError if there is none, or two: both are named, each with a file that shows
+/// it.
 const Form& find_form(const FileTree& tree, const std::vector<Form>& forms, const DatasetOptions& options);
 
 /// Names of the splits found, of "train", "val", "test" in this order.
@@ -43,7 +45,8 @@ struct OpenedForm {
   ImageSet set;
 };
 
-/// Throws UsageError as find_form and if the split is not there; DataError on bad files, and if a class is in two splits.
+/// Throws UsageError as find_form and if the split is not there; DataError on bad files, and if a class is in two
+/// splits.
 OpenedForm open_by_form(const DatasetOptions& options, const std::vector<Form>& forms, const std::string& split);
 
 /// A form whose splits are files (or folders): the first of each split's candidates that is there.

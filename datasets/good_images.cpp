@@ -22,7 +22,9 @@ class GoodImages final : public DerivedSource {
   }
 
   const SourceInfo& info() const override { return info_; }
-  const std::string& class_name(int c) const override { return whole().class_name(c); }  // of classes without a good image too
+  const std::string& class_name(int c) const override {
+    return whole().class_name(c);
+  }  // of classes without a good image too
   int class_size(int c) const override { return static_cast<int>(good_.at(c).size()); }
   const std::string& class_group(int c) const override { return whole().class_group(c); }
   std::span<const int> image_groups(int c) const override { return groups_.at(c); }

@@ -7,7 +7,8 @@
 namespace fewatoms {
 
 /// The source without the images whose reading throws DataError; all are read once, in parallel. They are counted in
-/// SourceInfo::skipped, and a notice names the first. Classes stay, with fewer images. The source itself if all are good.
+/// SourceInfo::skipped, and a notice names the first. Classes stay, with fewer images. The source itself if all are
+/// good.
 std::shared_ptr<const ImageSource> without_bad_images(std::shared_ptr<const ImageSource> source);
 
 }  // namespace fewatoms

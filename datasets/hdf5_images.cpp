@@ -106,7 +106,8 @@ std::string attribute_of(hid_t dataset, const char* name) {
   if (H5Aexists(dataset, name) <= 0) return "";
   const Handle attribute(H5Aopen(dataset, name, H5P_DEFAULT), H5Aclose);
   const Handle type(H5Aget_type(attribute), H5Tclose);
-  if (!attribute.ok() || !type.ok() || H5Tget_class(type) != H5T_STRING || H5Aget_storage_size(attribute) > 4096) return "";
+  if (!attribute.ok() || !type.ok() || H5Tget_class(type) != H5T_STRING || H5Aget_storage_size(attribute) > 4096)
+    return "";
   const Handle space(H5Aget_space(attribute), H5Sclose);
   if (H5Sget_simple_extent_npoints(space) != 1) return "";
   if (H5Tis_variable_str(type) > 0) {
@@ -156,7 +157,8 @@ class Dataset {
     std::string pixels = read_pixels(row, where);
     const std::string_view view = pixels;
     std::vector<int64_t> shape(sides_.begin() + 1, sides_.end());
-    return with_channels(picture_of(nd_array({nullptr, view}, type_, std::move(shape), false, where)), channels).clone();
+    return with_channels(picture_of(nd_array({nullptr, view}, type_, std::move(shape), false, where)), channels)
+        .clone();
   }
 
  private:
@@ -174,7 +176,8 @@ class Dataset {
       const Handle item(H5Tget_super(type), H5Tclose);
       encoded_ = H5Tget_class(item) == H5T_INTEGER && H5Tget_size(item) == 1;
     }
-    const bool is_pixels = kind == H5T_INTEGER && H5Tget_size(type) <= 2 && H5Tget_sign(type) == H5T_SGN_NONE && rank >= 3;
+    const bool is_pixels =
+        kind == H5T_INTEGER && H5Tget_size(type) <= 2 && H5Tget_sign(type) == H5T_SGN_NONE && rank >= 3;
     if (!is_simple || (!encoded_ && !is_pixels) || sides_[0] > 100'000'000)
       throw DataError(place(*file_, path_) +
                       " holds no images, expected uint8 [n, height, width, channels], or [n] encoded images");
@@ -194,7 +197,8 @@ class Dataset {
       total *= sides_[d];
     }
     if (total > uint64_t{1} << 31)
-      throw DataError(place(*file_, path_) + " has images of " + std::to_string(total) + " bytes each, which is absurd");
+      throw DataError(place(*file_, path_) + " has images of " + std::to_string(total) +
+                      " bytes each, which is absurd");
     row_bytes_ = total;
     const haddr_t offset = H5Dget_offset(id_);
     if (offset == HADDR_UNDEF || H5Pget_layout(plan) != H5D_CONTIGUOUS || sides_[0] == 0) return;
@@ -266,13 +270,14 @@ std::vector<std::string> hdf5_names(const FileTreePtr& tree, const std::string& 
                                          return 0;
                                        },
                                        &names);
-  if (status < 0) throw DataError(opened.name() + " has no group '" + group + "', expected one with a dataset per class");
+  if (status < 0)
+    throw DataError(opened.name() + " has no group '" + group + "', expected one with a dataset per class");
   std::sort(names.begin(), names.end());
   return names;
 }
 
-ImageSet hdf5_images(const FileTreePtr& tree, const std::string& file, const std::vector<Hdf5Class>& classes, int channels,
-                     bool exif, int enough) {
+ImageSet hdf5_images(const FileTreePtr& tree, const std::string& file, const std::vector<Hdf5Class>& classes,
+                     int channels, bool exif, int enough) {
   const auto opened = std::make_shared<const File>(tree, file);
   std::vector<std::shared_ptr<const Dataset>> datasets;
   ImageSet set;

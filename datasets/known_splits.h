@@ -13,8 +13,8 @@ struct KnownSplit {
   std::string split;    // "train", "val" or "test"; of Vinyals et al. also "train and val"
 };
 
-/// The published split that has exactly these classes, found by hash. Known: mini-ImageNet of Ravi & Larochelle and of Vinyals et al., the three
-/// of CUB, Omniglot's of Vinyals et al. with rotations.
+/// The published split that has exactly these classes, found by hash. Known: mini-ImageNet of Ravi & Larochelle and of
+/// Vinyals et al., the three of CUB, Omniglot's of Vinyals et al. with rotations.
 KnownSplit known_split(std::vector<std::string> class_names);
 
 /// The published list that a file's bytes are, found by hash: mini-ImageNet's official CSV files.

@@ -30,8 +30,8 @@ Located locate(const DatasetOptions& options) {
   if (options.root.empty()) throw UsageError("data set 'manifest' needs a data root, none was given");
   std::error_code error;
   if (!fs::exists(options.root, error)) throw UsageError("data root " + in_quotes(options.root) + " does not exist");
-  const bool is_list = std::any_of(kExtensions.begin(), kExtensions.end(),
-                                   [&](const char* e) { return options.root.extension() == e; });
+  const bool is_list =
+      std::any_of(kExtensions.begin(), kExtensions.end(), [&](const char* e) { return options.root.extension() == e; });
   if (!fs::is_directory(options.root, error) && is_list) {
     const fs::path folder = options.root.parent_path();
     return {open_file_tree(folder.empty() ? "." : folder, options.allow_outside), options.root.filename().string()};
@@ -41,11 +41,13 @@ Located locate(const DatasetOptions& options) {
     const std::string name = std::string("manifest") + e;
     if (!located.tree->is_file(name)) continue;
     if (!located.path.empty())
-      throw UsageError(located.tree->name("") + " holds two manifests: " + located.path + " and " + name + ", expected one");
+      throw UsageError(located.tree->name("") + " holds two manifests: " + located.path + " and " + name +
+                       ", expected one");
     located.path = name;
   }
   if (located.path.empty())
-    throw UsageError(located.tree->name("") + " holds no manifest.csv, manifest.tsv or manifest.jsonl, expected one of them, or such "
+    throw UsageError(located.tree->name("") +
+                     " holds no manifest.csv, manifest.tsv or manifest.jsonl, expected one of them, or such "
                      "a file as the data root");
   return located;
 }
@@ -81,7 +83,8 @@ std::optional<Box> box_of(const TableRow& row, const int (&columns)[4], const st
   if (given == 0) return std::nullopt;
   if (given < 4) throw DataError(where + " has a part of a box, expected x, y, width and height, or none of them");
   for (int i = 0; i < 4; ++i) values[i] = number_of(row.fields[columns[i]], kNames[i], where);
-  if (values[2] <= 0 || values[3] <= 0) throw DataError(where + " has a box without area, expected positive width and height");
+  if (values[2] <= 0 || values[3] <= 0)
+    throw DataError(where + " has a box without area, expected positive width and height");
   return Box{values[0], values[1], values[2], values[3]};
 }
 
@@ -95,7 +98,8 @@ Manifest read_manifest(const DatasetOptions& options) {
   const int box[] = {table.column("x"), table.column("y"), table.column("width"), table.column("height")};
   if (table.rows.empty()) throw DataError(name + " lists no images");
   if (path < 0 || label < 0)
-    throw DataError(name + " has the columns '" + joined(table.columns).substr(0, 80) + "', expected a header with path and label");
+    throw DataError(name + " has the columns '" + joined(table.columns).substr(0, 80) +
+                    "', expected a header with path and label");
   manifest.has_boxes = *std::min_element(std::begin(box), std::end(box)) >= 0;
   if (!manifest.has_boxes && (box[0] >= 0 || box[1] >= 0))
     throw DataError(name + " has columns for a part of a box, expected x, y, width and height, or none of them");
@@ -117,8 +121,8 @@ Manifest read_manifest(const DatasetOptions& options) {
         throw DataError(read.where + " has the split '" + row.fields[split] + "', expected train, val or test");
       const auto [at, is_new] = split_of.emplace(read.label, read.split);
       if (!is_new && at->second != read.split)
-        throw DataError("class '" + read.label + "' is in two splits: " + at->second + " (an earlier line) and " + read.split + " (" +
-                        read.where + "), expected each class in one");
+        throw DataError("class '" + read.label + "' is in two splits: " + at->second + " (an earlier line) and " +
+                        read.split + " (" + read.where + "), expected each class in one");
     }
     if (manifest.has_boxes) read.box = box_of(row, box, read.where);
     manifest.has_groups |= !read.group.empty();
@@ -151,14 +155,16 @@ std::string located_path(const FileTree& tree, const Row& row, const DatasetOpti
   const auto require_below = [&] {
     if (!options.allow_outside && !stays_below(path))
       throw DataError(row.where + " has the path '" + row.path +
-                      "', which leaves the manifest's folder: expected one without '..' and not absolute (--allow-outside permits it)");
+                      "', which leaves the manifest's folder: expected one without '..' and not absolute "
+                      "(--allow-outside permits it)");
   };
   require_below();
   if (!tree.is_file(path)) std::replace(path.begin(), path.end(), '\\', '/');  // as Windows programs write it
   require_below();
   const std::string plain = fs::path(path).lexically_normal().string();
   if (!options.skip_bad && !tree.is_file(plain))
-    throw DataError(row.where + " names image '" + row.path + "', which is not there: expected it below " + tree.name(""));
+    throw DataError(row.where + " names image '" + row.path + "', which is not there: expected it below " +
+                    tree.name(""));
   return plain;
 }
 
@@ -180,7 +186,8 @@ std::shared_ptr<const ImageSource> open_manifest(const DatasetOptions& options, 
     const bool boxed = options.crop == "bbox" && row.box;
     std::string key = path;
     if (boxed)
-      for (const double edge : {row.box->x, row.box->y, row.box->width, row.box->height}) key += "|" + std::to_string(edge);
+      for (const double edge : {row.box->x, row.box->y, row.box->width, row.box->height})
+        key += "|" + std::to_string(edge);
     const auto [earlier, is_new] = seen.emplace(key, row.where);
     if (!is_new)
       throw DataError(row.where + " repeats image '" + row.path + "' of " + earlier->second.substr(name.size() + 1) +
@@ -214,15 +221,16 @@ std::shared_ptr<const ImageSource> open_manifest(const DatasetOptions& options, 
 }  // namespace
 
 DatasetEntry manifest_entry() {
-  return {.name = "manifest",
-          .summary = "your images, listed in a CSV, TSV or JSON Lines file: path,label[,split][,group][,x,y,width,height]",
-          .needs_root = false,  // it opens its root by itself, since that may be a file
-          .usual_size = 84,
-          .usual_channels = 3,
-          .split_rules = {},
-          .has_boxes = true,
-          .splits = manifest_splits,
-          .open = open_manifest};
+  return {
+      .name = "manifest",
+      .summary = "your images, listed in a CSV, TSV or JSON Lines file: path,label[,split][,group][,x,y,width,height]",
+      .needs_root = false,  // it opens its root by itself, since that may be a file
+      .usual_size = 84,
+      .usual_channels = 3,
+      .split_rules = {},
+      .has_boxes = true,
+      .splits = manifest_splits,
+      .open = open_manifest};
 }
 
 }  // namespace fewatoms

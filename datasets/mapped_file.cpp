@@ -42,7 +42,8 @@ void write_all(int descriptor, std::string_view bytes) {
     const ssize_t written = write(descriptor, bytes.data(), bytes.size());
     if (written < 0 && errno == EINTR) continue;
     if (written <= 0)
-      throw DataError(std::string("temporary files cannot be written (TMPDIR names their folder): ") + std::strerror(errno));
+      throw DataError(std::string("temporary files cannot be written (TMPDIR names their folder): ") +
+                      std::strerror(errno));
     bytes.remove_prefix(static_cast<size_t>(written));
   }
 }

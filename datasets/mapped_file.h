@@ -13,8 +13,8 @@ FileBytes read_file(const std::filesystem::path& file, uintmax_t largest);
 /// The whole file mapped read-only. Throws DataError if it cannot be opened.
 FileBytes map_file(const std::filesystem::path& file);
 
-/// A file without a name, for what is too large to keep in memory: in $TMPDIR, or /var/tmp, which is on disk where /tmp may
-/// be memory. It is gone when the object and its maps are. Its functions throw DataError (no space, for instance).
+/// A file without a name, for what is too large to keep in memory: in $TMPDIR, or /var/tmp, which is on disk where /tmp
+/// may be memory. It is gone when the object and its maps are. Its functions throw DataError (no space, for instance).
 class SpillFile {
  public:
   SpillFile();

@@ -90,8 +90,8 @@ ImageSet open_csv(const FileTreePtr& tree, const DatasetOptions& options, const 
   ImageSet set = file_images(tree, std::move(sorted), options);
   const KnownSplit known = known_list(tree->read(found.path).view);
   if (!known.dataset.empty() && known.split != found.split)
-    throw DataError(tree->name(found.path) + " is the official list of split '" + known.split + "', expected that of '" +
-                    found.split + "'");
+    throw DataError(tree->name(found.path) + " is the official list of split '" + known.split +
+                    "', expected that of '" + found.split + "'");
   if (known.dataset.empty())
     set.notices.push_back("list " + tree->name(found.path) + " is not the official file of split '" + found.split +
                           "' (by its MD5)");
@@ -130,7 +130,8 @@ void require_rows_once(const std::vector<RowClass>& classes, const std::string& 
   for (const RowClass& c : classes)
     for (const int64_t row : c.rows)
       if (!seen.insert(row).second)
-        throw DataError(where + " has image " + std::to_string(row) + " twice, the second time in class '" + c.name + "'");
+        throw DataError(where + " has image " + std::to_string(row) + " twice, the second time in class '" + c.name +
+                        "'");
 }
 
 ImageSet open_ren(const FileTreePtr& tree, const DatasetOptions& options, const FoundSplit& found) {
@@ -141,7 +142,8 @@ ImageSet open_ren(const FileTreePtr& tree, const DatasetOptions& options, const 
                       options.channels);
 }
 
-// --- pickles of Gidaris & Komodakis (CVPR 2018): {"data": [N, 84, 84, 3], "labels": [...], "catname2label": {wnid: label}}
+// --- pickles of Gidaris & Komodakis (CVPR 2018): {"data": [N, 84, 84, 3], "labels": [...], "catname2label": {wnid:
+// label}}
 
 std::vector<RowClass> gidaris_classes(const Pickle& pickle) {
   std::map<int64_t, std::string> names;
@@ -162,8 +164,8 @@ std::vector<RowClass> gidaris_classes(const Pickle& pickle) {
   for (size_t row = 0; row < labels.size(); ++row) {
     const auto name = names.find(labels[row]);
     if (labels[row] < 0 || (!names.empty() && name == names.end()))
-      throw DataError(pickle.name() + " gives image " + std::to_string(row) + " the label " + std::to_string(labels[row]) +
-                      ", expected one of " +
+      throw DataError(pickle.name() + " gives image " + std::to_string(row) + " the label " +
+                      std::to_string(labels[row]) + ", expected one of " +
                       (names.empty()
                            ? "at least 0"
                            : std::to_string(names.begin()->first) + " to " + std::to_string(names.rbegin()->first)));
@@ -173,7 +175,8 @@ std::vector<RowClass> gidaris_classes(const Pickle& pickle) {
   }
   for (const auto& [label, name] : names)
     if (!classes.contains(label))
-      throw DataError(pickle.name() + ": class '" + name + "' is empty, expected images of label " + std::to_string(label));
+      throw DataError(pickle.name() + ": class '" + name + "' is empty, expected images of label " +
+                      std::to_string(label));
   std::vector<RowClass> result;
   for (auto& [label, c] : classes) result.push_back(std::move(c));
   std::sort(result.begin(), result.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
@@ -229,15 +232,19 @@ const std::vector<Form>& forms() {
   return all;
 }
 
-std::vector<std::string> mini_imagenet_splits(const DatasetOptions& options) { return splits_by_form(options, forms()); }
+std::vector<std::string> mini_imagenet_splits(const DatasetOptions& options) {
+  return splits_by_form(options, forms());
+}
 
 std::shared_ptr<const ImageSource> open_mini_imagenet(const DatasetOptions& options, const std::string& split) {
   OpenedForm opened = open_by_form(options, forms(), split);
   std::vector<std::string> names;
   for (const ClassSize& c : opened.set.classes) names.push_back(c.name);
   if (const KnownSplit known = known_split(names); known.rule == "vinyals")
-    throw UsageError("mini-imagenet under " + in_quotes(options.root) + ": split '" + split + "' has the classes of '" + known.split + "' of the Vinyals split, " +
-                     "which is another split: expected Ravi & Larochelle's; data set 'folders' or 'manifest' takes any");
+    throw UsageError(
+        "mini-imagenet under " + in_quotes(options.root) + ": split '" + split + "' has the classes of '" +
+        known.split + "' of the Vinyals split, " +
+        "which is another split: expected Ravi & Larochelle's; data set 'folders' or 'manifest' takes any");
   const std::string smaller = shortfall(split, opened.set, official_classes(split), kImagesPerClass);
   if (!smaller.empty()) opened.info.notices.push_back(smaller);
   return cached_source(std::move(opened.info), opened.set.classes, options, std::move(opened.set.load));

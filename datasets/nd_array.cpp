@@ -26,7 +26,8 @@ std::string_view header_value(std::string_view header, std::string_view key) {
 
 uint64_t unsigned_at(const char* bytes, int count, bool big_endian) {
   uint64_t value = 0;
-  for (int i = 0; i < count; ++i) value = value << 8 | static_cast<unsigned char>(bytes[big_endian ? i : count - 1 - i]);
+  for (int i = 0; i < count; ++i)
+    value = value << 8 | static_cast<unsigned char>(bytes[big_endian ? i : count - 1 - i]);
   return value;
 }
 
@@ -140,7 +141,8 @@ cv::Mat picture_of(const NdArray& pixels, Channels order) {
                     ", expected an image of uint8 or uint16: height x width, or height x width x 1, 3 or 4");
   const int height = static_cast<int>(a.shape[0]), width = static_cast<int>(a.shape[1]),
             channels = static_cast<int>(a.shape[2]);
-  const bool dense = a.item_bytes == 1 && (channels == 1 || a.strides[2] == 1) && (width == 1 || a.strides[1] == channels) &&
+  const bool dense = a.item_bytes == 1 && (channels == 1 || a.strides[2] == 1) &&
+                     (width == 1 || a.strides[1] == channels) &&
                      (height == 1 || a.strides[0] >= static_cast<int64_t>(width) * channels);
   cv::Mat picture;
   if (dense) {
@@ -190,9 +192,11 @@ ImageSet array_images(NdArray images, std::vector<RowClass> classes, int channel
                         "' refers to number " + std::to_string(row));
   }
   auto shared = std::make_shared<const std::vector<RowClass>>(std::move(classes));  // loaders are copied
-  set.load = [images = std::move(images), shared = std::move(shared), channels, order](int class_index, int image_index) {
+  set.load = [images = std::move(images), shared = std::move(shared), channels, order](int class_index,
+                                                                                       int image_index) {
     // Copied, so that what is kept outlives the file.
-    return with_channels(picture_of(element(images, (*shared)[class_index].rows[image_index]), order), channels).clone();
+    return with_channels(picture_of(element(images, (*shared)[class_index].rows[image_index]), order), channels)
+        .clone();
   };
   return set;
 }

@@ -26,8 +26,9 @@ struct NdArray {
   std::string extent() const;  // "[600, 84, 84, 3]"
 };
 
-/// An array over `bytes` in row order (or column order, `fortran`). `type` is numpy's, as "|u1" or "<i8". Throws DataError,
-/// naming `name`, on other types (objects, text), a negative or absurd shape, and when the bytes do not match the shape.
+/// An array over `bytes` in row order (or column order, `fortran`). `type` is numpy's, as "|u1" or "<i8". Throws
+/// DataError, naming `name`, on other types (objects, text), a negative or absurd shape, and when the bytes do not
+/// match the shape.
 NdArray nd_array(FileBytes bytes, const std::string& type, std::vector<int64_t> shape, bool fortran, std::string name);
 
 /// A .npy file. Throws DataError if it is none, or is truncated.
@@ -45,14 +46,15 @@ enum class Channels { kRgb, kBgr };
 /// Sides of an image in pixels; larger ones are refused.
 constexpr int64_t kLargestSide = 32768;
 
-/// Pixels [H, W], [H, W, 1|3|4] or [1|3|4, H, W], uint8, or uint16 of which the upper byte is taken: RGB or grey, uint8,
-/// without alpha. May point into the array. Throws DataError on anything else.
+/// Pixels [H, W], [H, W, 1|3|4] or [1|3|4, H, W], uint8, or uint16 of which the upper byte is taken: RGB or grey,
+/// uint8, without alpha. May point into the array. Throws DataError on anything else.
 cv::Mat picture_of(const NdArray& pixels, Channels order = Channels::kRgb);
 
 /// RGB or grey as 3 or 1 channels.
 cv::Mat with_channels(const cv::Mat& picture, int channels);
 
-/// Throws DataError unless `images` is [N, H, W] or [N, H, W, C] (or [N, C, H, W]) of uint8 or uint16, with sides of at least 1.
+/// Throws DataError unless `images` is [N, H, W] or [N, H, W, C] (or [N, C, H, W]) of uint8 or uint16, with sides of at
+/// least 1.
 void require_images(const NdArray& images);
 
 /// A class whose images are rows of an array.

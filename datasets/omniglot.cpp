@@ -30,8 +30,10 @@ std::string split_of(const std::string& rule, Part part, const std::string& alph
   if (rule == "background-evaluation") return part == Part::kBackground ? "train" : "test";
   if (part == Part::kBackground) return is_validation(alphabet) ? "val" : "train";
   if (rule == "alphabets") return "test";
-  // Vinyals et al. train on the first 1,028 characters beside validation: the evaluation set's up to the 41st of Gurmukhi.
-  return std::pair(alphabet, character) <= std::pair<std::string, std::string>("Gurmukhi", "character41") ? "train" : "test";
+  // Vinyals et al. train on the first 1,028 characters beside validation: the evaluation set's up to the 41st of
+  // Gurmukhi.
+  return std::pair(alphabet, character) <= std::pair<std::string, std::string>("Gurmukhi", "character41") ? "train"
+                                                                                                          : "test";
 }
 
 // Characters of the complete data set in each split, before turning.
@@ -105,8 +107,8 @@ std::shared_ptr<const ImageSource> open_omniglot(const DatasetOptions& options, 
   const auto present = omniglot_splits(options);
   if (std::find(present.begin(), present.end(), split) == present.end())
     throw UsageError(
-        options.name + " has no split '" + split + "' by rule '" + options.split_rule + "' in " + in_quotes(options.root) +
-        ": expected " +
+        options.name + " has no split '" + split + "' by rule '" + options.split_rule + "' in " +
+        in_quotes(options.root) + ": expected " +
         (split == "val"
              ? "validation alphabets (Armenian, ...) in images_background, which rule 'background-evaluation' has not"
              : "alphabets in " +

@@ -14,8 +14,8 @@
 
 #include "datasets/cached_source.h"
 #include "datasets/class_split.h"
-#include "episodes/digest.h"
 #include "datasets/files.h"
+#include "episodes/digest.h"
 #include "episodes/errors.h"
 
 namespace fewatoms {
@@ -44,11 +44,15 @@ std::string_view bytes_of(const ImageView& view) { return {reinterpret_cast<cons
 
 /// What decides which images a data set has, beside its files.
 json preparation(const DatasetOptions& options) {
-  return {{"crop", options.crop},       {"crop-margin", options.crop_margin},   {"split-rule", options.split_rule},
-          {"exif", options.exif},       {"channels", options.channels}};
+  return {{"crop", options.crop},
+          {"crop-margin", options.crop_margin},
+          {"split-rule", options.split_rule},
+          {"exif", options.exif},
+          {"channels", options.channels}};
 }
 
-/// The names of a class's images, so that episodes drawn from a pack can be told to those who have the files; empty where there are no files.
+/// The names of a class's images, so that episodes drawn from a pack can be told to those who have the files; empty
+/// where there are no files.
 std::vector<std::string> names_of_files(const ImageSource& source, int c) {
   std::vector<std::string> names;
   for (int i = 0; i < source.class_size(c); ++i) names.push_back(source.image_name({c, i}));
@@ -67,7 +71,7 @@ struct PackedClass {
   std::string name, group;
   std::vector<int> image_groups;
   std::vector<std::string> image_names;  // empty: "class/number"
-  size_t first = 0;  // number of its first image in the file
+  size_t first = 0;                      // number of its first image in the file
   int images = 0;
 };
 
@@ -84,7 +88,8 @@ class Pack {
     std::error_code error;
     const uint64_t size = fs::file_size(file, error);
     if (error) throw DataError(name_ + " cannot be opened, expected a readable file");
-    if (size < sizeof(Header)) throw DataError(name_ + " is truncated: a pack has more than its " + std::to_string(size) + " bytes");
+    if (size < sizeof(Header))
+      throw DataError(name_ + " is truncated: a pack has more than its " + std::to_string(size) + " bytes");
     try {
       region_ = ipc::mapped_region(ipc::file_mapping(file.c_str(), ipc::read_only), ipc::read_only);
     } catch (const ipc::interprocess_exception& e) {
@@ -94,7 +99,8 @@ class Pack {
     if (std::memcmp(header_.magic, kMagic, sizeof header_.magic) != 0)
       throw DataError(name_ + " is no pack, expected a file that 'dataset pack' wrote");
     if (header_.version != kVersion)
-      throw DataError(name_ + " is a pack of version " + std::to_string(header_.version) + ", expected " + std::to_string(kVersion));
+      throw DataError(name_ + " is a pack of version " + std::to_string(header_.version) + ", expected " +
+                      std::to_string(kVersion));
     require_sizes(size);
     if (crc32_of({data() + kCheckedFrom, header_.images_at - kCheckedFrom}) != header_.crc)
       throw DataError(name_ + " was altered or damaged: its index does not have the checksum written in it");
@@ -129,9 +135,10 @@ class Pack {
   /// The numbers are checked before they are used: they may be anything.
   void require_sizes(uint64_t size) const {
     const Header& h = header_;
-    const bool sane = h.images_at <= size && h.images_at >= sizeof(Header) && h.index_bytes <= h.images_at - sizeof(Header) &&
-                      h.images <= (h.images_at - sizeof(Header) - h.index_bytes) / sizeof(uint32_t) && h.image_bytes > 0 &&
-                      h.images <= UINT64_MAX / 2 / h.image_bytes;
+    const bool sane = h.images_at <= size && h.images_at >= sizeof(Header) &&
+                      h.index_bytes <= h.images_at - sizeof(Header) &&
+                      h.images <= (h.images_at - sizeof(Header) - h.index_bytes) / sizeof(uint32_t) &&
+                      h.image_bytes > 0 && h.images <= UINT64_MAX / 2 / h.image_bytes;
     const uint64_t expected = sane ? h.images_at + h.images * h.image_bytes : 0;
     if (sane && size == expected) return;
     throw DataError(name_ + (sane && size > expected ? " was altered: it" : " is truncated or altered: it") + " has " +
@@ -141,10 +148,14 @@ class Pack {
   void read_splits() {
     size_t next = 0;
     for (const json& s : index_.at("splits")) {
-      PackedSplit split{.name = s.at("split"), .split_rule = s.at("split_rule"), .notices = s.at("notices"),
-                        .skipped = s.at("skipped"), .classes = {}};
+      PackedSplit split{.name = s.at("split"),
+                        .split_rule = s.at("split_rule"),
+                        .notices = s.at("notices"),
+                        .skipped = s.at("skipped"),
+                        .classes = {}};
       for (const json& c : s.at("classes")) {
-        split.classes.push_back({c.at("name"), c.at("group"), c.at("image_groups"), c.value("image_names", std::vector<std::string>()), next, c.at("images")});
+        split.classes.push_back({c.at("name"), c.at("group"), c.at("image_groups"),
+                                 c.value("image_names", std::vector<std::string>()), next, c.at("images")});
         next += static_cast<size_t>(split.classes.back().images);
       }
       splits_.push_back(std::move(split));
@@ -162,7 +173,9 @@ class Pack {
   mutable std::vector<std::atomic<uint8_t>> checked_;
 };
 
-std::string image_text(const PackedClass& c, int image) { return "image " + std::to_string(image) + " of class '" + c.name + "'"; }
+std::string image_text(const PackedClass& c, int image) {
+  return "image " + std::to_string(image) + " of class '" + c.name + "'";
+}
 
 SourceInfo info_of(const Pack& pack, const PackedSplit& split) {
   return {.dataset = pack.index().at("dataset"),
@@ -219,7 +232,8 @@ std::string value_text(const json& value) { return value.is_string() ? value.get
 void require_asked(const Pack& pack, const DatasetOptions& options) {
   const std::string dataset = pack.index().at("dataset");
   if (dataset != options.name)
-    throw UsageError(pack.name() + " packs data set '" + dataset + "', not '" + options.name + "': expected --dataset " + dataset);
+    throw UsageError(pack.name() + " packs data set '" + dataset + "', not '" + options.name +
+                     "': expected --dataset " + dataset);
   const json asked = preparation(options);
   for (const auto& [option, packed] : pack.index().at("preparation").items())
     if (asked.at(option) != packed)
@@ -239,8 +253,8 @@ void require_asked(const Pack& pack, const DatasetOptions& options) {
     return;
   }
   if (asked_split != chosen)
-    throw UsageError(pack.name() + " holds the class split '" + (chosen.empty() ? "of its data" : chosen) + "', asked is '" + asked_split +
-                     "': expected no other than the packed one");
+    throw UsageError(pack.name() + " holds the class split '" + (chosen.empty() ? "of its data" : chosen) +
+                     "', asked is '" + asked_split + "': expected no other than the packed one");
 }
 
 }  // namespace
@@ -274,14 +288,22 @@ std::shared_ptr<const ImageSource> open_pack(const DatasetOptions& options, cons
     SourceInfo info = stored->info();
     if (options.image_size != pack->image_size())
       info.notices.push_back("images are packed at " + std::to_string(pack->image_size()) + "x" +
-                             std::to_string(pack->image_size()) + " pixels and resized to " + std::to_string(options.image_size));
+                             std::to_string(pack->image_size()) + " pixels and resized to " +
+                             std::to_string(options.image_size));
     std::vector<ClassSize> classes;
     for (int c = 0; c < stored->classes(); ++c) {
       const PackedClass& all = packed.classes[c];
-      classes.push_back({.name = all.name, .images = all.images, .group = all.group,
-                         .image_name = [stored, c](int i) { return stored->image_name({c, i}); }, .image_groups = all.image_groups});
+      classes.push_back({.name = all.name,
+                         .images = all.images,
+                         .group = all.group,
+                         .image_name =
+                             [stored, c](int i) {
+                               return stored->image_name({c, i});
+                             },
+                         .image_groups = all.image_groups});
     }
-    return cached_source(std::move(info), classes, options, [stored](int c, int i) { return stored->stored_picture(c, i); });
+    return cached_source(std::move(info), classes, options,
+                         [stored](int c, int i) { return stored->stored_picture(c, i); });
   }
   throw UsageError(pack->name() + " has no split '" + split + "': there is " + joined(present));
 }
@@ -299,20 +321,31 @@ PackSummary write_pack(const DatasetOptions& given, const fs::path& out, const C
     json classes = json::array();
     for (int c = 0; c < source.classes(); ++c) {
       const auto groups = source.image_groups(c);
-      classes.push_back({{"name", source.class_name(c)}, {"group", source.class_group(c)}, {"images", source.class_size(c)},
-                         {"image_groups", std::vector<int>(groups.begin(), groups.end())}, {"image_names", names_of_files(source, c)}});
+      classes.push_back({{"name", source.class_name(c)},
+                         {"group", source.class_group(c)},
+                         {"images", source.class_size(c)},
+                         {"image_groups", std::vector<int>(groups.begin(), groups.end())},
+                         {"image_names", names_of_files(source, c)}});
       summary.images += source.class_size(c);
     }
     const SourceInfo& info = source.info();
-    splits.push_back({{"split", split}, {"split_rule", info.split_rule}, {"notices", info.notices}, {"skipped", info.skipped}, {"classes", classes}});
+    splits.push_back({{"split", split},
+                      {"split_rule", info.split_rule},
+                      {"notices", info.notices},
+                      {"skipped", info.skipped},
+                      {"classes", classes}});
     summary.skipped += info.skipped;
   }
   if (sources.empty()) throw UsageError("data set '" + options.name + "' has no split to pack");
   const SourceInfo& info = sources.front()->info();
-  json index{{"dataset", info.dataset}, {"image_size", options.image_size}, {"channels", options.channels},
-             {"form", info.form}, {"preparation", preparation(options)},
+  json index{{"dataset", info.dataset},
+             {"image_size", options.image_size},
+             {"channels", options.channels},
+             {"form", info.form},
+             {"preparation", preparation(options)},
              {"split_choice", info.split_rule != options.split_rule ? info.split_rule : ""},
-             {"source_hash", std::string(64, '0')}, {"splits", splits}};
+             {"source_hash", std::string(64, '0')},
+             {"splits", splits}};
 
   Header header{};
   std::memcpy(header.magic, kMagic, sizeof header.magic);
@@ -320,7 +353,8 @@ PackSummary write_pack(const DatasetOptions& given, const fs::path& out, const C
   header.index_bytes = index.dump().size();
   header.images = static_cast<uint64_t>(summary.images);
   header.image_bytes = static_cast<uint64_t>(options.image_size) * options.image_size * options.channels;
-  header.images_at = (sizeof header + header.index_bytes + header.images * sizeof(uint32_t) + kPage - 1) / kPage * kPage;
+  header.images_at =
+      (sizeof header + header.index_bytes + header.images * sizeof(uint32_t) + kPage - 1) / kPage * kPage;
   summary.bytes = static_cast<int64_t>(header.images_at + header.images * header.image_bytes);
 
   const fs::path temporary = out.string() + ".tmp";
@@ -330,8 +364,8 @@ PackSummary write_pack(const DatasetOptions& given, const fs::path& out, const C
     file.close();
     std::error_code ignored;
     fs::remove(temporary, ignored);
-    throw DataError("pack " + in_quotes(out) + " cannot be written: expected a writable folder with " + std::to_string(summary.bytes) +
-                    " bytes free");
+    throw DataError("pack " + in_quotes(out) + " cannot be written: expected a writable folder with " +
+                    std::to_string(summary.bytes) + " bytes free");
   };
   require_written();
   try {
@@ -346,8 +380,9 @@ PackSummary write_pack(const DatasetOptions& given, const fs::path& out, const C
         constexpr int kAtOnce = 256;  // images decoded in parallel, and held until they are written
         for (int first = 0; first < source->class_size(c); first += kAtOnce) {
           std::vector<ImageView> views(std::min(kAtOnce, source->class_size(c) - first));
-          tbb::parallel_for(size_t{0}, views.size(),
-                            [&](size_t i) { views[i] = source->image({c, first + static_cast<int>(i), 0}); });
+          tbb::parallel_for(size_t{0}, views.size(), [&](size_t i) {
+            views[i] = source->image({c, first + static_cast<int>(i), 0});
+          });
           for (const ImageView& view : views) {
             hash.add(bytes_of(view));
             checksums.push_back(crc32_of(bytes_of(view)));
@@ -395,8 +430,8 @@ void verify_pack(const fs::path& path) {
   const std::string stored = pack.index().at("source_hash");
   const std::string found = hash.digits();
   if (stored != found)
-    throw DataError(pack.name() + " was altered: its content has the hash " + found.substr(0, 16) + "..., its index says " +
-                    stored.substr(0, 16) + "...");
+    throw DataError(pack.name() + " was altered: its content has the hash " + found.substr(0, 16) +
+                    "..., its index says " + stored.substr(0, 16) + "...");
 }
 
 }  // namespace fewatoms

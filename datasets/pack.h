@@ -9,8 +9,9 @@
 
 namespace fewatoms {
 
-// A pack: all splits of a data set as one file of equally large uint8 images, mapped and shared between processes. Its index
-// is checked by a CRC when it is opened, each image by its own when it is first read, and everything by verify_pack.
+// A pack: all splits of a data set as one file of equally large uint8 images, mapped and shared between processes. Its
+// index is checked by a CRC when it is opened, each image by its own when it is first read, and everything by
+// verify_pack.
 
 struct PackSummary {
   int64_t images = 0;
@@ -22,8 +23,8 @@ struct PackSummary {
 /// Called from one thread with what is done so far.
 using CountDone = std::function<void(int64_t done, int64_t total)>;
 
-/// Writes every split of a data set, unaugmented, at options.image_size. The file appears under its name when it is complete.
-/// Throws as open_dataset does, and DataError on a bad image or if the file cannot be written.
+/// Writes every split of a data set, unaugmented, at options.image_size. The file appears under its name when it is
+/// complete. Throws as open_dataset does, and DataError on a bad image or if the file cannot be written.
 PackSummary write_pack(const DatasetOptions& options, const std::filesystem::path& out, const CountDone& progress = {});
 
 /// Whether a data root is a pack: by its first bytes, or its extension .pack.
@@ -32,10 +33,10 @@ bool is_pack(const std::filesystem::path& root);
 /// Splits of the pack at options.root. Throws as open_pack.
 std::vector<std::string> pack_splits(const DatasetOptions& options);
 
-/// A split of the pack at options.root. At the packed size and without augmentation its images are views of the file; other
-/// sizes are made of those and get a notice.
-/// Throws DataError if the file is truncated or altered; UsageError if it holds another data set, split rule, crop, number of
-/// channels, ... than the options ask for, or does not have the split. Reading an altered image throws DataError.
+/// A split of the pack at options.root. At the packed size and without augmentation its images are views of the file;
+/// other sizes are made of those and get a notice. Throws DataError if the file is truncated or altered; UsageError if
+/// it holds another data set, split rule, crop, number of channels, ... than the options ask for, or does not have the
+/// split. Reading an altered image throws DataError.
 std::shared_ptr<const ImageSource> open_pack(const DatasetOptions& options, const std::string& split);
 
 /// Reads everything: whether the hash is that of the content. Throws DataError if it is not, or an image is altered.

@@ -125,7 +125,8 @@ class Pickle::Machine {
 
   std::string_view take(uint64_t count) {
     if (count > all_.size() - next_)
-      throw DataError(p_.name_ + " is truncated: the pickle needs more than its " + std::to_string(all_.size()) + " bytes");
+      throw DataError(p_.name_ + " is truncated: the pickle needs more than its " + std::to_string(all_.size()) +
+                      " bytes");
     const auto result = all_.substr(next_, count);
     next_ += count;
     return result;
@@ -147,7 +148,8 @@ class Pickle::Machine {
   Number parsed(std::string_view text) const {
     Number result{};
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), result);
-    if (error != std::errc() || end != text.data() + text.size()) fail("there is " + shown(text) + ", expected a number");
+    if (error != std::errc() || end != text.data() + text.size())
+      fail("there is " + shown(text) + ", expected a number");
     return result;
   }
 
@@ -192,7 +194,8 @@ class Pickle::Machine {
     list.insert(list.end(), items.begin(), items.end());
   }
   void set_items(const PickleValue& to, const std::vector<PickleValue>& items) {
-    if (to.kind != Kind::kDict || items.size() % 2 != 0) fail(std::string("there are items set in ") + kind_name(to.kind));
+    if (to.kind != Kind::kDict || items.size() % 2 != 0)
+      fail(std::string("there are items set in ") + kind_name(to.kind));
     auto& dict = inside(to);
     dict.insert(dict.end(), items.begin(), items.end());
   }
@@ -356,8 +359,8 @@ class Pickle::Machine {
       case kScalar: {
         const auto& a = arguments(given, 2);
         if (a[0].kind != Kind::kType || !is_string(a[1])) fail("numpy's scalar gets the wrong arguments");
-        const NdArray number = nd_array({nullptr, view_of(a[1])}, p_.storage_->texts[static_cast<size_t>(a[0].integer)], {1},
-                                        false, p_.name_ + ": a number in it");
+        const NdArray number = nd_array({nullptr, view_of(a[1])}, p_.storage_->texts[static_cast<size_t>(a[0].integer)],
+                                        {1}, false, p_.name_ + ": a number in it");
         if (number.kind == 'f') return value_of(Kind::kNone);  // no form needs it
         return value_of(number.kind == 'b' ? Kind::kBool : Kind::kInt, integer_at(number, 0));
       }

@@ -39,9 +39,10 @@ struct PickleValue {
   uint64_t length = 0;  // kText, kBytes
 };
 
-/// A pickle, as Python's pickle module writes it in protocols 0 to 5, read by a machine of our own that executes nothing:
-/// numbers, text, bytes, lists, tuples, dicts and numpy arrays of numbers are all it knows. Any other global is refused by
-/// name. Text and bytes stay in the file, so memory grows with the number of objects alone, of which there may be 20 million.
+/// A pickle, as Python's pickle module writes it in protocols 0 to 5, read by a machine of our own that executes
+/// nothing: numbers, text, bytes, lists, tuples, dicts and numpy arrays of numbers are all it knows. Any other global
+/// is refused by name. Text and bytes stay in the file, so memory grows with the number of objects alone, of which
+/// there may be 20 million.
 class Pickle {
  public:
   /// Throws DataError, naming the file and the byte: truncated, damaged, an opcode or a global that it does not know.

@@ -32,7 +32,8 @@ std::string reason_of(const std::string& text) {
   return message.starts_with('/') && file != std::string::npos ? message.substr(file + 2) : message;
 }
 
-/// Calls into a plugin, `who` in messages. Whatever it throws leaves as an error of ours that needs nothing of the library any more.
+/// Calls into a plugin, `who` in messages. Whatever it throws leaves as an error of ours that needs nothing of the
+/// library any more.
 template <class Call>
 std::invoke_result_t<Call> guarded(const std::string& who, Call&& call) {
   try {
@@ -51,12 +52,15 @@ std::invoke_result_t<Call> guarded(const std::string& who, Call&& call) {
 /// A loaded plugin that speaks our ABI.
 class Plugin {
  public:
-  explicit Plugin(const DatasetOptions& options) : name_("plugin " + in_quotes(options.plugin)), options_(told(options)) {
+  explicit Plugin(const DatasetOptions& options)
+      : name_("plugin " + in_quotes(options.plugin)), options_(told(options)) {
     if (options.plugin.empty()) throw UsageError("data set 'plugin' needs a shared library: --plugin FILE");
     std::error_code ignored;
     if (!fs::exists(options.plugin, ignored)) throw UsageError("there is no " + name_);
-    if (!fs::is_regular_file(options.plugin, ignored)) throw UsageError(name_ + " is no file, expected a shared library");
-    if (!options.root.empty() && !fs::exists(options.root, ignored)) throw UsageError(in_quotes(options.root) + " does not exist");
+    if (!fs::is_regular_file(options.plugin, ignored))
+      throw UsageError(name_ + " is no file, expected a shared library");
+    if (!options.root.empty() && !fs::exists(options.root, ignored))
+      throw UsageError(in_quotes(options.root) + " does not exist");
     try {
       library_.load(fs::absolute(options.plugin), load_mode::rtld_now | load_mode::rtld_local);
     } catch (const std::exception& e) {  // its message holds that of dlerror
@@ -64,12 +68,15 @@ class Plugin {
     }
     for (const char* symbol : {"fewatoms_plugin_abi", "fewatoms_plugin"})
       if (!library_.has(symbol))
-        throw DataError(name_ + " has no symbol '" + symbol + "', expected a library with FEWATOMS_PLUGIN(splits, open) of episodes/plugin.h");
+        throw DataError(name_ + " has no symbol '" + symbol +
+                        "', expected a library with FEWATOMS_PLUGIN(splits, open) of episodes/plugin.h");
     const char* abi = &library_.get<const char>("fewatoms_plugin_abi");
     if (const std::string theirs(abi, strnlen(abi, 100)); theirs != FEWATOMS_PLUGIN_ABI)
-      throw DataError(name_ + " was built for '" + theirs + "', expected '" FEWATOMS_PLUGIN_ABI "': build it with this version's headers");
+      throw DataError(name_ + " was built for '" + theirs +
+                      "', expected '" FEWATOMS_PLUGIN_ABI "': build it with this version's headers");
     entry_ = &library_.get<const PluginEntry>("fewatoms_plugin");
-    if (entry_->splits == nullptr || entry_->open == nullptr) throw DataError(name_ + " has no functions, expected splits and open");
+    if (entry_->splits == nullptr || entry_->open == nullptr)
+      throw DataError(name_ + " has no functions, expected splits and open");
   }
 
   const std::string& name() const { return name_; }
@@ -80,7 +87,8 @@ class Plugin {
     for (const char* split : {"train", "val", "test"})
       if (std::find(found.begin(), found.end(), split) != found.end()) in_order.emplace_back(split);
     if (in_order.empty() || in_order.size() != found.size())
-      throw DataError(name_ + " has the splits " + (found.empty() ? "(none)" : joined(found)) + ", expected some of train, val and test");
+      throw DataError(name_ + " has the splits " + (found.empty() ? "(none)" : joined(found)) +
+                      ", expected some of train, val and test");
     return in_order;
   }
 
@@ -95,7 +103,8 @@ class Plugin {
     PluginOptions result{.root = options.root, .image_size = options.image_size, .channels = options.channels};
     for (const std::string& option : options.plugin_options) {
       const size_t equals = option.find('=');
-      if (equals == 0 || equals == std::string::npos) throw UsageError("plugin option '" + option + "' is not key=value");
+      if (equals == 0 || equals == std::string::npos)
+        throw UsageError("plugin option '" + option + "' is not key=value");
       result.values[option.substr(0, equals)] = option.substr(equals + 1);
     }
     return result;
@@ -126,16 +135,30 @@ class PluginSource final : public ImageSource {
   }
 
   const SourceInfo& info() const override { return info_; }
-  int classes() const override { return call([&] { return source_->classes(); }); }
+  int classes() const override {
+    return call([&] { return source_->classes(); });
+  }
   const std::string& class_name(int c) const override { return names_.at(c); }
-  int class_size(int c) const override { return call([&] { return source_->class_size(c); }); }
+  int class_size(int c) const override {
+    return call([&] { return source_->class_size(c); });
+  }
   const std::string& class_group(int c) const override { return groups_.at(c); }
   std::span<const int> image_groups(int c) const override { return image_groups_.at(c); }
-  int height() const override { return call([&] { return source_->height(); }); }
-  int width() const override { return call([&] { return source_->width(); }); }
-  int channels() const override { return call([&] { return source_->channels(); }); }
-  std::string image_name(const ImageRef& ref) const override { return call([&] { return source_->image_name(ref); }); }
-  ImageView image(const ImageRef& ref) const override { return call([&] { return source_->image(ref); }, ref); }
+  int height() const override {
+    return call([&] { return source_->height(); });
+  }
+  int width() const override {
+    return call([&] { return source_->width(); });
+  }
+  int channels() const override {
+    return call([&] { return source_->channels(); });
+  }
+  std::string image_name(const ImageRef& ref) const override {
+    return call([&] { return source_->image_name(ref); });
+  }
+  ImageView image(const ImageRef& ref) const override {
+    return call([&] { return source_->image(ref); }, ref);
+  }
 
  private:
   template <class Call>
@@ -144,7 +167,9 @@ class PluginSource final : public ImageSource {
   }
   template <class Call>
   std::invoke_result_t<Call> call(Call&& what, const ImageRef& ref) const {
-    return guarded(plugin_->name() + ": image " + std::to_string(ref.image_index) + " of class '" + names_.at(ref.class_index) + "'", what);
+    return guarded(plugin_->name() + ": image " + std::to_string(ref.image_index) + " of class '" +
+                       names_.at(ref.class_index) + "'",
+                   what);
   }
 
   std::shared_ptr<const Plugin> plugin_;  // first: it goes last

@@ -24,8 +24,9 @@ void require_one_of(const std::string& what, const std::string& given, const std
 
 std::vector<DatasetEntry>& registry() {
   static std::vector<DatasetEntry> registry{
-      strokes_entry(), mini_imagenet_entry(), cub_entry(), omniglot_entry(), cifar_fs_entry(), fc100_entry(),
-      tiered_imagenet_entry(), fashion_mnist_entry(), folders_entry(), manifest_entry(), plugin_entry(),
+      strokes_entry(), mini_imagenet_entry(),   cub_entry(),           omniglot_entry(), cifar_fs_entry(),
+      fc100_entry(),   tiered_imagenet_entry(), fashion_mnist_entry(), folders_entry(),  manifest_entry(),
+      plugin_entry(),
   };
   return registry;
 }
@@ -63,7 +64,8 @@ DatasetOptions resolve(DatasetOptions options) {
   require_one_of("crop", options.crop, {"none", "bbox"});
   require_one_of("rotations", options.rotations, {"none", "train", "all"});
   if (options.rotations != "none" && entry.has_rotations)
-    throw UsageError("rotations '" + options.rotations + "' does not apply to data set '" + entry.name + "', whose classes are turned already");
+    throw UsageError("rotations '" + options.rotations + "' does not apply to data set '" + entry.name +
+                     "', whose classes are turned already");
   if (entry.name != "plugin" && (!options.plugin.empty() || !options.plugin_options.empty()))
     throw UsageError("plugin and plugin options go with data set 'plugin', the data set is '" + entry.name + "'");
   if (!(options.crop_margin >= 0 && options.crop_margin <= 1))

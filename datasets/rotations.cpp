@@ -14,9 +14,11 @@ class Rotated final : public DerivedSource {
  public:
   explicit Rotated(std::shared_ptr<const ImageSource> from) : DerivedSource(std::move(from)) {
     if (height() != width())
-      throw UsageError("classes by rotation need square images, " + info().dataset + " has " + std::to_string(width()) + "x" + std::to_string(height()));
+      throw UsageError("classes by rotation need square images, " + info().dataset + " has " + std::to_string(width()) +
+                       "x" + std::to_string(height()));
     for (int c = 0; c < whole().classes(); ++c)
-      for (const char* turn : {"/rot000", "/rot090", "/rot180", "/rot270"}) names_.push_back(whole().class_name(c) + turn);
+      for (const char* turn : {"/rot000", "/rot090", "/rot180", "/rot270"})
+        names_.push_back(whole().class_name(c) + turn);
   }
 
   int classes() const override { return static_cast<int>(names_.size()); }
@@ -28,7 +30,8 @@ class Rotated final : public DerivedSource {
     if (turn == 0) return view;
     const cv::Mat there(view.height, view.width, CV_8UC(view.channels), const_cast<uint8_t*>(view.pixels));
     auto turned = std::make_shared<cv::Mat>();
-    static constexpr cv::RotateFlags kFlags[] = {cv::ROTATE_90_COUNTERCLOCKWISE, cv::ROTATE_180, cv::ROTATE_90_CLOCKWISE};
+    static constexpr cv::RotateFlags kFlags[] = {cv::ROTATE_90_COUNTERCLOCKWISE, cv::ROTATE_180,
+                                                 cv::ROTATE_90_CLOCKWISE};
     cv::rotate(there, *turned, kFlags[turn - 1]);
     return {turned->data, view.height, view.width, view.channels, turned};
   }
@@ -48,8 +51,8 @@ std::shared_ptr<const ImageSource> rotated_classes(std::shared_ptr<const ImageSo
   return std::make_shared<Rotated>(std::move(source));
 }
 
-std::shared_ptr<const ImageSource> with_rotations(std::shared_ptr<const ImageSource> source, const std::string& rotations,
-                                                  const std::string& split) {
+std::shared_ptr<const ImageSource> with_rotations(std::shared_ptr<const ImageSource> source,
+                                                  const std::string& rotations, const std::string& split) {
   const bool turned = rotations == "all" || (rotations == "train" && split == "train");
   return turned ? rotated_classes(std::move(source)) : source;
 }

@@ -7,13 +7,13 @@
 
 namespace fewatoms {
 
-/// Each class four times, its images turned by 0, 90, 180 and 270 degrees counter-clockwise: class c becomes classes 4c to 4c+3,
-/// named "owl/rot000", "owl/rot090", ... Images must be square. The published Omniglot protocol enlarges its training set so
-/// (Santoro et al. 2016).
+/// Each class four times, its images turned by 0, 90, 180 and 270 degrees counter-clockwise: class c becomes classes 4c
+/// to 4c+3, named "owl/rot000", "owl/rot090", ... Images must be square. The published Omniglot protocol enlarges its
+/// training set so (Santoro et al. 2016).
 std::shared_ptr<const ImageSource> rotated_classes(std::shared_ptr<const ImageSource> source);
 
 /// That, if `rotations` ("none", "train" or "all") says so of the split; else the source itself.
-std::shared_ptr<const ImageSource> with_rotations(std::shared_ptr<const ImageSource> source, const std::string& rotations,
-                                                  const std::string& split);
+std::shared_ptr<const ImageSource> with_rotations(std::shared_ptr<const ImageSource> source,
+                                                  const std::string& rotations, const std::string& split);
 
 }  // namespace fewatoms

@@ -33,7 +33,8 @@ bool is_grey(const cv::Mat& picture) {
 /// Of size and pixels.
 std::string content_hash(const cv::Mat& picture) {
   const cv::Mat whole = picture.isContinuous() ? picture : picture.clone();
-  std::string bytes = std::to_string(whole.cols) + "x" + std::to_string(whole.rows) + "x" + std::to_string(whole.channels()) + ":";
+  std::string bytes =
+      std::to_string(whole.cols) + "x" + std::to_string(whole.rows) + "x" + std::to_string(whole.channels()) + ":";
   bytes.append(reinterpret_cast<const char*>(whole.data), whole.total() * whole.elemSize());
   return md5(bytes);
 }
@@ -97,7 +98,8 @@ std::vector<SplitSurvey> survey(const DatasetOptions& given, const CountImages& 
         }
         ++survey.sizes[{f.width, f.height}];
         survey.grey += f.grey ? 1 : 0;
-        survey.contents.emplace_back(std::move(f.hash), "class '" + source->class_name(c) + "' image " + std::to_string(i));
+        survey.contents.emplace_back(std::move(f.hash),
+                                     "class '" + source->class_name(c) + "' image " + std::to_string(i));
       }
     }
   }
@@ -138,8 +140,10 @@ void write_contact_sheet(const DatasetOptions& options, const std::filesystem::p
   int top = kGap;
   for (const auto& source : sources)
     for (int c = 0; c < std::min(classes, source->classes()); ++c, top += size + kLabel + kGap) {
-      cv::putText(sheet, source->info().split + ": " + source->class_name(c) + " (" + std::to_string(source->class_size(c)) + ")",
-                  {kGap, top + kLabel - 4}, cv::FONT_HERSHEY_SIMPLEX, 0.35, cv::Scalar::all(0), 1, cv::LINE_AA);
+      cv::putText(
+          sheet,
+          source->info().split + ": " + source->class_name(c) + " (" + std::to_string(source->class_size(c)) + ")",
+          {kGap, top + kLabel - 4}, cv::FONT_HERSHEY_SIMPLEX, 0.35, cv::Scalar::all(0), 1, cv::LINE_AA);
       for (int i = 0; i < std::min(images, source->class_size(c)); ++i) {
         const cv::Mat place = sheet(cv::Rect(kGap + i * (size + kGap), top + kLabel, size, size));
         try {
@@ -156,7 +160,9 @@ void write_contact_sheet(const DatasetOptions& options, const std::filesystem::p
     written = cv::imwrite(out.string(), sheet);
   } catch (const cv::Exception&) {  // no such format: its message has several lines
   }
-  if (!written) throw DataError("contact sheet " + in_quotes(out) + " cannot be written: expected a .png or .jpg file in a writable folder");
+  if (!written)
+    throw DataError("contact sheet " + in_quotes(out) +
+                    " cannot be written: expected a .png or .jpg file in a writable folder");
 }
 
 }  // namespace fewatoms

@@ -25,8 +25,7 @@ std::vector<TableRow> parse_separated(std::string_view bytes, char separator, co
       if (at < bytes.size() && bytes[at] == '"') {
         const int opened = line;
         for (++at;; ++at) {
-          if (at == bytes.size())
-            throw DataError(line_of(name, opened) + " opens a quote that nothing closes");
+          if (at == bytes.size()) throw DataError(line_of(name, opened) + " opens a quote that nothing closes");
           if (bytes[at] == '"') {
             if (at + 1 == bytes.size() || bytes[at + 1] != '"') break;
             ++at;
@@ -86,7 +85,8 @@ Table parse_json_lines(const FileTree& tree, const std::string& path) {
 }
 
 bool ends_with_any(std::string path, std::initializer_list<const char*> extensions) {
-  std::transform(path.begin(), path.end(), path.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  std::transform(path.begin(), path.end(), path.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   return std::any_of(extensions.begin(), extensions.end(), [&](const char* e) { return path.ends_with(e); });
 }
 
@@ -102,7 +102,8 @@ Table read_table(const FileTree& tree, const std::string& path) {
   std::string_view bytes = file.view;
   if (bytes.starts_with("\xFF\xFE") || bytes.starts_with("\xFE\xFF"))
     throw DataError(tree.name(path) + " is UTF-16, expected UTF-8");
-  if (bytes.find('\0') != std::string_view::npos) throw DataError(tree.name(path) + " is no text, expected a table in UTF-8");
+  if (bytes.find('\0') != std::string_view::npos)
+    throw DataError(tree.name(path) + " is no text, expected a table in UTF-8");
   if (bytes.starts_with("\xEF\xBB\xBF")) bytes.remove_prefix(3);
   if (ends_with_any(path, {".jsonl", ".ndjson"})) return parse_json_lines(tree, path);
 
@@ -116,13 +117,15 @@ Table read_table(const FileTree& tree, const std::string& path) {
       throw DataError(tree.name(path) + " has column '" + table.columns[c] + "' twice");
   for (const TableRow& row : table.rows)
     if (row.fields.size() != table.columns.size())
-      throw DataError(line_of(tree.name(path), row.line) + " has " + counted(static_cast<int64_t>(row.fields.size()), "field") +
-                      ", expected the header's " + std::to_string(table.columns.size()) + ": " + joined(table.columns));
+      throw DataError(line_of(tree.name(path), row.line) + " has " +
+                      counted(static_cast<int64_t>(row.fields.size()), "field") + ", expected the header's " +
+                      std::to_string(table.columns.size()) + ": " + joined(table.columns));
   return table;
 }
 
 std::string csv_field(const std::string& text) {
-  if (text.find_first_of(",\"\r\n") == std::string::npos && (text.empty() || (text.front() != ' ' && text.back() != ' ')))
+  if (text.find_first_of(",\"\r\n") == std::string::npos &&
+      (text.empty() || (text.front() != ' ' && text.back() != ' ')))
     return text;
   std::string quoted = "\"";
   for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);

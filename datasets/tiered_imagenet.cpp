@@ -8,8 +8,8 @@
 #include "datasets/torchmeta.h"
 #include "episodes/errors.h"
 
-// tieredImageNet (Ren et al. 2018): 351/97/160 classes in 20/6/8 superclasses, which splits do not share. A class's group is
-// its superclass.
+// tieredImageNet (Ren et al. 2018): 351/97/160 classes in 20/6/8 superclasses, which splits do not share. A class's
+// group is its superclass.
 
 namespace fewatoms {
 namespace {
@@ -33,7 +33,8 @@ std::vector<std::string> names_in(const Pickle& pickle, const char* key) {
   return names;
 }
 
-/// {"label_specific": [N], "label_general": [N]}, with the names "label_specific_str" and "label_general_str" in most copies.
+/// {"label_specific": [N], "label_general": [N]}, with the names "label_specific_str" and "label_general_str" in most
+/// copies.
 Labels read_labels(const FileTree& tree, const std::string& images) {
   const Pickle pickle(tree, labels_path(images));
   const auto specific = pickle.integers(pickle.at(pickle.root(), "label_specific"), "label_specific");
@@ -47,14 +48,17 @@ Labels read_labels(const FileTree& tree, const std::string& images) {
     const int64_t group = general[static_cast<size_t>(c.rows.front())];
     for (const int64_t row : c.rows)
       if (general[static_cast<size_t>(row)] != group)
-        throw DataError(pickle.name() + " has class '" + c.name + "' in two superclasses, at image " + std::to_string(row));
+        throw DataError(pickle.name() + " has class '" + c.name + "' in two superclasses, at image " +
+                        std::to_string(row));
     // Some copies name fewer superclasses than they number.
     c.group = group >= 0 && group < static_cast<int64_t>(groups.size()) ? groups[static_cast<size_t>(group)]
                                                                         : std::to_string(group);
   }
   for (size_t i = 0; i < names.size(); ++i)
-    if (std::none_of(labels.classes.begin(), labels.classes.end(), [&](const RowClass& c) { return c.name == names[i]; }))
-      throw DataError(pickle.name() + ": class '" + names[i] + "' is empty, expected images of label " + std::to_string(i));
+    if (std::none_of(labels.classes.begin(), labels.classes.end(),
+                     [&](const RowClass& c) { return c.name == names[i]; }))
+      throw DataError(pickle.name() + ": class '" + names[i] + "' is empty, expected images of label " +
+                      std::to_string(i));
   std::sort(labels.classes.begin(), labels.classes.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
   return labels;
 }
@@ -119,8 +123,8 @@ const std::vector<Form>& forms() {
   static const std::vector<Form> all{
       {.name = "pickle-png",
        .expected = "train_images_png.pkl with train_labels.pkl, and so on",
-       .find =
-           find_by_name({{"train", "train_images_png.pkl"}, {"val", "val_images_png.pkl"}, {"test", "test_images_png.pkl"}}),
+       .find = find_by_name(
+           {{"train", "train_images_png.pkl"}, {"val", "val_images_png.pkl"}, {"test", "test_images_png.pkl"}}),
        .open = open_png,
        .class_names = class_names},
       {.name = "npz",

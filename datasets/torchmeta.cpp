@@ -14,7 +14,8 @@ namespace {
 std::string labels_of(const std::string& data) { return data.substr(0, data.find("_data.hdf5")) + "_labels.json"; }
 
 /// Classes named in a list of names, or of [superclass, name].
-std::vector<Hdf5Class> read_labels(const FileTree& tree, const std::string& path, const std::string& prefix, bool pairs) {
+std::vector<Hdf5Class> read_labels(const FileTree& tree, const std::string& path, const std::string& prefix,
+                                   bool pairs) {
   const std::string expected = pairs ? "a list of [superclass, class]" : "a list of class names";
   const nlohmann::json list = read_json(tree, path);
   if (!list.is_array()) throw DataError(tree.name(path) + " is no list, expected " + expected);
@@ -63,7 +64,8 @@ Form torchmeta_form() {
           .find = find_by_name({{"train", "train_data.hdf5"}, {"val", "val_data.hdf5"}, {"test", "test_data.hdf5"}}),
           .open =
               [](const FileTreePtr& tree, const DatasetOptions& options, const FoundSplit& found) {
-                ImageSet set = hdf5_images(tree, found.path, classes_of(tree, found.path), options.channels, options.exif, enough_pixels(options));
+                ImageSet set = hdf5_images(tree, found.path, classes_of(tree, found.path), options.channels,
+                                           options.exif, enough_pixels(options));
                 if (!tree->is_file(labels_of(found.path)))
                   set.notices.push_back("no " + tree->name(labels_of(found.path)) + ": classes are all datasets of " +
                                         tree->name(found.path));

@@ -24,9 +24,12 @@ std::string plural(int n, const std::string& one, const std::string& many) {
   return std::to_string(n) + " " + (n == 1 ? one : many);
 }
 
-std::string place_of(const ImageSource& source) { return source.info().dataset + " split '" + source.info().split + "'"; }
+std::string place_of(const ImageSource& source) {
+  return source.info().dataset + " split '" + source.info().split + "'";
+}
 
-/// Images of each drawn class, support first; [] if groups of images that several classes share came in each other's way.
+/// Images of each drawn class, support first; [] if groups of images that several classes share came in each other's
+/// way.
 std::vector<std::vector<int>> draw_images(const ImageSource& source, Random& random, const std::vector<int>& classes,
                                           const std::vector<int>& shots, int queries) {
   std::vector<std::vector<int>> images;
@@ -34,8 +37,8 @@ std::vector<std::vector<int>> draw_images(const ImageSource& source, Random& ran
   for (size_t label = 0; label < classes.size(); ++label) {
     const int c = classes[label], wanted = shots[label] + queries;
     if (wanted < 1 || wanted > source.class_size(c))
-      throw DataError(place_of(source) + ": class '" + source.class_name(c) + "' has " + plural(source.class_size(c), "image", "images") +
-                      ", an episode needs " + std::to_string(wanted));
+      throw DataError(place_of(source) + ": class '" + source.class_name(c) + "' has " +
+                      plural(source.class_size(c), "image", "images") + ", an episode needs " + std::to_string(wanted));
     const auto groups = source.image_groups(c);
     if (groups.empty() || shots[label] == 0)
       images.push_back(draw_distinct(random, source.class_size(c), wanted));
@@ -51,7 +54,8 @@ void require_sides(const ImageSource& source, const EpisodeSpec& spec, const std
   for (int c = 0; c < source.classes(); ++c) {
     const auto groups = source.image_groups(c);
     if (groups.empty() || can_be_split(groups, spec.shots, spec.queries)) continue;
-    throw DataError(where + ": the " + plural(static_cast<int>(std::set<int>(groups.begin(), groups.end()).size()), "group", "groups") +
+    throw DataError(where + ": the " +
+                    plural(static_cast<int>(std::set<int>(groups.begin(), groups.end()).size()), "group", "groups") +
                     " of class '" + source.class_name(c) + "' with " + plural(source.class_size(c), "image", "images") +
                     " cannot serve " + plural(spec.shots, "shot", "shots") + " and " +
                     plural(spec.queries, "query", "queries") + " with each group on one side");
@@ -75,8 +79,8 @@ std::vector<std::vector<int>> groups_to_draw(const ImageSource& source, const Ep
     if (static_cast<int>(classes.size()) >= fewest_ways(spec)) large.push_back(std::move(classes));
   }
   if (large.empty())
-    throw UsageError(place_of(source) + " has no group of " + std::to_string(fewest_ways(spec)) + " classes: the largest, '" + largest + "', has " +
-                     std::to_string(most));
+    throw UsageError(place_of(source) + " has no group of " + std::to_string(fewest_ways(spec)) +
+                     " classes: the largest, '" + largest + "', has " + std::to_string(most));
   return large;
 }
 
@@ -91,8 +95,8 @@ void require_valid(const EpisodeSpec& spec) {
   if (spec.queries < 1) throw UsageError("queries is " + std::to_string(spec.queries) + ", at least 1 is needed");
   const auto range = [](const std::string& what, int fewest, int most, int least) {
     if (fewest != 0 && (fewest < least || fewest > most))
-      throw UsageError(what + " is " + std::to_string(fewest) + ".." + std::to_string(most) + ", expected " + std::to_string(least) +
-                       " or more, and the smaller number first");
+      throw UsageError(what + " is " + std::to_string(fewest) + ".." + std::to_string(most) + ", expected " +
+                       std::to_string(least) + " or more, and the smaller number first");
   };
   range("ways", spec.fewest_ways, spec.ways, 2);
   range("shots", spec.fewest_shots, spec.shots, 1);
@@ -122,12 +126,14 @@ void require_servable(const ImageSource& source, const EpisodeSpec& spec) {
                plural(source.class_size(c), "image", "images");
   }
   if (short_of_images == 0) return require_sides(source, spec, where);
-  if (short_of_images > kNamed) names += ", and " + std::to_string(short_of_images - kNamed) + " classes more are short";
+  if (short_of_images > kNamed)
+    names += ", and " + std::to_string(short_of_images - kNamed) + " classes more are short";
   throw DataError(where + ": " + names + ", " + std::to_string(needed) + " are needed (" +
                   plural(spec.shots, "shot", "shots") + " + " + plural(spec.queries, "query", "queries") + ")");
 }
 
-Episode draw_episode(const ImageSource& source, const EpisodeSpec& spec, uint64_t seed, uint64_t index, Augmented augmented) {
+Episode draw_episode(const ImageSource& source, const EpisodeSpec& spec, uint64_t seed, uint64_t index,
+                     Augmented augmented) {
   const uint64_t where = mix_key({text_key(source.info().dataset), text_key(source.info().split)});
   const auto ways = static_cast<uint64_t>(spec.ways), shots = static_cast<uint64_t>(spec.shots),
              queries = static_cast<uint64_t>(spec.queries);
@@ -146,11 +152,13 @@ Episode draw_episode(const ImageSource& source, const EpisodeSpec& spec, uint64_
     group = groups[random.below(groups.size())];
   }
   const int there = spec.within_group ? static_cast<int>(group.size()) : source.classes();
-  if (spec.fewest_ways > 0) episode.spec.ways = draw_number(random, spec.fewest_ways, std::max(spec.fewest_ways, std::min(spec.ways, there)));
+  if (spec.fewest_ways > 0)
+    episode.spec.ways = draw_number(random, spec.fewest_ways, std::max(spec.fewest_ways, std::min(spec.ways, there)));
   if (episode.spec.ways < 1 || episode.spec.ways > there)
-    throw UsageError(place_of(source) + " has " + plural(there, "class", "classes") + ", an episode of " + std::to_string(episode.spec.ways) +
-                     " ways cannot be drawn");
-  if (spec.fewest_shots > 0 && !spec.imbalanced) episode.spec.shots = draw_number(random, spec.fewest_shots, spec.shots);
+    throw UsageError(place_of(source) + " has " + plural(there, "class", "classes") + ", an episode of " +
+                     std::to_string(episode.spec.ways) + " ways cannot be drawn");
+  if (spec.fewest_shots > 0 && !spec.imbalanced)
+    episode.spec.shots = draw_number(random, spec.fewest_shots, spec.shots);
   std::vector<std::vector<int>> drawn;
   std::vector<int> shots_of;
   for (int attempt = 0; drawn.empty(); ++attempt) {
@@ -175,7 +183,8 @@ Episode draw_episode(const ImageSource& source, const EpisodeSpec& spec, uint64_
       EpisodeImage image{{c, images[k], 0}, label};
       const bool is_support = k < shots_of[label];
       if (augmented == Augmented::kBoth || augmented == (is_support ? Augmented::kSupport : Augmented::kQuery))
-        image.ref.augment_key = mix_key({seed, stream(Stream::kAugment), where, ways, shots, queries, index, position}) | 1;
+        image.ref.augment_key =
+            mix_key({seed, stream(Stream::kAugment), where, ways, shots, queries, index, position}) | 1;
       ++position;
       (is_support ? episode.support : episode.query).push_back(image);
     }
@@ -183,7 +192,8 @@ Episode draw_episode(const ImageSource& source, const EpisodeSpec& spec, uint64_
   return episode;
 }
 
-std::vector<Episode> draw_episodes_of_unique_classes(const ImageSource& source, const EpisodeSpec& spec, uint64_t seed, int count) {
+std::vector<Episode> draw_episodes_of_unique_classes(const ImageSource& source, const EpisodeSpec& spec, uint64_t seed,
+                                                     int count) {
   constexpr int kRepeats = 10'000;  // in a row: next to nothing is left
   std::vector<Episode> episodes;
   std::set<std::vector<int>> seen;
@@ -195,8 +205,9 @@ std::vector<Episode> draw_episodes_of_unique_classes(const ImageSource& source, 
       episodes.push_back(std::move(episode));
       repeats = 0;
     } else if (++repeats == kRepeats) {
-      throw UsageError(place_of(source) + " has about " + plural(static_cast<int>(episodes.size()), "set", "sets") + " of classes for such episodes, fewer than the " +
-                       std::to_string(count) + " of unique classes asked for");
+      throw UsageError(place_of(source) + " has about " + plural(static_cast<int>(episodes.size()), "set", "sets") +
+                       " of classes for such episodes, fewer than the " + std::to_string(count) +
+                       " of unique classes asked for");
     }
   }
   return episodes;

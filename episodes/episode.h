@@ -13,10 +13,10 @@ struct EpisodeSpec {
   int shots = 1;     // labelled images per class, >= 1
   int queries = 15;  // images to classify per class, >= 1
 
-  // Episodes of changing size (as Meta-Dataset's, Triantafillou et al. 2020): where these are not 0, `ways` and `shots` are the
-  // most, and each episode draws its own number from here on.
-  int fewest_ways = 0;   // 0, or 2..ways
-  int fewest_shots = 0;  // 0, or 1..shots
+  // Episodes of changing size (as Meta-Dataset's, Triantafillou et al. 2020): where these are not 0, `ways` and `shots`
+  // are the most, and each episode draws its own number from here on.
+  int fewest_ways = 0;        // 0, or 2..ways
+  int fewest_shots = 0;       // 0, or 1..shots
   bool imbalanced = false;    // each class of an episode draws its own number of shots; fewest_shots must not be 0
   bool within_group = false;  // all classes of an episode are of one group: an alphabet, a superclass
 
@@ -47,16 +47,17 @@ enum class Augmented { kNone, kSupport, kQuery, kBoth };
 void require_servable(const ImageSource& source, const EpisodeSpec& spec);
 
 /// Episode `index`, a pure function of (data set, split, specification, seed, index): classes drawn without
-/// replacement and given labels in random order, then shots + queries distinct images of each. Within groups, a group is drawn
-/// first, all alike that have enough classes. Ways are drawn evenly from those the source or group has, shots evenly.
-/// Images of one group (ImageSource::image_groups) are all in support or all in query. Every image that is to be augmented gets a key of its own.
-/// Throws UsageError if the source has too few classes, and DataError if a class that is drawn has too few images, or no draw
-/// is found in which each group is on one side.
+/// replacement and given labels in random order, then shots + queries distinct images of each. Within groups, a group
+/// is drawn first, all alike that have enough classes. Ways are drawn evenly from those the source or group has, shots
+/// evenly. Images of one group (ImageSource::image_groups) are all in support or all in query. Every image that is to
+/// be augmented gets a key of its own. Throws UsageError if the source has too few classes, and DataError if a class
+/// that is drawn has too few images, or no draw is found in which each group is on one side.
 Episode draw_episode(const ImageSource& source, const EpisodeSpec& spec, uint64_t seed, uint64_t index,
                      Augmented augmented = Augmented::kNone);
 
-/// The first `count` episodes of which no two have the same set of classes, of those from index 0 on. Throws UsageError if the
-/// source has too few sets of classes for that: then 10,000 draws in a row repeat one.
-std::vector<Episode> draw_episodes_of_unique_classes(const ImageSource& source, const EpisodeSpec& spec, uint64_t seed, int count);
+/// The first `count` episodes of which no two have the same set of classes, of those from index 0 on. Throws UsageError
+/// if the source has too few sets of classes for that: then 10,000 draws in a row repeat one.
+std::vector<Episode> draw_episodes_of_unique_classes(const ImageSource& source, const EpisodeSpec& spec, uint64_t seed,
+                                                     int count);
 
 }  // namespace fewatoms

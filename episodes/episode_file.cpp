@@ -33,13 +33,16 @@ class Names {
       for (int i = 0; i < source_.class_size(class_index); ++i) images.emplace(source_.image_name({class_index, i}), i);
     const auto found = images.find(name);
     if (found == images.end())
-      throw DataError("names image '" + name + "', which class '" + source_.class_name(class_index) + "' of " + place() +
-                      " does not have: its images are called as '" + source_.image_name({class_index, 0}) + "'");
+      throw DataError("names image '" + name + "', which class '" + source_.class_name(class_index) + "' of " +
+                      place() + " does not have: its images are called as '" + source_.image_name({class_index, 0}) +
+                      "'");
     return found->second;
   }
 
  private:
-  std::string place() const { return source_.info().dataset + " split '" + source_.info().split + "' (" + source_.info().form + ")"; }
+  std::string place() const {
+    return source_.info().dataset + " split '" + source_.info().split + "' (" + source_.info().form + ")";
+  }
 
   const ImageSource& source_;
   std::map<std::string, int> classes_;
@@ -48,7 +51,8 @@ class Names {
 
 Episode read_episode(const json& text, Names& names) {
   const auto classes = text.at("classes").get<std::vector<std::string>>();
-  if (classes.size() < 2) throw DataError("has " + std::to_string(classes.size()) + " classes, at least 2 were expected");
+  if (classes.size() < 2)
+    throw DataError("has " + std::to_string(classes.size()) + " classes, at least 2 were expected");
   Episode episode;
   for (const std::string& name : classes) {
     episode.classes.push_back(names.class_of(name));
@@ -60,14 +64,17 @@ Episode read_episode(const json& text, Names& names) {
     const bool is_support = side[0] == 's';
     const auto by_class = text.at(side).get<std::vector<std::vector<std::string>>>();
     if (by_class.size() != classes.size())
-      throw DataError("has " + std::to_string(by_class.size()) + " lists of " + side + " images for " + std::to_string(classes.size()) + " classes");
+      throw DataError("has " + std::to_string(by_class.size()) + " lists of " + side + " images for " +
+                      std::to_string(classes.size()) + " classes");
     for (size_t label = 0; label < by_class.size(); ++label) {
-      if (by_class[label].empty()) throw DataError("has no " + std::string(side) + " images of class '" + classes[label] + "'");
+      if (by_class[label].empty())
+        throw DataError("has no " + std::string(side) + " images of class '" + classes[label] + "'");
       if (is_support)
         shots = std::max(shots, by_class[label].size());
       else if (by_class[label].size() != by_class[0].size())
-        throw DataError("has " + std::to_string(by_class[label].size()) + " query images of class '" + classes[label] + "' and " +
-                        std::to_string(by_class[0].size()) + " of '" + classes[0] + "', as many of each were expected");
+        throw DataError("has " + std::to_string(by_class[label].size()) + " query images of class '" + classes[label] +
+                        "' and " + std::to_string(by_class[0].size()) + " of '" + classes[0] +
+                        "', as many of each were expected");
       else
         queries = by_class[0].size();
       for (const std::string& name : by_class[label]) {
@@ -77,7 +84,8 @@ Episode read_episode(const json& text, Names& names) {
       }
     }
   }
-  episode.spec = {.ways = static_cast<int>(classes.size()), .shots = static_cast<int>(shots), .queries = static_cast<int>(queries)};
+  episode.spec = {
+      .ways = static_cast<int>(classes.size()), .shots = static_cast<int>(shots), .queries = static_cast<int>(queries)};
   if (episode.support.size() != classes.size() * shots) {  // imbalanced
     std::vector<int> counts(classes.size());
     for (const EpisodeImage& image : episode.support) ++counts[image.label];
@@ -99,7 +107,11 @@ std::string episodes_to_json(const ImageSource& source, const std::vector<Episod
     all.push_back({{"classes", classes}, {"support", support}, {"query", query}});
   }
   const SourceInfo& info = source.info();
-  const json head = {{"format", kFormat}, {"version", 1}, {"dataset", info.dataset}, {"split", info.split}, {"split_rule", info.split_rule}};
+  const json head = {{"format", kFormat},
+                     {"version", 1},
+                     {"dataset", info.dataset},
+                     {"split", info.split},
+                     {"split_rule", info.split_rule}};
   // One episode on a line: a file of 600 can be looked at, and compared by line.
   std::string text = head.dump();
   text.back() = ',';
@@ -119,8 +131,10 @@ std::vector<Episode> read_episodes(const std::filesystem::path& file, const Imag
     throw DataError(name + " is no JSON: a file as --save-episodes writes was expected");
   }
   if (!text.is_object() || text.value("format", "") != kFormat || text.value("version", 0) != 1)
-    throw DataError(name + " is not of format '" + kFormat + "', version 1: a file as --save-episodes writes was expected");
-  if (!text.contains("episodes") || !text["episodes"].is_array() || text["episodes"].empty()) throw DataError(name + " has no episodes");
+    throw DataError(name + " is not of format '" + kFormat +
+                    "', version 1: a file as --save-episodes writes was expected");
+  if (!text.contains("episodes") || !text["episodes"].is_array() || text["episodes"].empty())
+    throw DataError(name + " has no episodes");
   Names names(source);
   std::vector<Episode> episodes;
   for (const json& episode : text["episodes"]) {
@@ -130,7 +144,9 @@ std::vector<Episode> read_episodes(const std::filesystem::path& file, const Imag
     } catch (const DataError& e) {
       throw DataError(place + " " + e.what());
     } catch (const json::exception&) {
-      throw DataError(place + " was expected to have the lists 'classes', 'support' and 'query', the last two with a list of names for each class");
+      throw DataError(place +
+                      " was expected to have the lists 'classes', 'support' and 'query', the last two with a list of "
+                      "names for each class");
     }
   }
   return episodes;
@@ -138,7 +154,9 @@ std::vector<Episode> read_episodes(const std::filesystem::path& file, const Imag
 
 EpisodeSpec spec_of(const std::vector<Episode>& episodes) {
   EpisodeSpec all = episodes.at(0).spec;
-  const auto fewest = [](const Episode& e, int EpisodeSpec::*least, int EpisodeSpec::*most) { return e.spec.*least > 0 ? e.spec.*least : e.spec.*most; };
+  const auto fewest = [](const Episode& e, int EpisodeSpec::*least, int EpisodeSpec::*most) {
+    return e.spec.*least > 0 ? e.spec.*least : e.spec.*most;
+  };
   int ways = all.ways, shots = all.shots;
   for (const Episode& episode : episodes) {
     ways = std::min(ways, fewest(episode, &EpisodeSpec::fewest_ways, &EpisodeSpec::ways));

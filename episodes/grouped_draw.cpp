@@ -9,8 +9,8 @@ namespace {
 
 constexpr int kNever = std::numeric_limits<int>::max();
 
-/// least[i][s]: the smallest number of support images, at least `shots`, that is reached from s of them (s < shots) by adding
-/// some of the groups i and after, one at a time until there are enough; kNever if none is.
+/// least[i][s]: the smallest number of support images, at least `shots`, that is reached from s of them (s < shots) by
+/// adding some of the groups i and after, one at a time until there are enough; kNever if none is.
 std::vector<std::vector<int>> least_support(const std::vector<int>& sizes, int shots) {
   std::vector<std::vector<int>> least(sizes.size() + 1, std::vector<int>(shots, kNever));
   for (size_t i = sizes.size(); i-- > 0;)
@@ -51,7 +51,8 @@ bool can_be_split(std::span<const int> groups, int shots, int queries) {
   return least_support(sizes, shots)[0][0] <= total - queries;
 }
 
-std::vector<int> draw_grouped(Random& random, std::span<const int> groups, int shots, int queries, std::map<int, Side>& sides) {
+std::vector<int> draw_grouped(Random& random, std::span<const int> groups, int shots, int queries,
+                              std::map<int, Side>& sides) {
   std::vector<int> support, query;
   std::vector<std::vector<int>> open;  // groups that no other class has placed
   std::vector<int> numbers;

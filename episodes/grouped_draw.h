@@ -14,13 +14,14 @@ enum class Side { kSupport, kQuery };
 /// `count` distinct numbers of 0 .. n-1 in random order: the head of a Fisher-Yates shuffle.
 std::vector<int> draw_distinct(Random& random, int n, int count);
 
-/// Whether a class whose images have these group numbers (ImageSource::image_groups) can serve `shots` support and `queries`
-/// query images with no group on both sides.
+/// Whether a class whose images have these group numbers (ImageSource::image_groups) can serve `shots` support and
+/// `queries` query images with no group on both sides.
 bool can_be_split(std::span<const int> groups, int shots, int queries);
 
-/// Images of one class, `shots` for support and then `queries`, such that no group is on both sides: whole groups go to one
-/// side at random, and images are drawn from the two pools. `sides` holds the groups that other classes of the episode have
-/// placed, and receives this class's. Empty if that cannot be done.
-std::vector<int> draw_grouped(Random& random, std::span<const int> groups, int shots, int queries, std::map<int, Side>& sides);
+/// Images of one class, `shots` for support and then `queries`, such that no group is on both sides: whole groups go to
+/// one side at random, and images are drawn from the two pools. `sides` holds the groups that other classes of the
+/// episode have placed, and receives this class's. Empty if that cannot be done.
+std::vector<int> draw_grouped(Random& random, std::span<const int> groups, int shots, int queries,
+                              std::map<int, Side>& sides);
 
 }  // namespace fewatoms

@@ -12,7 +12,8 @@ class Subset final : public DerivedSource {
     info_.split = std::move(split);
     for (const int c : kept_)
       if (c < 0 || c >= whole().classes())
-        throw UsageError("class index " + std::to_string(c) + " is outside 0.." + std::to_string(whole().classes() - 1));
+        throw UsageError("class index " + std::to_string(c) + " is outside 0.." +
+                         std::to_string(whole().classes() - 1));
   }
 
   const SourceInfo& info() const override { return info_; }

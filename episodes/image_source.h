@@ -30,13 +30,13 @@ struct ImageRef {
 
 /// Identity of a source, as results report it.
 struct SourceInfo {
-  std::string dataset;     // "mini-imagenet"
-  std::string split;       // "train", "val" or "test"
-  std::string form;        // on-disk form found, "images+csv"
-  std::string split_rule;  // "ravi", "closerlook", ...; empty when the data set has one split only
-  std::string crop;        // "none" or "bbox"
+  std::string dataset;                    // "mini-imagenet"
+  std::string split;                      // "train", "val" or "test"
+  std::string form;                       // on-disk form found, "images+csv"
+  std::string split_rule;                 // "ravi", "closerlook", ...; empty when the data set has one split only
+  std::string crop;                       // "none" or "bbox"
   std::vector<std::string> notices = {};  // things the user should know, one line each ("16 of 20 test classes")
-  int64_t skipped = 0;     // images left out because they cannot be decoded
+  int64_t skipped = 0;                    // images left out because they cannot be decoded
 };
 
 /// A labelled set of images, all of one size: the one interface behind which images live.
@@ -51,12 +51,14 @@ class ImageSource {
   virtual int class_size(int class_index) const = 0;  // images of that class
   /// What the class belongs to: its superclass, its alphabet. Empty where classes have no hierarchy.
   virtual const std::string& class_group(int class_index) const;
-  /// What an image is called, once in its class: its file below the data root, or "class/number" where there is no file.
+  /// What an image is called, once in its class: its file below the data root, or "class/number" where there is no
+  /// file.
   virtual std::string image_name(const ImageRef& ref) const;
-  /// The group of each of the class's images, where images come in groups (of one photograph, one patient): an episode has
-  /// a group in support or in query, not in both. Numbers are the same across classes. Empty: every image is on its own.
+  /// The group of each of the class's images, where images come in groups (of one photograph, one patient): an episode
+  /// has a group in support or in query, not in both. Numbers are the same across classes. Empty: every image is on its
+  /// own.
   virtual std::span<const int> image_groups(int class_index) const;  // [class_size]
-  virtual int height() const = 0;                     // of every image
+  virtual int height() const = 0;                                    // of every image
   virtual int width() const = 0;
   virtual int channels() const = 0;
 
@@ -67,8 +69,8 @@ class ImageSource {
   virtual void prefetch(std::span<const ImageRef>) const {}
 };
 
-/// A source made of another one: some of its images, its classes under other names, its pixels changed. What is not overridden is the
-/// other's, so that all that a source can say reaches through every layer.
+/// A source made of another one: some of its images, its classes under other names, its pixels changed. What is not
+/// overridden is the other's, so that all that a source can say reaches through every layer.
 class DerivedSource : public ImageSource {
  public:
   explicit DerivedSource(std::shared_ptr<const ImageSource> whole) : whole_(std::move(whole)) {}

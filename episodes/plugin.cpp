@@ -9,7 +9,8 @@ namespace fewatoms {
 
 void PluginOptions::require_known(const std::vector<std::string>& keys) const {
   for (const auto& [key, value] : values)
-    if (std::find(keys.begin(), keys.end(), key) == keys.end()) throw UsageError(unknown_name("plugin option", key, keys));
+    if (std::find(keys.begin(), keys.end(), key) == keys.end())
+      throw UsageError(unknown_name("plugin option", key, keys));
 }
 
 int64_t PluginOptions::number(const std::string& key, int64_t otherwise, int64_t low, int64_t high) const {
@@ -19,8 +20,8 @@ int64_t PluginOptions::number(const std::string& key, int64_t otherwise, int64_t
   int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || value < low || value > high)
-    throw UsageError("plugin option '" + key + "' is '" + text + "', expected a whole number from " + std::to_string(low) + " to " +
-                     std::to_string(high));
+    throw UsageError("plugin option '" + key + "' is '" + text + "', expected a whole number from " +
+                     std::to_string(low) + " to " + std::to_string(high));
   return value;
 }
 

@@ -7,7 +7,8 @@
 
 namespace fewatoms {
 
-/// Counter-based random numbers: Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
+/// Counter-based random numbers: Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC
+/// 2011).
 ///
 /// A generator is a pure function of its key, so any thread can make the numbers of any episode in any order, and the
 /// same numbers come on every platform: no `std::` distribution, no global state.
@@ -38,7 +39,7 @@ class Random {
 
  private:
   std::array<uint32_t, 2> key_{};
-  uint64_t counter_ = 0;   // blocks drawn from this stream
+  uint64_t counter_ = 0;  // blocks drawn from this stream
   uint64_t stream_ = 0;
   std::array<uint32_t, 4> block_{};
   int used_ = 4;  // numbers of `block_` already given out
@@ -48,7 +49,17 @@ class Random {
 uint64_t mix_key(std::initializer_list<uint64_t> key);
 
 /// The random streams in use: the second element of every key, so that no two purposes ever share numbers.
-enum class Stream : uint64_t { kEpisode = 1, kAugment, kParameters, kStrokes, kSplit, kValidation, kDrop, kLabelNoise, kCorruption };
+enum class Stream : uint64_t {
+  kEpisode = 1,
+  kAugment,
+  kParameters,
+  kStrokes,
+  kSplit,
+  kValidation,
+  kDrop,
+  kLabelNoise,
+  kCorruption
+};
 constexpr uint64_t stream(Stream s) { return static_cast<uint64_t>(s); }
 
 }  // namespace fewatoms

@@ -5,9 +5,11 @@
 namespace fewatoms {
 
 CurveSummary summarise_curve(const std::vector<StepAccuracy>& by_steps, const std::vector<double>& seconds) {
-  TORCH_CHECK(!by_steps.empty() && by_steps.size() == seconds.size(), by_steps.size(), " numbers of steps and ", seconds.size(), " times");
-  const auto best = std::max_element(by_steps.begin(), by_steps.end(),
-                                     [](const StepAccuracy& a, const StepAccuracy& b) { return a.accuracy < b.accuracy; });
+  TORCH_CHECK(!by_steps.empty() && by_steps.size() == seconds.size(), by_steps.size(), " numbers of steps and ",
+              seconds.size(), " times");
+  const auto best =
+      std::max_element(by_steps.begin(), by_steps.end(),
+                       [](const StepAccuracy& a, const StepAccuracy& b) { return a.accuracy < b.accuracy; });
   const auto fast = std::find_if(by_steps.begin(), by_steps.end(),
                                  [&](const StepAccuracy& s) { return s.accuracy >= 0.95 * best->accuracy; });
   return {.best_steps = best->inner_steps,
@@ -17,8 +19,10 @@ CurveSummary summarise_curve(const std::vector<StepAccuracy>& by_steps, const st
           .drop = best->accuracy - by_steps.back().accuracy};
 }
 
-std::vector<double> accuracies_after(const std::vector<std::vector<double>>& accuracies, const std::vector<int>& marks, int steps) {
-  const size_t mark = marks.size() == 1 ? 0 : static_cast<size_t>(std::find(marks.begin(), marks.end(), steps) - marks.begin());
+std::vector<double> accuracies_after(const std::vector<std::vector<double>>& accuracies, const std::vector<int>& marks,
+                                     int steps) {
+  const size_t mark =
+      marks.size() == 1 ? 0 : static_cast<size_t>(std::find(marks.begin(), marks.end(), steps) - marks.begin());
   std::vector<double> values;
   for (const auto& episode : accuracies) values.push_back(episode.at(mark));
   return values;

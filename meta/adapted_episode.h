@@ -10,7 +10,7 @@ namespace fewatoms {
 
 /// One episode of an evaluation before and after adaptation, to be looked at.
 struct AdaptedEpisode {
-  ParameterSet before, after;                   // before: with the task's own head, if the learner makes one
+  ParameterSet before, after;                    // before: with the task's own head, if the learner makes one
   TaskFeatures features_before, features_after;  // what the head sees
 };
 
@@ -30,11 +30,12 @@ std::vector<Movement> movements(const Learner& learner, const ParameterSet& befo
 
 /// Points before and after, in the plane in which they differ most.
 struct PlaneMap {
-  Tensor before, after;                             // [n, 2] double
+  Tensor before, after;                              // [n, 2] double
   double explained_before = 0, explained_after = 0;  // share of the variance that lies in the plane, 0..1
 };
-/// `before` and `after` [n, d], each minus its own mean (a shift common to all points drops out), in the plane of the first two
-/// principal components of both together. The sign of an axis is such that its largest coordinate in magnitude is positive.
+/// `before` and `after` [n, d], each minus its own mean (a shift common to all points drops out), in the plane of the
+/// first two principal components of both together. The sign of an axis is such that its largest coordinate in
+/// magnitude is positive.
 PlaneMap plane_map(const Tensor& before, const Tensor& after);
 
 }  // namespace fewatoms

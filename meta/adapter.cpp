@@ -57,17 +57,19 @@ ParameterSet norms_after(const Learner& learner, const ParameterSet& parameters,
 int64_t whole_number(const SafeTensors& file, const std::string& key, const std::filesystem::path& path) {
   const auto found = file.metadata.find(key);
   int64_t value = -1;
-  if (found != file.metadata.end()) std::from_chars(found->second.data(), found->second.data() + found->second.size(), value);
+  if (found != file.metadata.end())
+    std::from_chars(found->second.data(), found->second.data() + found->second.size(), value);
   if (value < 0) throw DataError("'" + path.string() + "': metadata '" + key + "' is missing or not a number");
   return value;
 }
 
 void require_ways(const Learner& learner, int classes) {
-  if (classes < 2) throw UsageError("there is " + std::to_string(classes) + " class to learn, at least 2 were expected");
+  if (classes < 2)
+    throw UsageError("there is " + std::to_string(classes) + " class to learn, at least 2 were expected");
   const int ways = learner.options().ways;
   if (learner.fixed_ways() && classes > ways)
-    throw UsageError("there are " + std::to_string(classes) + " classes to learn, but the " + learner.options().head + " head of this run has " +
-                     std::to_string(ways) + " ways: at most " + std::to_string(ways) +
+    throw UsageError("there are " + std::to_string(classes) + " classes to learn, but the " + learner.options().head +
+                     " head of this run has " + std::to_string(ways) + " ways: at most " + std::to_string(ways) +
                      " were expected (heads made for each task, as those of protonet and proto-maml, take any number)");
 }
 
@@ -87,7 +89,8 @@ Task support_task(const ImageSource& source, PixelNorm norm) {
 
 std::string network_identity(const Learner& learner, const ParameterSet& parameters) {
   const LearnerOptions& o = learner.options();
-  std::string text = o.method + "|" + o.head + "|" + o.norm + "|" + o.scope + "|" + o.feature_norm + "|" + o.network.pool;
+  std::string text =
+      o.method + "|" + o.head + "|" + o.norm + "|" + o.scope + "|" + o.feature_norm + "|" + o.network.pool;
   Sha256 digest;
   for (const Parameter& p : parameters) {
     const Tensor whole = p.tensor.contiguous();
@@ -102,7 +105,8 @@ std::string network_identity(const Learner& learner, const ParameterSet& paramet
 void require_adaptable(const Learner& learner, const ImageSource& support, int inner_steps) {
   const int classes = support.classes();
   require_ways(learner, classes);
-  if (inner_steps < 0 || inner_steps > 1000) throw UsageError("inner steps " + std::to_string(inner_steps) + " is outside 0..1000");
+  if (inner_steps < 0 || inner_steps > 1000)
+    throw UsageError("inner steps " + std::to_string(inner_steps) + " is outside 0..1000");
   if (inner_steps > 0 && learner.adapted().empty())
     throw UsageError("scope '" + learner.options().scope + "' adapts nothing: 0 inner steps were expected");
   if (has_class_weights(learner.head()) || inner_steps == 0) return;
@@ -110,11 +114,13 @@ void require_adaptable(const Learner& learner, const ImageSource& support, int i
   for (int c = 0; c < classes; ++c) most = std::max(most, support.class_size(c));
   for (int c = 0; c < classes && most > 1; ++c)
     if (support.class_size(c) < 2)
-      throw DataError("class '" + support.class_name(c) + "' has 1 image where others have up to " + std::to_string(most) +
-                      ": adapting a head '" + learner.options().head + "' leaves one out, 2 were expected");
+      throw DataError("class '" + support.class_name(c) + "' has 1 image where others have up to " +
+                      std::to_string(most) + ": adapting a head '" + learner.options().head +
+                      "' leaves one out, 2 were expected");
 }
 
-Adapter make_adapter(const Learner& learner, const ParameterSet& parameters, const Task& task, std::vector<std::string> classes, int inner_steps) {
+Adapter make_adapter(const Learner& learner, const ParameterSet& parameters, const Task& task,
+                     std::vector<std::string> classes, int inner_steps) {
   require_ways(learner, task.ways);
   at::NoGradGuard no_graph;
   const ParameterSet start = parameters.leaves(false);
@@ -144,8 +150,8 @@ Adapter make_adapter(const Learner& learner, const ParameterSet& parameters, con
     body = filled(body, adapted, {}, statistics);
     backbone = own.get();
   }
-  const Activations pass = backbone->forward(task.support, learner.transductive() ? body : adapted,
-                                             learner.evaluation_norm());
+  const Activations pass =
+      backbone->forward(task.support, learner.transductive() ? body : adapted, learner.evaluation_norm());
   for (const StatisticUpdate& update : pass.updates) {
     adapter.statistics[body[update.mean_index].name] = update.mean.to(at::kFloat);
     adapter.statistics[body[update.variance_index].name] = update.variance.to(at::kFloat);
@@ -187,7 +193,8 @@ void save_adapter(const std::filesystem::path& path, const Adapter& adapter) {
 Adapter load_adapter(const std::filesystem::path& path) {
   SafeTensors file = read_safetensors(path);
   if (file.metadata["format"] != kFormat)
-    throw UsageError("'" + path.string() + "' is not an adapter (format '" + file.metadata["format"] + "'): a file of `fewatoms adapt` was expected");
+    throw UsageError("'" + path.string() + "' is not an adapter (format '" + file.metadata["format"] +
+                     "'): a file of `fewatoms adapt` was expected");
   Adapter adapter;
   adapter.run_id = file.metadata["run"];
   adapter.checkpoint = file.metadata["checkpoint"];
@@ -207,7 +214,9 @@ Adapter load_adapter(const std::filesystem::path& path) {
   } catch (const json::exception&) {
     throw DataError("'" + path.string() + "': metadata 'classes' or 'roles' is missing or damaged");
   }
-  if (adapter.classes.size() < 2) throw DataError("'" + path.string() + "' has " + std::to_string(adapter.classes.size()) + " classes, at least 2 were expected");
+  if (adapter.classes.size() < 2)
+    throw DataError("'" + path.string() + "' has " + std::to_string(adapter.classes.size()) +
+                    " classes, at least 2 were expected");
   if (file.tensors.count(kFeatures) + file.tensors.count(kLabels) == 2) {
     adapter.support_features = file.tensors[kFeatures];
     adapter.support_labels = file.tensors[kLabels];
@@ -218,28 +227,38 @@ Adapter load_adapter(const std::filesystem::path& path) {
   return adapter;
 }
 
-TaskClassifier::TaskClassifier(const Learner& learner, const ParameterSet& parameters, const Adapter& adapter, const std::string& where)
-    : learner_(learner), classes_(adapter.classes), body_(&learner.backbone()), norm_(serving_norm(learner)),
-      support_features_(adapter.support_features), support_labels_(adapter.support_labels) {
+TaskClassifier::TaskClassifier(const Learner& learner, const ParameterSet& parameters, const Adapter& adapter,
+                               const std::string& where)
+    : learner_(learner),
+      classes_(adapter.classes),
+      body_(&learner.backbone()),
+      norm_(serving_norm(learner)),
+      support_features_(adapter.support_features),
+      support_labels_(adapter.support_labels) {
   if (adapter.run_id != network_identity(learner, parameters))
-    throw UsageError(where + " belongs to another run, or to this one before it was trained further (method '" + adapter.method +
-                     "'): adapt again, or name its run");
+    throw UsageError(where + " belongs to another run, or to this one before it was trained further (method '" +
+                     adapter.method + "'): adapt again, or name its run");
   std::vector<std::string> missing;
   const auto ways = static_cast<int64_t>(classes_.size());
   if (learner.fixed_ways() && ways > learner.options().ways)
-    throw DataError(where + " is damaged: it has " + std::to_string(ways) + " classes, its run's head has " + std::to_string(learner.options().ways) + " ways");
+    throw DataError(where + " is damaged: it has " + std::to_string(ways) + " classes, its run's head has " +
+                    std::to_string(learner.options().ways) + " ways");
   adapted_ = norms_after(learner, parameters.leaves(false), adapter.inner_steps);
   for (size_t i = 0; i < adapted_.size(); ++i)
     if (const Parameter* value = adapter.values.find(adapted_[i].name)) {
-      if (value->tensor.sizes() != adapted_.tensor(i).sizes()) missing.push_back(adapted_[i].name);
-      else adapted_ = adapted_.with({i}, {value->tensor});
+      if (value->tensor.sizes() != adapted_.tensor(i).sizes())
+        missing.push_back(adapted_[i].name);
+      else
+        adapted_ = adapted_.with({i}, {value->tensor});
     }
   if (learner.makes_head())
     for (const char* name : {"head.weight", "head.bias"}) {
       if (name == std::string("head.bias") && learner.head() != HeadKind::kLinear) continue;
       const Parameter* value = adapter.values.find(name);
-      if (value == nullptr || value->tensor.size(0) != ways) missing.push_back(name);
-      else adapted_.add(name, value->tensor, Role::kHead);
+      if (value == nullptr || value->tensor.size(0) != ways)
+        missing.push_back(name);
+      else
+        adapted_.add(name, value->tensor, Role::kHead);
     }
   if (learner.transductive()) {
     own_body_ = body_with_statistics(learner, body_parameters_);
@@ -249,13 +268,16 @@ TaskClassifier::TaskClassifier(const Learner& learner, const ParameterSet& param
     body_parameters_ = adapted_;
   }
   if (!has_class_weights(learner.head())) {
-    const bool good = support_features_.defined() && support_features_.dim() == 2 && support_features_.size(1) == learner.backbone().features() &&
-                      support_labels_.dim() == 1 && support_labels_.size(0) == support_features_.size(0) &&
+    const bool good = support_features_.defined() && support_features_.dim() == 2 &&
+                      support_features_.size(1) == learner.backbone().features() && support_labels_.dim() == 1 &&
+                      support_labels_.size(0) == support_features_.size(0) &&
                       support_labels_.scalar_type() == at::kLong && support_labels_.numel() > 0 &&
                       support_labels_.min().item<int64_t>() >= 0 && support_labels_.max().item<int64_t>() < ways;
     if (!good) missing.emplace_back(kFeatures);
   }
-  if (!missing.empty()) throw DataError(where + " is damaged: tensor '" + missing.front() + "' is missing or has another shape than its run's");
+  if (!missing.empty())
+    throw DataError(where + " is damaged: tensor '" + missing.front() +
+                    "' is missing or has another shape than its run's");
 }
 
 ParameterSet TaskClassifier::parameters() const {
@@ -271,10 +293,12 @@ Tensor TaskClassifier::probabilities(const Tensor& images) const {
   tbb::parallel_for(int64_t{0}, images.size(0), [&](int64_t i) {
     use_one_thread_per_operation();
     at::NoGradGuard no_graph;
-    const Tensor x = learner_.head_features(body_->forward(images.narrow(0, i, 1), body_parameters_, norm_).x, adapted_);
-    const Tensor logits = has_class_weights(learner_.head())
-                              ? learner_.class_logits(x, adapted_).narrow(1, 0, ways)
-                              : compared_logits(learner_.comparison(adapted_), support_features_, support_labels_, ways, x);
+    const Tensor x =
+        learner_.head_features(body_->forward(images.narrow(0, i, 1), body_parameters_, norm_).x, adapted_);
+    const Tensor logits =
+        has_class_weights(learner_.head())
+            ? learner_.class_logits(x, adapted_).narrow(1, 0, ways)
+            : compared_logits(learner_.comparison(adapted_), support_features_, support_labels_, ways, x);
     table[i].copy_(logits[0].softmax(0));
   });
   return table;

@@ -67,8 +67,8 @@ TrainState load_checkpoint(const std::filesystem::path& path, const ParameterSet
       throw UsageError("'" + path.string() + "' is of another architecture: it has no tensor '" + name + "'");
     const Tensor tensor = found->second;
     if (tensor.sizes() != like.sizes() || tensor.scalar_type() != like.scalar_type())
-      throw UsageError("'" + path.string() + "' is of another architecture: tensor '" + name + "' is " + shape_text(tensor) + ", " +
-                       shape_text(like) + " was expected");
+      throw UsageError("'" + path.string() + "' is of another architecture: tensor '" + name + "' is " +
+                       shape_text(tensor) + ", " + shape_text(like) + " was expected");
     file.tensors.erase(found);
     return tensor;
   };

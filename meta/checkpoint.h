@@ -6,8 +6,8 @@
 
 namespace fewatoms {
 
-/// Writes a checkpoint as safetensors: each parameter under its own name, Adam's moments under "adam.m." and "adam.v." +
-/// name (those of sgd with momentum under "sgd.m."), counters in the metadata. Whole or not at all.
+/// Writes a checkpoint as safetensors: each parameter under its own name, Adam's moments under "adam.m." and "adam.v."
+/// + name (those of sgd with momentum under "sgd.m."), counters in the metadata. Whole or not at all.
 void save_checkpoint(const std::filesystem::path& path, const TrainState& state);
 
 /// Reads it back. `expected` gives names, roles, shapes and types: a file of another architecture is refused.

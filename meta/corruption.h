@@ -12,12 +12,13 @@ namespace fewatoms {
 
 using torch::Tensor;
 
-/// Ways to spoil images, at the strengths 1..5 of Hendrycks and Dietterich 2019 ("Benchmarking neural network robustness to common
-/// corruptions and perturbations", ImageNet-C).
+/// Ways to spoil images, at the strengths 1..5 of Hendrycks and Dietterich 2019 ("Benchmarking neural network
+/// robustness to common corruptions and perturbations", ImageNet-C).
 enum class Corruption {
   kNoise,       // normal noise of deviation 0.08 0.12 0.18 0.26 0.38 of the range
   kBlur,        // normal blur of deviation 1 2 3 4 6 pixels in images of 224, in proportion for other sizes
-  kBrightness,  // the largest channel of each pixel brighter by 0.1 0.2 0.3 0.4 0.5 of the range, hue and saturation kept
+  kBrightness,  // the largest channel of each pixel brighter by 0.1 0.2 0.3 0.4 0.5 of the range, hue and saturation
+                // kept
   kJpeg,        // what JPEG of quality 25 18 15 10 7 leaves, colours at half the resolution
 };
 constexpr int kCorruptionStrengths = 5;
@@ -30,6 +31,7 @@ Corruption corruption_from_string(const std::string& name);
 Tensor corrupted(const Tensor& image, Corruption kind, int strength, uint64_t key);
 
 /// `whole` with every image spoiled, noise by image; classes and sizes are the same.
-std::shared_ptr<const ImageSource> corrupted_source(std::shared_ptr<const ImageSource> whole, Corruption kind, int strength);
+std::shared_ptr<const ImageSource> corrupted_source(std::shared_ptr<const ImageSource> whole, Corruption kind,
+                                                    int strength);
 
 }  // namespace fewatoms

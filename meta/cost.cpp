@@ -20,7 +20,8 @@ int64_t convolution_multiply_adds(const Learner& learner, const ParameterSet& pa
   const int first = learner.first_adapted_block();
   const int64_t steps = learner.trains_on_classes() ? 0 : learner.options().inner_steps;
   const bool second = learner.order() == Order::kSecond && steps > 0, prototypes = !has_class_weights(learner.head());
-  const int64_t support = learner.trains_on_classes() ? 0 : int64_t{spec.ways} * spec.shots, query = int64_t{spec.ways} * spec.queries;
+  const int64_t support = learner.trains_on_classes() ? 0 : int64_t{spec.ways} * spec.shots,
+                query = int64_t{spec.ways} * spec.queries;
   const int64_t views = prototypes && !learner.adapted().empty() && spec.shots == 1 ? 2 * spec.ways : 0;
   const int64_t inner = views > 0 ? views : support;  // images of an inner step
 

@@ -15,10 +15,11 @@ namespace fewatoms {
 /// * query images: forward f, backward f by the kernel and f by the input;
 /// * blocks that adaptation cannot change: the same once for the support images, the backward part where the loss
 ///   depends on them (second order, or prototypes);
-/// * each inner step on a block that it can change: forward f, f by the kernel if that adapts, f by the input behind the
-///   first layer of the first such block; in second order then the backward pass of the forward part (as for query images) and of both
-///   gradients, each of which has a kernel or image and an outer gradient to go back to (2 f, or f where the images
-///   are given).
+/// * each inner step on a block that it can change: forward f, f by the kernel if that adapts, f by the input behind
+/// the
+///   first layer of the first such block; in second order then the backward pass of the forward part (as for query
+///   images) and of both gradients, each of which has a kernel or image and an outer gradient to go back to (2 f, or f
+///   where the images are given).
 int64_t convolution_multiply_adds(const Learner& learner, const ParameterSet& parameters, const EpisodeSpec& spec);
 
 }  // namespace fewatoms

@@ -17,7 +17,8 @@ namespace {
 constexpr int kMostEpisodes = 1 << 16;  // whose image numbers are held at a time
 
 /// out[i] = mean of the rows.
-FEWATOMS_CLONES void mean_of_rows(const float* __restrict table, const int64_t* rows, int64_t count, int64_t d, float* __restrict out) {
+FEWATOMS_CLONES void mean_of_rows(const float* __restrict table, const int64_t* rows, int64_t count, int64_t d,
+                                  float* __restrict out) {
   std::fill(out, out + d, 0.0F);
   for (int64_t r = 0; r < count; ++r) {
     const float* __restrict row = table + rows[r] * d;
@@ -27,8 +28,8 @@ FEWATOMS_CLONES void mean_of_rows(const float* __restrict table, const int64_t* 
 }
 
 /// Squared distances from x [d] to each of centres [ways, d], summed in lanes, so that the compiler may vectorise.
-FEWATOMS_CLONES void squared_distances(const float* __restrict x, const float* __restrict centres, int64_t ways, int64_t d,
-                                       float* __restrict out) {
+FEWATOMS_CLONES void squared_distances(const float* __restrict x, const float* __restrict centres, int64_t ways,
+                                       int64_t d, float* __restrict out) {
   constexpr int64_t kLanes = 32;
   for (int64_t way = 0; way < ways; ++way) {
     const float* __restrict centre = centres + way * d;
@@ -49,7 +50,8 @@ FEWATOMS_CLONES void squared_distances(const float* __restrict x, const float* _
 }  // namespace
 
 Tensor embed_images(const Learner& learner, const ParameterSet& parameters, const ImageSource& source,
-                    std::span<const ImageRef> images, PixelNorm pixel_norm, const std::function<bool()>& stop_requested) {
+                    std::span<const ImageRef> images, PixelNorm pixel_norm,
+                    const std::function<bool()>& stop_requested) {
   const auto count = static_cast<int64_t>(images.size());
   const Backbone& backbone = learner.backbone();
   const Tensor table = at::empty({count, backbone.features()}, at::kFloat);
@@ -80,7 +82,9 @@ bool features_are_fixed(const Learner& learner) {
 
 EmbeddedEpisodes::EmbeddedEpisodes(const Learner& learner, const ParameterSet& parameters, const ImageSource& source,
                                    const EvaluationOptions& options, int first, int64_t most_bytes)
-    : blocks_(learner.backbone().blocks()), first_index_(options.first_episode), first_(first),
+    : blocks_(learner.backbone().blocks()),
+      first_index_(options.first_episode),
+      first_(first),
       count_(std::min(options.episodes - first, kMostEpisodes)) {
   TORCH_CHECK(features_are_fixed(learner) && count_ > 0, "no episodes of fixed features");
   std::vector<int64_t> class_begins = {0};  // images are numbered class by class
@@ -106,7 +110,8 @@ EmbeddedEpisodes::EmbeddedEpisodes(const Learner& learner, const ParameterSet& p
   std::vector<int64_t> rows(class_begins.back(), -1), images;
   for (int e = 0; e < count_; ++e) {
     Images& episode = episodes_[e];
-    if (e > 0 && static_cast<int64_t>(images.size() + episode.support.rows.size() + episode.query.rows.size()) > most_rows) {
+    if (e > 0 &&
+        static_cast<int64_t>(images.size() + episode.support.rows.size() + episode.query.rows.size()) > most_rows) {
       count_ = e;
       break;
     }
@@ -124,7 +129,8 @@ EmbeddedEpisodes::EmbeddedEpisodes(const Learner& learner, const ParameterSet& p
 
   std::vector<ImageRef> refs;
   for (const int64_t image : images) {
-    const auto c = static_cast<int>(std::upper_bound(class_begins.begin(), class_begins.end(), image) - class_begins.begin()) - 1;
+    const auto c =
+        static_cast<int>(std::upper_bound(class_begins.begin(), class_begins.end(), image) - class_begins.begin()) - 1;
     refs.push_back({c, static_cast<int>(image - class_begins[c]), 0});
   }
   features_ = embed_images(learner, parameters, source, refs, options.pixel_norm, options.stop_requested);
@@ -144,7 +150,8 @@ PreparedTask EmbeddedEpisodes::task(int episode) const {
   return task;
 }
 
-EmbeddedEpisodes::Score EmbeddedEpisodes::prototype_score(int episode, double unit, std::vector<int>* predictions) const {
+EmbeddedEpisodes::Score EmbeddedEpisodes::prototype_score(int episode, double unit,
+                                                          std::vector<int>* predictions) const {
   const Images& images = episodes_[episode - first_];
   const Part &support = images.support, &query = images.query;
   const int64_t d = features_.size(1), ways = images.ways;

@@ -9,12 +9,13 @@ namespace fewatoms {
 
 constexpr int64_t kEmbeddingBatch = 32;  // images: enough for the convolutions, little enough for the caches
 
-/// Features [images, d] of images under the whole network, computed in parallel in batches of kEmbeddingBatch that are the
-/// same for any number of threads. With running norm a feature depends on its image alone, to rounding; otherwise each
-/// batch is normalised by itself. Throws what the source throws, and EvaluationStopped when `stop_requested`, which is
-/// asked before every batch from any thread, says so.
+/// Features [images, d] of images under the whole network, computed in parallel in batches of kEmbeddingBatch that are
+/// the same for any number of threads. With running norm a feature depends on its image alone, to rounding; otherwise
+/// each batch is normalised by itself. Throws what the source throws, and EvaluationStopped when `stop_requested`,
+/// which is asked before every batch from any thread, says so.
 Tensor embed_images(const Learner& learner, const ParameterSet& parameters, const ImageSource& source,
-                    std::span<const ImageRef> images, PixelNorm pixel_norm, const std::function<bool()>& stop_requested = {});
+                    std::span<const ImageRef> images, PixelNorm pixel_norm,
+                    const std::function<bool()>& stop_requested = {});
 
 /// Every image of a source, class by class.
 std::vector<ImageRef> all_images(const ImageSource& source);
@@ -33,8 +34,9 @@ class EmbeddedEpisodes {
   /// An episode of them, as `prepare` would give it.
   PreparedTask task(int episode) const;
 
-  /// Accuracy and mean cross-entropy of the query images under a prototype head that divides squared distances by `unit`
-  /// (Learner::distance_unit): what query_logits gives on task(episode), to rounding, in a twentieth of a millisecond.
+  /// Accuracy and mean cross-entropy of the query images under a prototype head that divides squared distances by
+  /// `unit` (Learner::distance_unit): what query_logits gives on task(episode), to rounding, in a twentieth of a
+  /// millisecond.
   struct Score {
     double accuracy = 0, loss = 0;
   };
@@ -53,7 +55,7 @@ class EmbeddedEpisodes {
   };
 
   int blocks_, first_index_, first_, count_;  // first_index_: of the evaluation's first episode
-  Tensor features_;  // [distinct images, d]
+  Tensor features_;                           // [distinct images, d]
   std::vector<Images> episodes_;
 };
 

@@ -41,27 +41,31 @@ Tensor with_wrong_labels(const Tensor& labels, double noise, uint64_t key) {
 }
 
 void require_evaluable(const Learner& learner, const ImageSource& source, const EvaluationOptions& options) {
-  if (options.episodes < 1) throw UsageError("episodes is " + std::to_string(options.episodes) + ", at least 1 is needed");
-  if (options.first_episode < 0) throw UsageError("the first episode is " + std::to_string(options.first_episode) + ", but 0 is the first there is");
+  if (options.episodes < 1)
+    throw UsageError("episodes is " + std::to_string(options.episodes) + ", at least 1 is needed");
+  if (options.first_episode < 0)
+    throw UsageError("the first episode is " + std::to_string(options.first_episode) + ", but 0 is the first there is");
   if (options.inner_steps.empty()) throw UsageError("no inner steps to evaluate at");
   for (size_t i = 0; i < options.inner_steps.size(); ++i) {
     const int steps = options.inner_steps[i];
-    if (steps < 0 || steps > 1000)
-      throw UsageError("inner steps " + std::to_string(steps) + " is outside 0..1000");
+    if (steps < 0 || steps > 1000) throw UsageError("inner steps " + std::to_string(steps) + " is outside 0..1000");
     if (i > 0 && steps <= options.inner_steps[i - 1]) throw UsageError("inner steps to evaluate at must ascend");
     if (steps > 0 && learner.adapted().empty())
-      throw UsageError("scope '" + learner.options().scope + "' adapts nothing: 0 is the only number of inner steps to evaluate at");
+      throw UsageError("scope '" + learner.options().scope +
+                       "' adapts nothing: 0 is the only number of inner steps to evaluate at");
   }
   const auto require_ways = [&](int fewest, int ways) {
     if (learner.fixed_ways() && (fewest != 0 || ways != learner.options().ways))
-      throw UsageError("a " + learner.options().head + " head trained for " + std::to_string(learner.options().ways) + " ways cannot be evaluated with " +
-                       range_text(fewest, ways) + kAnyWays);
+      throw UsageError("a " + learner.options().head + " head trained for " + std::to_string(learner.options().ways) +
+                       " ways cannot be evaluated with " + range_text(fewest, ways) + kAnyWays);
   };
   if (!(options.rate_factor > 0)) throw UsageError("an inner rate's factor must be more than 0");
-  if (!(options.label_noise >= 0 && options.label_noise <= 1)) throw UsageError("label noise is a share, 0 to 1 was expected");
+  if (!(options.label_noise >= 0 && options.label_noise <= 1))
+    throw UsageError("label noise is a share, 0 to 1 was expected");
   if (!options.given.empty()) {
     if (static_cast<int>(options.given.size()) != options.episodes)
-      throw UsageError(std::to_string(options.given.size()) + " episodes were given, " + std::to_string(options.episodes) + " asked for");
+      throw UsageError(std::to_string(options.given.size()) + " episodes were given, " +
+                       std::to_string(options.episodes) + " asked for");
     for (const Episode& episode : options.given) {
       require_ways(0, episode.spec.ways);
       require_images_to_leave_out(learner, episode.spec);
@@ -74,7 +78,8 @@ void require_evaluable(const Learner& learner, const ImageSource& source, const 
 }
 
 Episode evaluation_episode(const ImageSource& source, const EvaluationOptions& options, int index) {
-  return options.given.empty() ? draw_episode(source, options.spec, options.seed, options.first_episode + index) : options.given.at(index);
+  return options.given.empty() ? draw_episode(source, options.spec, options.seed, options.first_episode + index)
+                               : options.given.at(index);
 }
 
 Task evaluation_task(const ImageSource& source, const EvaluationOptions& options, int index) {
@@ -85,7 +90,9 @@ Task evaluation_task(const ImageSource& source, const EvaluationOptions& options
     for (const EpisodeImage& image : episode.support) images.push_back(image.ref);
     task.support = load_images(*options.support_source, images, options.pixel_norm);
   }
-  if (options.label_noise > 0) task.support_labels = with_wrong_labels(task.support_labels, options.label_noise, mix_key({options.seed, task.index}));
+  if (options.label_noise > 0)
+    task.support_labels =
+        with_wrong_labels(task.support_labels, options.label_noise, mix_key({options.seed, task.index}));
   return task;
 }
 
@@ -99,8 +106,8 @@ InnerState start_of(const ParameterSet& parameters, const EvaluationOptions& opt
 
 }  // namespace
 
-std::vector<double> adaptation_seconds(const Learner& learner, const ParameterSet& parameters, const ImageSource& source,
-                                       const EvaluationOptions& options, int tasks) {
+std::vector<double> adaptation_seconds(const Learner& learner, const ParameterSet& parameters,
+                                       const ImageSource& source, const EvaluationOptions& options, int tasks) {
   require_evaluable(learner, source, options);
   use_one_thread_per_operation();
   at::NoGradGuard no_graph;
@@ -115,7 +122,8 @@ std::vector<double> adaptation_seconds(const Learner& learner, const ParameterSe
     for (size_t mark = 0; mark < seconds.size(); ++mark) {
       if (options.stop_requested && options.stop_requested()) throw EvaluationStopped();
       state = adapt_further(learner, std::move(state), prepared, options.inner_steps[mark] - state.step, Order::kFirst);
-      if (e >= 0) seconds[mark].push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+      if (e >= 0)
+        seconds[mark].push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
     }
   }
   std::vector<double> medians;
@@ -135,7 +143,8 @@ Evaluation evaluate(const Learner& learner, const ParameterSet& parameters, cons
   const ParameterSet start = parameters.leaves(false);
 
   const auto obey_stop = [&] {
-    if (options.stop_requested && options.stop_requested()) throw EvaluationStopped();  // TBB starts no more episodes then
+    if (options.stop_requested && options.stop_requested())
+      throw EvaluationStopped();  // TBB starts no more episodes then
   };
   const auto run = [&](int e, const auto& make_task) {
     obey_stop();
@@ -160,7 +169,10 @@ Evaluation evaluate(const Learner& learner, const ParameterSet& parameters, cons
       tbb::parallel_for(first, episodes.end(), [&](int e) {
         if (!unit) return run(e, [&] { return episodes.task(e); });
         obey_stop();
-        const auto [accuracy, loss] = episodes.prototype_score(e, *unit, options.keep_predictions ? result.predictions[e].data() : nullptr);  // without parameters there is but one mark, 0
+        const auto [accuracy, loss] = episodes.prototype_score(
+            e, *unit,
+            options.keep_predictions ? result.predictions[e].data()
+                                     : nullptr);  // without parameters there is but one mark, 0
         result.accuracies[e][0] = accuracy;
         result.losses[e][0] = loss;
       });
@@ -179,7 +191,8 @@ Evaluation evaluate(const Learner& learner, const ParameterSet& parameters, cons
       loss.push_back(result.losses[e][mark]);
     }
     const MeanInterval over_episodes = mean_interval(values);
-    result.by_steps.push_back({options.inner_steps[mark], over_episodes.mean, over_episodes.ci95, mean_interval(loss).mean});
+    result.by_steps.push_back(
+        {options.inner_steps[mark], over_episodes.mean, over_episodes.ci95, mean_interval(loss).mean});
   }
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return result;

@@ -12,16 +12,18 @@ namespace fewatoms {
 struct EvaluationOptions {
   EpisodeSpec spec;
   int episodes = 600;
-  std::vector<Episode> given = {};   // episodes to evaluate on, as many as `episodes` says; empty: they are drawn
-  uint64_t seed = 0;                 // of the episodes; runs with equal seeds see the same ones
-  int first_episode = 0;             // index of the first one drawn or given, >= 0: one episode of a larger evaluation can be looked at again
+  std::vector<Episode> given = {};  // episodes to evaluate on, as many as `episodes` says; empty: they are drawn
+  uint64_t seed = 0;                // of the episodes; runs with equal seeds see the same ones
+  int first_episode =
+      0;  // index of the first one drawn or given, >= 0: one episode of a larger evaluation can be looked at again
   std::vector<int> inner_steps = {5};  // accuracies are reported after each of these; ascending, >= 0
   PixelNorm pixel_norm = PixelNorm::kUnit;
-  bool keep_predictions = false;     // whether Evaluation::predictions is wanted
+  bool keep_predictions = false;  // whether Evaluation::predictions is wanted
   // What may be different from the way the learner was trained, to see how well it bears it:
-  double rate_factor = 1;            // inner step sizes are multiplied by it, > 0
-  double label_noise = 0;            // share of the support labels that are wrong, 0..1: see with_wrong_labels
-  const ImageSource* support_source = nullptr;  // where support images come from: `source`'s, changed (meta/corruption.h); null: source
+  double rate_factor = 1;  // inner step sizes are multiplied by it, > 0
+  double label_noise = 0;  // share of the support labels that are wrong, 0..1: see with_wrong_labels
+  const ImageSource* support_source =
+      nullptr;  // where support images come from: `source`'s, changed (meta/corruption.h); null: source
   std::function<bool()> stop_requested = {};  // asked before every episode, from any thread; optional
 };
 
@@ -43,7 +45,8 @@ struct Evaluation {
   std::vector<StepAccuracy> by_steps;
   std::vector<std::vector<double>> accuracies;  // [episode][step mark], for paired comparisons
   std::vector<std::vector<double>> losses;      // the same of the mean query cross-entropy
-  std::vector<std::vector<std::vector<int>>> predictions;  // [episode][step mark][query image] labels, if they were to be kept
+  std::vector<std::vector<std::vector<int>>>
+      predictions;  // [episode][step mark][query image] labels, if they were to be kept
   double seconds = 0;
 };
 
@@ -52,8 +55,8 @@ Episode evaluation_episode(const ImageSource& source, const EvaluationOptions& o
 /// Such an episode with its pixels, changed as the options say.
 Task evaluation_task(const ImageSource& source, const EvaluationOptions& options, int index);
 
-/// Throws UsageError unless the learner can be evaluated so: marks ascending, none above 0 where nothing is adapted, ways that
-/// a linear head has; and what require_servable throws.
+/// Throws UsageError unless the learner can be evaluated so: marks ascending, none above 0 where nothing is adapted,
+/// ways that a linear head has; and what require_servable throws.
 void require_evaluable(const Learner& learner, const ImageSource& source, const EvaluationOptions& options);
 
 /// Adapts to each episode once and classifies its query images after every mark. Episodes run in parallel; the result
@@ -62,13 +65,15 @@ void require_evaluable(const Learner& learner, const ImageSource& source, const 
 Evaluation evaluate(const Learner& learner, const ParameterSet& parameters, const ImageSource& source,
                     const EvaluationOptions& options);
 
-/// Labels [n] of which on average a share of `noise` is exchanged among the images, so that every class keeps its number of
-/// images: a pure function of labels, noise and key. Chosen images get another class's label, unless more than half of them are of one class.
+/// Labels [n] of which on average a share of `noise` is exchanged among the images, so that every class keeps its
+/// number of images: a pure function of labels, noise and key. Chosen images get another class's label, unless more
+/// than half of them are of one class.
 Tensor with_wrong_labels(const Tensor& labels, double noise, uint64_t key);
 
-/// Seconds from a task's support images to its adapted parameters, after each of options.inner_steps: medians over the first `tasks`
-/// episodes, run one after the other on one thread. What adaptation cannot change is computed once, before the first step.
-std::vector<double> adaptation_seconds(const Learner& learner, const ParameterSet& parameters, const ImageSource& source,
-                                       const EvaluationOptions& options, int tasks);
+/// Seconds from a task's support images to its adapted parameters, after each of options.inner_steps: medians over the
+/// first `tasks` episodes, run one after the other on one thread. What adaptation cannot change is computed once,
+/// before the first step.
+std::vector<double> adaptation_seconds(const Learner& learner, const ParameterSet& parameters,
+                                       const ImageSource& source, const EvaluationOptions& options, int tasks);
 
 }  // namespace fewatoms

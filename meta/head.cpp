@@ -6,7 +6,8 @@ namespace fewatoms {
 namespace {
 
 constexpr const char* kNames[] = {"linear", "cosine", "prototype", "ridge", "matching", "relation"};
-constexpr double kNothing = -1e9;  // a score whose exponential is zero; infinity would turn 0 * inf into NaN in derivatives
+constexpr double kNothing =
+    -1e9;  // a score whose exponential is zero; infinity would turn 0 * inf into NaN in derivatives
 
 Tensor one_hot(const Tensor& labels, int64_t ways, const Tensor& like) {
   return at::one_hot(labels, ways).to(like.scalar_type());
@@ -26,9 +27,13 @@ Tensor own_rest(const Tensor& features, const Tensor& members, const Tensor& lab
 }
 
 /// Each image's score of its own class [n, 1] in the place of that in scores [n, ways].
-Tensor with_own(const Tensor& scores, const Tensor& own, const Tensor& members) { return scores * (1 - members) + own * members; }
+Tensor with_own(const Tensor& scores, const Tensor& own, const Tensor& members) {
+  return scores * (1 - members) + own * members;
+}
 
-Tensor tempered(const Comparison& head, const Tensor& scores) { return head.temperature.defined() ? scores / head.temperature : scores; }
+Tensor tempered(const Comparison& head, const Tensor& scores) {
+  return head.temperature.defined() ? scores / head.temperature : scores;
+}
 
 Tensor with_constant(const Tensor& x) { return at::cat({x, at::ones({x.size(0), 1}, x.options())}, 1); }
 
@@ -43,7 +48,8 @@ Tensor ridge_logits(const Tensor& support, const Tensor& targets, const Tensor& 
   return at::mm(q, at::linalg_solve(plus_diagonal(at::mm(x.t(), x), regulariser), at::mm(x.t(), targets)));
 }
 
-/// With the hat matrix H = G (G + r I)^-1, G = X X^T, the fit without image i is (f_i - h_ii y_i) / (1 - h_ii), f = H Y.
+/// With the hat matrix H = G (G + r I)^-1, G = X X^T, the fit without image i is (f_i - h_ii y_i) / (1 - h_ii), f = H
+/// Y.
 Tensor ridge_leaving_one_out(const Tensor& support, const Tensor& targets, const Tensor& regulariser) {
   const Tensor x = with_constant(support), gram = at::mm(x, x.t());
   const Tensor hat = at::linalg_solve(plus_diagonal(gram, regulariser), gram);  // G and its inverse commute
@@ -51,7 +57,8 @@ Tensor ridge_leaving_one_out(const Tensor& support, const Tensor& targets, const
   return (at::mm(hat, targets) - own * targets) / (1 - own);
 }
 
-/// Log of the attention that each class gets, up to what is the same for all classes: similarity [q, n], members [n, ways].
+/// Log of the attention that each class gets, up to what is the same for all classes: similarity [q, n], members [n,
+/// ways].
 Tensor attention_logits(const Tensor& similarity, const Tensor& members) {
   const Tensor elsewhere = (1 - members).t().unsqueeze(0) * kNothing;  // [1, ways, n]
   return at::logsumexp(similarity.unsqueeze(1) + elsewhere, 2);
@@ -71,11 +78,14 @@ Tensor relation_logits(const Comparison& head, const Tensor& centres, const Tens
   return at::matmul((q.unsqueeze(1) + c.unsqueeze(0)).relu(), head.out);
 }
 
-Tensor relation_leaving_one_out(const Comparison& head, const Tensor& features, const Tensor& labels, const Tensor& members) {
+Tensor relation_leaving_one_out(const Comparison& head, const Tensor& features, const Tensor& labels,
+                                const Tensor& members) {
   const RelationHalves halves = relation_halves(head);
   const Tensor rest = own_rest(features, members, labels);
-  const Tensor own = at::matmul((at::linear(rest, halves.of_classes, head.bias) + at::linear(features, halves.of_queries)).relu(), head.out);
-  return with_own(relation_logits(head, prototypes(features, labels, members.size(1)), features), own.unsqueeze(1), members);
+  const Tensor own = at::matmul(
+      (at::linear(rest, halves.of_classes, head.bias) + at::linear(features, halves.of_queries)).relu(), head.out);
+  return with_own(relation_logits(head, prototypes(features, labels, members.size(1)), features), own.unsqueeze(1),
+                  members);
 }
 
 }  // namespace
@@ -113,33 +123,43 @@ Tensor unit_rows(const Tensor& x) {
   return x / ((x * x).sum(1, /*keepdim=*/true) + kSmall).sqrt();
 }
 
-Tensor cosine_logits(const Tensor& features, const Tensor& weight) { return at::mm(unit_rows(features), unit_rows(weight).t()); }
+Tensor cosine_logits(const Tensor& features, const Tensor& weight) {
+  return at::mm(unit_rows(features), unit_rows(weight).t());
+}
 
-Tensor compared_logits(const Comparison& head, const Tensor& support, const Tensor& labels, int64_t ways, const Tensor& query) {
+Tensor compared_logits(const Comparison& head, const Tensor& support, const Tensor& labels, int64_t ways,
+                       const Tensor& query) {
   switch (head.kind) {
-    case HeadKind::kPrototype: return tempered(head, prototype_logits(query, prototypes(support, labels, ways)));
+    case HeadKind::kPrototype:
+      return tempered(head, prototype_logits(query, prototypes(support, labels, ways)));
     case HeadKind::kRidge:
       return tempered(head, ridge_logits(support, one_hot(labels, ways, support), query, head.regulariser));
     case HeadKind::kMatching:
       return attention_logits(tempered(head, cosine_logits(query, support)), one_hot(labels, ways, support));
-    case HeadKind::kRelation: return tempered(head, relation_logits(head, prototypes(support, labels, ways), query));
+    case HeadKind::kRelation:
+      return tempered(head, relation_logits(head, prototypes(support, labels, ways), query));
     case HeadKind::kLinear:
-    case HeadKind::kCosine: break;
+    case HeadKind::kCosine:
+      break;
   }
   TORCH_CHECK(false, "a head of class weights does not compare");
 }
 
-Tensor compared_logits_leaving_one_out(const Comparison& head, const Tensor& support, const Tensor& labels, int64_t ways) {
+Tensor compared_logits_leaving_one_out(const Comparison& head, const Tensor& support, const Tensor& labels,
+                                       int64_t ways) {
   if (head.kind == HeadKind::kPrototype) return tempered(head, leave_one_out_logits(support, labels, ways));
   const Tensor members = members_of_pairs(support, labels, ways);
   switch (head.kind) {
-    case HeadKind::kRidge: return tempered(head, ridge_leaving_one_out(support, members, head.regulariser));
+    case HeadKind::kRidge:
+      return tempered(head, ridge_leaving_one_out(support, members, head.regulariser));
     case HeadKind::kMatching: {
       const Tensor itself = kNothing * at::eye(support.size(0), support.options());
       return attention_logits(tempered(head, cosine_logits(support, support)) + itself, members);
     }
-    case HeadKind::kRelation: return tempered(head, relation_leaving_one_out(head, support, labels, members));
-    default: break;
+    case HeadKind::kRelation:
+      return tempered(head, relation_leaving_one_out(head, support, labels, members));
+    default:
+      break;
   }
   TORCH_CHECK(false, "a head of class weights does not compare");
 }

@@ -25,8 +25,8 @@ bool has_class_weights(HeadKind kind);
 /// Class means [ways, d] of features [n, d] with labels [n].
 Tensor prototypes(const Tensor& features, const Tensor& labels, int64_t ways);
 
-/// Minus squared Euclidean distances [n, ways] from features [n, d] to centres [ways, d], written out so that they can be
-/// differentiated twice.
+/// Minus squared Euclidean distances [n, ways] from features [n, d] to centres [ways, d], written out so that they can
+/// be differentiated twice.
 Tensor prototype_logits(const Tensor& features, const Tensor& centres);
 
 /// Scores [n, ways] of every support image against prototypes that leave it out. Each class needs two images or more.
@@ -48,15 +48,20 @@ struct Comparison {
   Tensor out;          // relation: [units]; the score is out . relu(hidden [mean, query] + bias)
 };
 
-/// Scores [q, ways] of query features [q, d] by comparison with support features [n, d] of labels [n]. Their softmax is:
+/// Scores [q, ways] of query features [q, d] by comparison with support features [n, d] of labels [n]. Their softmax
+/// is:
 /// * prototype: over minus squared distances;
-/// * ridge: over the regression's answers X_q W, W = X^T (X X^T + r I)^-1 Y = (X^T X + r I)^-1 X^T Y, whichever is smaller,
+/// * ridge: over the regression's answers X_q W, W = X^T (X X^T + r I)^-1 Y = (X^T X + r I)^-1 X^T Y, whichever is
+/// smaller,
 ///   with Y one-hot and a constant feature 1 appended to X;
 /// * matching: the attention itself: each class has the sum over its support images of softmax(cosine / temperature);
 /// * relation: over the network's scores.
-Tensor compared_logits(const Comparison& head, const Tensor& support, const Tensor& labels, int64_t ways, const Tensor& query);
+Tensor compared_logits(const Comparison& head, const Tensor& support, const Tensor& labels, int64_t ways,
+                       const Tensor& query);
 
-/// Scores [n, ways] of every support image against a support set that leaves it out. Each class needs two images or more.
-Tensor compared_logits_leaving_one_out(const Comparison& head, const Tensor& support, const Tensor& labels, int64_t ways);
+/// Scores [n, ways] of every support image against a support set that leaves it out. Each class needs two images or
+/// more.
+Tensor compared_logits_leaving_one_out(const Comparison& head, const Tensor& support, const Tensor& labels,
+                                       int64_t ways);
 
 }  // namespace fewatoms

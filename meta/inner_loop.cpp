@@ -17,13 +17,15 @@ Tensor shifted(const Tensor& images, std::initializer_list<uint64_t> key) {
   const Tensor padded = at::constant_pad_nd(images, {dx, dx, dy, dy});
   std::vector<Tensor> moved;
   for (int64_t i = 0; i < images.size(0); ++i) {
-    const auto top = static_cast<int64_t>(random.below(2 * dy + 1)), left = static_cast<int64_t>(random.below(2 * dx + 1));
+    const auto top = static_cast<int64_t>(random.below(2 * dy + 1)),
+               left = static_cast<int64_t>(random.below(2 * dx + 1));
     moved.push_back(padded[i].narrow(1, top, h).narrow(2, left, w));
   }
   return at::stack(moved);
 }
 
-/// The images of a task that pass through the network together: what is dropped in one has nothing to do with the others.
+/// The images of a task that pass through the network together: what is dropped in one has nothing to do with the
+/// others.
 enum class Part : uint64_t { kSupport = 1, kQuery, kViews, kBatch };
 Pass pass_of(const Pass& pass, Part part) {
   return {pass.norm, pass.drop_key == 0 ? 0 : mix_key({pass.drop_key, static_cast<uint64_t>(part)})};
@@ -36,8 +38,8 @@ Pass training_pass(const Learner& learner, const Task& task) {
 }
 
 /// What the head sees: the rest of the network on activations x of a prepared task.
-Tensor features(const Learner& learner, const ParameterSet& parameters, const PreparedTask& task, Part part, const BlockInput& x,
-                std::vector<StatisticUpdate>* updates = nullptr) {
+Tensor features(const Learner& learner, const ParameterSet& parameters, const PreparedTask& task, Part part,
+                const BlockInput& x, std::vector<StatisticUpdate>* updates = nullptr) {
   const Backbone& backbone = learner.backbone();
   Activations result = backbone.forward(x, parameters, task.next_block, backbone.blocks(), pass_of(task.pass, part));
   if (updates) updates->insert(updates->end(), result.updates.begin(), result.updates.end());
@@ -51,7 +53,8 @@ std::vector<Tensor> tensors_at(const ParameterSet& parameters, const std::vector
 }
 
 /// Scores of the task's own classes: a learned head may have outputs for more.
-Tensor own_class_logits(const Learner& learner, const ParameterSet& parameters, const PreparedTask& task, const Tensor& head_features) {
+Tensor own_class_logits(const Learner& learner, const ParameterSet& parameters, const PreparedTask& task,
+                        const Tensor& head_features) {
   const Tensor logits = learner.class_logits(head_features, parameters);
   return logits.size(1) > task.ways ? logits.narrow(1, 0, task.ways) : logits;
 }
@@ -61,8 +64,8 @@ Tensor smoothed_loss(const Tensor& logits, const Tensor& labels, double smoothin
   return at::cross_entropy_loss(logits, labels, {}, at::Reduction::Mean, -100, smoothing);
 }
 
-/// Heads that compare, with running statistics, train on the whole episode as one batch, as ProtoNet's authors do; there is
-/// nothing to adapt in between.
+/// Heads that compare, with running statistics, train on the whole episode as one batch, as ProtoNet's authors do;
+/// there is nothing to adapt in between.
 bool one_joint_pass(const Learner& learner, NormMode norm) {
   return !has_class_weights(learner.head()) && learner.running_norm() && norm == NormMode::kBatch &&
          learner.options().inner_steps == 0;
@@ -86,7 +89,8 @@ PreparedTask batch_of_step(const Learner& learner, const PreparedTask& task, int
 constexpr double kMomentum = 0.9, kDecay1 = 0.9, kDecay2 = 0.999;  // of the inner optimizers
 constexpr double kAdamSmall = 1e-5;  // added to Adam's root: a step's derivative is at most its inverse
 
-/// Direction of a step for gradient g: g itself, or what momentum or Adam make of it. Every operation can be differentiated.
+/// Direction of a step for gradient g: g itself, or what momentum or Adam make of it. Every operation can be
+/// differentiated.
 Tensor direction(const std::string& optimizer, const Tensor& g, size_t k, InnerState& state) {
   if (optimizer == "sgd") return g;
   if (state.first_moment.size() <= k) {
@@ -135,21 +139,25 @@ PreparedTask prepare(const Learner& learner, const ParameterSet& parameters, con
     prepared.query_updates = std::move(query.updates);
   }
   if (!has_class_weights(learner.head()) && !learner.adapted().empty() && task.support.size(0) == task.ways)
-    prepared.views = again(at::cat({shifted(task.support, {task.index, 1}), shifted(task.support, {task.index, 2})}), Part::kViews);
+    prepared.views =
+        again(at::cat({shifted(task.support, {task.index, 1}), shifted(task.support, {task.index, 2})}), Part::kViews);
   return prepared;
 }
 
 Tensor inner_loss(const Learner& learner, const ParameterSet& parameters, const PreparedTask& task) {
   if (has_class_weights(learner.head()))
-    return at::cross_entropy_loss(own_class_logits(learner, parameters, task, features(learner, parameters, task, Part::kSupport, task.support)),
-                                  task.support_labels);
+    return at::cross_entropy_loss(
+        own_class_logits(learner, parameters, task, features(learner, parameters, task, Part::kSupport, task.support)),
+        task.support_labels);
   const Comparison head = learner.comparison(parameters);
   if (!task.views.x.defined())
     return at::cross_entropy_loss(
-        compared_logits_leaving_one_out(head, features(learner, parameters, task, Part::kSupport, task.support), task.support_labels, task.ways),
+        compared_logits_leaving_one_out(head, features(learner, parameters, task, Part::kSupport, task.support),
+                                        task.support_labels, task.ways),
         task.support_labels);
   const auto halves = features(learner, parameters, task, Part::kViews, task.views).chunk(2);
-  return at::cross_entropy_loss(compared_logits(head, halves[0], task.support_labels, task.ways, halves[1]), task.support_labels);
+  return at::cross_entropy_loss(compared_logits(head, halves[0], task.support_labels, task.ways, halves[1]),
+                                task.support_labels);
 }
 
 InnerState adapt_further(const Learner& learner, InnerState state, const PreparedTask& task, int steps, Order order) {
@@ -159,8 +167,10 @@ InnerState adapt_further(const Learner& learner, InnerState state, const Prepare
   const bool create_graph = keep_graph && order == Order::kSecond;
   ParameterSet& current = state.parameters;
   if (learner.makes_head() && current.size() == learner.size()) {
-    current = learner.with_task_head(current, features(learner, current, task, Part::kSupport, task.support), task.support_labels, task.ways);
-    // A head made from features depends on the body; the first step's gradient by the body takes it for given all the same.
+    current = learner.with_task_head(current, features(learner, current, task, Part::kSupport, task.support),
+                                     task.support_labels, task.ways);
+    // A head made from features depends on the body; the first step's gradient by the body takes it for given all the
+    // same.
     std::vector<Tensor> aliases;
     for (const Tensor& t : tensors_at(current, adapted)) aliases.push_back(t.view_as(t));
     current = current.with(adapted, aliases);
@@ -170,7 +180,8 @@ InnerState adapt_further(const Learner& learner, InnerState state, const Prepare
     current = learner.at_step(current, state.step);
     if (!keep_graph) {
       std::vector<Tensor> leaves;
-      for (const Tensor& t : tensors_at(current, adapted)) leaves.push_back(t.detach().requires_grad_(true));  // of this step
+      for (const Tensor& t : tensors_at(current, adapted))
+        leaves.push_back(t.detach().requires_grad_(true));  // of this step
       current = current.with(adapted, leaves);
     }
     const std::vector<Tensor> values = tensors_at(current, adapted);
@@ -179,7 +190,8 @@ InnerState adapt_further(const Learner& learner, InnerState state, const Prepare
     std::vector<Tensor> moved;
     for (size_t k = 0; k < values.size(); ++k) {
       Tensor g = gradients[k];
-      if (options.inner_weight_decay > 0) g = g + options.inner_weight_decay * (create_graph ? values[k] : values[k].detach());
+      if (options.inner_weight_decay > 0)
+        g = g + options.inner_weight_decay * (create_graph ? values[k] : values[k].detach());
       Tensor step = direction(options.inner_optimizer, g, k, state);
       const Tensor rate = learner.learned_rate(k, state.step, current);
       if (state.rate_factor != 1) step = step * state.rate_factor;
@@ -194,7 +206,8 @@ InnerState adapt_further(const Learner& learner, InnerState state, const Prepare
   return state;
 }
 
-ParameterSet adapt(const Learner& learner, const ParameterSet& parameters, const PreparedTask& task, int steps, Order order) {
+ParameterSet adapt(const Learner& learner, const ParameterSet& parameters, const PreparedTask& task, int steps,
+                   Order order) {
   return adapt_further(learner, parameters, task, steps, order).parameters;
 }
 
@@ -208,7 +221,8 @@ Tensor query_logits(const Learner& learner, const ParameterSet& adapted, const P
 }
 
 TaskFeatures task_features(const Learner& learner, const ParameterSet& adapted, const PreparedTask& task) {
-  return {features(learner, adapted, task, Part::kSupport, task.support), features(learner, adapted, task, Part::kQuery, task.query)};
+  return {features(learner, adapted, task, Part::kSupport, task.support),
+          features(learner, adapted, task, Part::kQuery, task.query)};
 }
 
 double accuracy(const Tensor& logits, const Tensor& labels) {
@@ -220,17 +234,21 @@ namespace {
 /// The gradient of `loss` by every trainable tensor of `start`, zeros where it does not reach.
 std::vector<Tensor> outer_gradients(const Tensor& loss, const ParameterSet& start) {
   const std::vector<Tensor> leaves = tensors_at(start, start.trainable());
-  auto gradients = torch::autograd::grad({loss}, leaves, {}, c10::nullopt, /*create_graph=*/false, /*allow_unused=*/true);
+  auto gradients =
+      torch::autograd::grad({loss}, leaves, {}, c10::nullopt, /*create_graph=*/false, /*allow_unused=*/true);
   for (size_t i = 0; i < leaves.size(); ++i)
     if (!gradients[i].defined()) gradients[i] = at::zeros_like(leaves[i]);
   return gradients;
 }
 
 /// A batch of training images among all training classes.
-TaskGradient class_gradient(const Learner& learner, const ParameterSet& start, const Task& batch, const OuterPhase& phase) {
+TaskGradient class_gradient(const Learner& learner, const ParameterSet& start, const Task& batch,
+                            const OuterPhase& phase) {
   TaskGradient result;
-  Activations pass = learner.backbone().forward(batch.query, start, pass_of(training_pass(learner, batch), Part::kBatch));
-  const Tensor logits = learner.training_class_logits(pass.x, start);  // features as they are: their mean is not known yet
+  Activations pass =
+      learner.backbone().forward(batch.query, start, pass_of(training_pass(learner, batch), Part::kBatch));
+  const Tensor logits =
+      learner.training_class_logits(pass.x, start);  // features as they are: their mean is not known yet
   result.updates = std::move(pass.updates);
   if (learner.feature_mean()) {  // one statistic, not two: both halves of the update are it
     const Tensor mean = pass.x.detach().mean(0);
@@ -261,7 +279,8 @@ TaskGradient displacement(const Learner& learner, const ParameterSet& start, con
 
 }  // namespace
 
-TaskGradient task_gradient(const Learner& learner, const ParameterSet& parameters, const Task& task, const OuterPhase& phase) {
+TaskGradient task_gradient(const Learner& learner, const ParameterSet& parameters, const Task& task,
+                           const OuterPhase& phase) {
   at::AutoGradMode grad_mode(true);
   if (learner.options().outer_gradient == "displacement") return displacement(learner, parameters.leaves(false), task);
   const ParameterSet start = parameters.leaves(true);

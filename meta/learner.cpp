@@ -21,7 +21,8 @@ std::string number_text(double x) {
 }
 
 void require_range(const char* what, double value, bool good, const char* expected) {
-  if (!good || !std::isfinite(value)) throw UsageError(std::string(what) + " is " + number_text(value) + ", " + expected + " was expected");
+  if (!good || !std::isfinite(value))
+    throw UsageError(std::string(what) + " is " + number_text(value) + ", " + expected + " was expected");
 }
 
 NetworkOptions network_of(const LearnerOptions& options) {
@@ -60,42 +61,55 @@ void require_sense(const LearnerOptions& o) {
   const auto refuse = [](bool wrong, const std::string& why) {
     if (wrong) throw UsageError(why);
   };
-  refuse(!weights && o.head_start != "learned", "head-start '" + o.head_start + "' is for heads of class weights, a head '" + o.head + "' has none");
+  refuse(!weights && o.head_start != "learned",
+         "head-start '" + o.head_start + "' is for heads of class weights, a head '" + o.head + "' has none");
   refuse(o.head_learned == "yes" && head == HeadKind::kLinear && o.head_start != "prototype",
          "head-learned: a linear head of its own weights has no temperature to learn");
   refuse(head == HeadKind::kCosine && o.head_start != "prototype" && o.head_init == 0,
          "head-init is 0: a cosine has no direction to start from");
   const bool head_adapts = Scope(o.scope).has(Role::kHead);
-  refuse(head == HeadKind::kLinear && o.head_start != "prototype" && o.head_init == 0 && !head_adapts && o.inner_steps > 0,
-         "head-init is 0 and scope '" + o.scope + "' leaves the head alone: no gradient would reach the body in the inner loop");
+  refuse(
+      head == HeadKind::kLinear && o.head_start != "prototype" && o.head_init == 0 && !head_adapts && o.inner_steps > 0,
+      "head-init is 0 and scope '" + o.scope +
+          "' leaves the head alone: no gradient would reach the body in the inner loop");
   refuse(o.inner_batch > 0 && !weights, "inner-batch: a head '" + o.head + "' compares with the whole support set");
-  refuse(o.inner_lr_per_step == "yes" && o.inner_lr_learned == "none", "inner-lr-per-step goes with learned step sizes, inner-lr-learned is 'none'");
+  refuse(o.inner_lr_per_step == "yes" && o.inner_lr_learned == "none",
+         "inner-lr-per-step goes with learned step sizes, inner-lr-learned is 'none'");
   if (o.inner_lr_learned != "none") {
-    refuse(o.inner_steps == 0, "inner-lr-learned '" + o.inner_lr_learned + "', but inner steps is 0: there are no steps to learn");
+    refuse(o.inner_steps == 0,
+           "inner-lr-learned '" + o.inner_lr_learned + "', but inner steps is 0: there are no steps to learn");
     refuse(classes, "inner-lr-learned: training on classes takes no inner steps to learn from");
-    refuse(o.outer_gradient == "displacement", "inner-lr-learned: outer gradient 'displacement' does not reach step sizes");
+    refuse(o.outer_gradient == "displacement",
+           "inner-lr-learned: outer gradient 'displacement' does not reach step sizes");
   }
   if (o.norm == "per-step") {
     refuse(o.inner_steps == 0, "norm 'per-step', but inner steps is 0: there are no steps to keep scales for");
-    refuse(classes || o.outer_gradient == "displacement", "norm 'per-step' is learned through the inner steps, which this training does not differentiate");
+    refuse(classes || o.outer_gradient == "displacement",
+           "norm 'per-step' is learned through the inner steps, which this training does not differentiate");
     refuse(o.order == "first" && o.inner_steps > 1,
-           "norm 'per-step' learns the norms of earlier steps by second derivatives, order is 'first'; second was expected");
+           "norm 'per-step' learns the norms of earlier steps by second derivatives, order is 'first'; second was "
+           "expected");
     refuse(("+" + o.scope + "+").find("+norm+") != std::string::npos,
-           "scope '" + o.scope + "' adapts norm, but with norm 'per-step' each step has its own; leave norm out of the scope");
+           "scope '" + o.scope +
+               "' adapts norm, but with norm 'per-step' each step has its own; leave norm out of the scope");
   }
   if (o.outer_gradient == "displacement") {
     refuse(classes, "outer gradient 'displacement' needs episodes, train-on is 'classes'");
     refuse(o.inner_steps == 0, "outer gradient 'displacement', but inner steps is 0: nothing would move");
-    refuse(!weights, "outer gradient 'displacement' learns from the inner loss alone, a head '" + o.head + "' is not trained so");
+    refuse(!weights,
+           "outer gradient 'displacement' learns from the inner loss alone, a head '" + o.head + "' is not trained so");
     refuse(o.head_learned == "yes", "head-learned: outer gradient 'displacement' does not reach the temperature");
   }
   if (classes) {
     refuse(o.classes < 2, "classes is " + std::to_string(o.classes) + ", training on classes needs at least 2");
-    refuse(weights && o.head_start == "learned", "train-on 'classes' learns no start of the head: head-start fresh or prototype was expected");
+    refuse(weights && o.head_start == "learned",
+           "train-on 'classes' learns no start of the head: head-start fresh or prototype was expected");
     refuse(head == HeadKind::kRelation, "train-on 'classes' does not train a relation head");
-    refuse(o.head_learned == "yes" && head != HeadKind::kCosine, "train-on 'classes' does not train temperature and regulariser of a head '" + o.head + "'");
+    refuse(o.head_learned == "yes" && head != HeadKind::kCosine,
+           "train-on 'classes' does not train temperature and regulariser of a head '" + o.head + "'");
   } else {
-    refuse(o.feature_norm == "centred", "feature-norm 'centred' subtracts the mean feature of training on classes: train-on 'classes' was expected");
+    refuse(o.feature_norm == "centred",
+           "feature-norm 'centred' subtracts the mean feature of training on classes: train-on 'classes' was expected");
   }
 }
 
@@ -109,54 +123,68 @@ Learner::Learner(const LearnerOptions& options, ParameterSet& parameters)
   order_ = options.order == "first" ? Order::kFirst : Order::kSecond;
   options_.network = network_of(options);
   backbone_ = make_backbone(options_.network, options.seed, parameters);
-  if (backbone_->features() < 1) throw UsageError("images of " + std::to_string(options.network.image_size) + " pixels are too small");
+  if (backbone_->features() < 1)
+    throw UsageError("images of " + std::to_string(options.network.image_size) + " pixels are too small");
   add_head(parameters);
 }
 
 void Learner::add_head(ParameterSet& parameters) {
   const int64_t d = backbone_->features();
-  const auto random = [&](at::IntArrayRef shape, double deviation, const char* name) { return normal_tensor(shape, deviation, options_.seed, name); };
-  if (has_class_weights(head_) && options_.ways < 2) throw UsageError("ways is " + std::to_string(options_.ways) + ", at least 2 are needed");
+  const auto random = [&](at::IntArrayRef shape, double deviation, const char* name) {
+    return normal_tensor(shape, deviation, options_.seed, name);
+  };
+  if (has_class_weights(head_) && options_.ways < 2)
+    throw UsageError("ways is " + std::to_string(options_.ways) + ", at least 2 are needed");
   if (fixed_ways()) {
-    head_weight_ = parameters.add("head.weight", random({options_.ways, d}, options_.head_init, "head.weight"), Role::kHead);
+    head_weight_ =
+        parameters.add("head.weight", random({options_.ways, d}, options_.head_init, "head.weight"), Role::kHead);
     if (head_ == HeadKind::kLinear) head_bias_ = parameters.add("head.bias", at::zeros({options_.ways}), Role::kHead);
   }
   if (head_ == HeadKind::kRelation) {
-    relation_hidden_ = parameters.add("head.hidden", random({kRelationUnits, 2 * d}, std::sqrt(2.0 / (2.0 * d)), "head.hidden"), Role::kHead);
+    relation_hidden_ = parameters.add(
+        "head.hidden", random({kRelationUnits, 2 * d}, std::sqrt(2.0 / (2.0 * d)), "head.hidden"), Role::kHead);
     relation_bias_ = parameters.add("head.bias", at::zeros({kRelationUnits}), Role::kHead);
-    relation_out_ = parameters.add("head.out", random({kRelationUnits}, std::sqrt(1.0 / kRelationUnits), "head.out"), Role::kHead);
+    relation_out_ =
+        parameters.add("head.out", random({kRelationUnits}, std::sqrt(1.0 / kRelationUnits), "head.out"), Role::kHead);
   }
 
   ParameterSet task_parameters = parameters;  // what the scope selects from
   if (makes_head()) {
     head_weight_ = parameters.size();
-    task_parameters = with_task_head(parameters, at::zeros({options_.ways, d}), at::arange(options_.ways, at::kLong), options_.ways);
+    task_parameters =
+        with_task_head(parameters, at::zeros({options_.ways, d}), at::arange(options_.ways, at::kLong), options_.ways);
   }
   std::vector<size_t> selected = Scope(options_.scope).select(task_parameters);
   const bool per_step = options_.norm == "per-step";
   if (per_step) std::erase_if(selected, [&](size_t i) { return task_parameters[i].role == Role::kNorm; });
   if (selected.empty() && options_.inner_steps > 0)
-    throw UsageError("scope '" + options_.scope + "' adapts nothing, but inner steps is " + std::to_string(options_.inner_steps) +
-                     "; 0 was expected");
+    throw UsageError("scope '" + options_.scope + "' adapts nothing, but inner steps is " +
+                     std::to_string(options_.inner_steps) + "; 0 was expected");
   adapted_ = selected;
 
   if (options_.head_learned == "yes") {
-    log_temperature_ = parameters.add("head.log_temperature", at::full({1}, std::log(options_.temperature)), Role::kMeta);
+    log_temperature_ =
+        parameters.add("head.log_temperature", at::full({1}, std::log(options_.temperature)), Role::kMeta);
     if (head_ == HeadKind::kRidge)
-      log_regulariser_ = parameters.add("head.log_regulariser", at::full({1}, std::log(options_.regulariser)), Role::kMeta);
+      log_regulariser_ =
+          parameters.add("head.log_regulariser", at::full({1}, std::log(options_.regulariser)), Role::kMeta);
   }
   if (trains_on_classes()) {
     // As for a task's head, but for the deviation: what is small for five classes is a start at zero for hundreds.
-    class_weight_ = parameters.add("classes.weight", random({options_.classes, d}, 0.01, "classes.weight"), Role::kHead);
-    if (head_ != HeadKind::kCosine) class_bias_ = parameters.add("classes.bias", at::zeros({options_.classes}), Role::kHead);
+    class_weight_ =
+        parameters.add("classes.weight", random({options_.classes, d}, 0.01, "classes.weight"), Role::kHead);
+    if (head_ != HeadKind::kCosine)
+      class_bias_ = parameters.add("classes.bias", at::zeros({options_.classes}), Role::kHead);
   }
-  if (options_.feature_norm == "centred") feature_mean_ = parameters.add("features.mean", at::zeros({d}), Role::kStatistic);
+  if (options_.feature_norm == "centred")
+    feature_mean_ = parameters.add("features.mean", at::zeros({d}), Role::kStatistic);
   if (per_step) {
     for (size_t i = 0; i < task_parameters.size(); ++i)
       if (task_parameters[i].role == Role::kNorm) norms_.push_back(i);
     for (const size_t i : norms_)
       if (options_.inner_steps > 1)
-        later_norms_.push_back(parameters.add(parameters[i].name + ".later", parameters.tensor(i).repeat({options_.inner_steps - 1, 1}), Role::kNorm));
+        later_norms_.push_back(parameters.add(parameters[i].name + ".later",
+                                              parameters.tensor(i).repeat({options_.inner_steps - 1, 1}), Role::kNorm));
   }
   choose_adapted(parameters, task_parameters);
 }
@@ -170,16 +198,19 @@ void Learner::choose_adapted(ParameterSet& parameters, const ParameterSet& task_
   if (options_.outer_gradient == "displacement")
     for (const size_t i : parameters.trainable())
       if (std::find(adapted_.begin(), adapted_.end(), i) == adapted_.end())
-        throw UsageError("outer gradient 'displacement' trains what the inner loop moves, and scope '" + options_.scope + "' would leave '" +
-                         parameters[i].name + "' as it starts; scope all was expected");
+        throw UsageError("outer gradient 'displacement' trains what the inner loop moves, and scope '" +
+                         options_.scope + "' would leave '" + parameters[i].name +
+                         "' as it starts; scope all was expected");
 
   const std::string& learned = options_.inner_lr_learned;
   if (learned == "scalar" && std::set<double>(inner_rates_.begin(), inner_rates_.end()).size() > 1)
-    throw UsageError("inner-lr-learned 'scalar' is one step size for all, but inner-lr '" + options_.inner_lr + "' gives several to start from");
+    throw UsageError("inner-lr-learned 'scalar' is one step size for all, but inner-lr '" + options_.inner_lr +
+                     "' gives several to start from");
   std::map<std::string, size_t> made;
   for (size_t k = 0; k < adapted_.size() && learned != "none"; ++k) {
     const Parameter& p = task_parameters[adapted_[k]];
-    const std::string name = learned == "scalar" ? "inner_lr" : "inner_lr." + (learned == "role" ? to_string(p.role) : p.name);
+    const std::string name =
+        learned == "scalar" ? "inner_lr" : "inner_lr." + (learned == "role" ? to_string(p.role) : p.name);
     if (made.count(name) == 0) {
       // A head made for each task may have any number of classes: its step sizes are by tensor at the finest.
       const bool by_element = learned == "element" && !(makes_head() && p.role == Role::kHead);
@@ -212,7 +243,8 @@ std::map<Role, int64_t> Learner::adapted_count(const ParameterSet& parameters) c
   std::vector<size_t> own;
   std::copy_if(adapted_.begin(), adapted_.end(), std::back_inserter(own), [&](size_t i) { return i < size_; });
   std::map<Role, int64_t> numbers = parameters.count(own);
-  if (own.size() < adapted_.size()) numbers[Role::kHead] += options_.ways * (backbone_->features() + (head_ == HeadKind::kLinear ? 1 : 0));
+  if (own.size() < adapted_.size())
+    numbers[Role::kHead] += options_.ways * (backbone_->features() + (head_ == HeadKind::kLinear ? 1 : 0));
   return numbers;
 }
 
@@ -222,16 +254,20 @@ Tensor Learner::learned_rate(size_t k, int step, const ParameterSet& parameters)
   return options_.inner_lr_per_step == "yes" ? rate.select(0, std::min(step, options_.inner_steps - 1)) : rate;
 }
 
-ParameterSet Learner::with_task_head(const ParameterSet& parameters, const Tensor& support, const Tensor& labels, int64_t ways) const {
+ParameterSet Learner::with_task_head(const ParameterSet& parameters, const Tensor& support, const Tensor& labels,
+                                     int64_t ways) const {
   ParameterSet made = parameters;
   const auto options = support.options();
   if (options_.head_start == "fresh") {
-    const Tensor weight = normal_tensor({ways, support.size(1)}, options_.head_init, options_.seed, "head.weight").to(options);
+    const Tensor weight =
+        normal_tensor({ways, support.size(1)}, options_.head_init, options_.seed, "head.weight").to(options);
     made.add("head.weight", weight.requires_grad_(at::GradMode::is_enabled()), Role::kHead);
-    if (head_ == HeadKind::kLinear) made.add("head.bias", at::zeros({ways}, options).requires_grad_(at::GradMode::is_enabled()), Role::kHead);
+    if (head_ == HeadKind::kLinear)
+      made.add("head.bias", at::zeros({ways}, options).requires_grad_(at::GradMode::is_enabled()), Role::kHead);
     return made;
   }
-  // Minus the squared distance |f - c|^2 is 2 c.f - |c|^2 up to what is the same for all classes (Snell et al. 2017, eq. 8).
+  // Minus the squared distance |f - c|^2 is 2 c.f - |c|^2 up to what is the same for all classes (Snell et al. 2017,
+  // eq. 8).
   const Tensor centres = prototypes(support, labels, ways);
   made.add("head.weight", head_ == HeadKind::kLinear ? 2 * centres : centres, Role::kHead);
   if (head_ == HeadKind::kLinear) made.add("head.bias", -(centres * centres).sum(1), Role::kHead);
@@ -241,7 +277,8 @@ ParameterSet Learner::with_task_head(const ParameterSet& parameters, const Tenso
 ParameterSet Learner::at_step(const ParameterSet& parameters, int step) const {
   if (later_norms_.empty() || step == 0) return parameters;
   std::vector<Tensor> values;
-  for (const size_t i : later_norms_) values.push_back(parameters.tensor(i).select(0, std::min(step, options_.inner_steps - 1) - 1));
+  for (const size_t i : later_norms_)
+    values.push_back(parameters.tensor(i).select(0, std::min(step, options_.inner_steps - 1) - 1));
   return parameters.with(norms_, values);
 }
 
@@ -257,14 +294,17 @@ Tensor Learner::temperature(const ParameterSet& parameters) const {
   return at::full({1}, options_.temperature, parameters.tensor(0).options());
 }
 
-Tensor Learner::class_scores(const Tensor& features, const Tensor& weight, const Tensor& bias, const ParameterSet& parameters) const {
-  const Tensor scores = head_ == HeadKind::kCosine ? cosine_logits(features, weight) : at::linear(features, weight, bias);
+Tensor Learner::class_scores(const Tensor& features, const Tensor& weight, const Tensor& bias,
+                             const ParameterSet& parameters) const {
+  const Tensor scores =
+      head_ == HeadKind::kCosine ? cosine_logits(features, weight) : at::linear(features, weight, bias);
   const Tensor t = temperature(parameters);
   return t.defined() ? scores / t : scores;
 }
 
 Tensor Learner::class_logits(const Tensor& features, const ParameterSet& parameters) const {
-  return class_scores(features, parameters.tensor(head_weight_), head_ == HeadKind::kLinear ? parameters.tensor(head_bias_) : Tensor(), parameters);
+  return class_scores(features, parameters.tensor(head_weight_),
+                      head_ == HeadKind::kLinear ? parameters.tensor(head_bias_) : Tensor(), parameters);
 }
 
 Tensor Learner::training_class_logits(const Tensor& features, const ParameterSet& parameters) const {
@@ -273,7 +313,8 @@ Tensor Learner::training_class_logits(const Tensor& features, const ParameterSet
 }
 
 Comparison Learner::comparison(const ParameterSet& parameters) const {
-  Comparison c{.kind = head_, .temperature = temperature(parameters), .regulariser = {}, .hidden = {}, .bias = {}, .out = {}};
+  Comparison c{
+      .kind = head_, .temperature = temperature(parameters), .regulariser = {}, .hidden = {}, .bias = {}, .out = {}};
   if (head_ == HeadKind::kRidge)
     c.regulariser = log_regulariser_ ? parameters.tensor(*log_regulariser_).exp()
                                      : at::full({1}, options_.regulariser, parameters.tensor(0).options());
@@ -285,12 +326,16 @@ Comparison Learner::comparison(const ParameterSet& parameters) const {
   return c;
 }
 
-std::string range_text(int fewest, int most) { return (fewest != 0 ? std::to_string(fewest) + ".." : "") + std::to_string(most); }
+std::string range_text(int fewest, int most) {
+  return (fewest != 0 ? std::to_string(fewest) + ".." : "") + std::to_string(most);
+}
 
 void require_images_to_leave_out(const Learner& learner, const EpisodeSpec& spec) {
   if (spec.imbalanced && spec.fewest_shots < 2 && !has_class_weights(learner.head()) && !learner.adapted().empty())
-    throw UsageError("a " + learner.options().head + " head that adapts leaves each support image out of its class: imbalanced shots must begin with 2, shots is " +
-                     range_text(spec.fewest_shots, spec.shots));
+    throw UsageError(
+        "a " + learner.options().head +
+        " head that adapts leaves each support image out of its class: imbalanced shots must begin with 2, shots is " +
+        range_text(spec.fewest_shots, spec.shots));
 }
 
 int64_t convolution_weights(const ParameterSet& parameters) {

@@ -13,10 +13,11 @@ namespace fewatoms {
 namespace {
 
 // Calibrated against the peak of `fewatoms bench iteration`. In numbers per element of a convolution's output:
-constexpr double kForward = 1.6;     // a pass keeps the map itself, the pooled values before and after ReLU, their positions
+constexpr double kForward =
+    1.6;  // a pass keeps the map itself, the pooled values before and after ReLU, their positions
 constexpr double kStepBackward = 1.5;  // second order: the gradients of the map and of the pooled values, of every step
-constexpr double kTemporary = 2;     // of the largest map only: gradients that live for a moment
-constexpr double kProgram = 170e6;   // bytes: libraries, oneDNN's primitives and scratch memory, the allocator's caches
+constexpr double kTemporary = 2;       // of the largest map only: gradients that live for a moment
+constexpr double kProgram = 170e6;  // bytes: libraries, oneDNN's primitives and scratch memory, the allocator's caches
 
 int64_t number_in(const std::filesystem::path& file) {
   std::ifstream in(file);
@@ -36,7 +37,8 @@ int64_t total_memory() {
 }
 
 int64_t group_limit() {
-  int64_t limit = std::min(number_in("/sys/fs/cgroup/memory.max"), number_in("/sys/fs/cgroup/memory/memory.limit_in_bytes"));
+  int64_t limit =
+      std::min(number_in("/sys/fs/cgroup/memory.max"), number_in("/sys/fs/cgroup/memory/memory.limit_in_bytes"));
   std::ifstream file("/proc/self/cgroup");
   for (std::string line; std::getline(file, line);) {
     if (!line.starts_with("0::/")) continue;  // version 2: every group above counts
@@ -57,10 +59,12 @@ std::string gibibytes(int64_t bytes) {
 int64_t estimated_bytes(const Learner& learner, const ParameterSet& parameters, const EpisodeSpec& spec, int meta_batch,
                         int tasks_in_flight) {
   const NetworkOptions& network = learner.options().network;
-  const double support = learner.trains_on_classes() ? 0 : static_cast<double>(spec.ways) * spec.shots, query = static_cast<double>(spec.ways) * spec.queries;
+  const double support = learner.trains_on_classes() ? 0 : static_cast<double>(spec.ways) * spec.shots,
+               query = static_cast<double>(spec.ways) * spec.queries;
   const int steps = learner.trains_on_classes() ? 0 : learner.options().inner_steps;
   const bool second = learner.order() == Order::kSecond;
-  double fixed = 0, adapting = 0, largest = 0;  // numbers per image: maps of the blocks before and from the first adapted one
+  double fixed = 0, adapting = 0,
+         largest = 0;  // numbers per image: maps of the blocks before and from the first adapted one
   for (const ConvLayer& layer : learner.backbone().layers()) {
     const auto map = static_cast<double>(layer.out) * layer.out_size() * layer.out_size();
     (layer.block < learner.first_adapted_block() ? fixed : adapting) += map;
@@ -74,7 +78,8 @@ int64_t estimated_bytes(const Learner& learner, const ParameterSet& parameters, 
   double weights = 0;
   for (const auto& [role, count] : parameters.count()) weights += static_cast<double>(count);
   const double adapted_copies = 3.0 * tasks_in_flight * (second ? steps : 1);  // values, gradients and theirs, per step
-  const double sum = kProgram + 4 * (tasks_in_flight * task + 2.0 * meta_batch * images + (5 + adapted_copies) * weights);
+  const double sum =
+      kProgram + 4 * (tasks_in_flight * task + 2.0 * meta_batch * images + (5 + adapted_copies) * weights);
   return static_cast<int64_t>(std::min(sum, 9e18));
 }
 
@@ -82,11 +87,14 @@ int64_t memory_limit() { return std::min(total_memory(), group_limit()); }
 
 void require_memory(const Learner& learner, const ParameterSet& parameters, const EpisodeSpec& spec, int meta_batch,
                     int tasks_in_flight) {
-  const int64_t needed = estimated_bytes(learner, parameters, spec, meta_batch, tasks_in_flight), there = memory_limit();
+  const int64_t needed = estimated_bytes(learner, parameters, spec, meta_batch, tasks_in_flight),
+                there = memory_limit();
   if (needed <= there) return;
-  throw UsageError("training on " + std::to_string(tasks_in_flight) + " episodes at a time of " + std::to_string(spec.ways) + " ways, " +
-                   std::to_string(spec.shots) + " shots and " + std::to_string(spec.queries) + " queries takes about " + gibibytes(needed) +
-                   " of memory, there are " + gibibytes(there) + "; smaller episodes, a smaller width or fewer --threads take less");
+  throw UsageError("training on " + std::to_string(tasks_in_flight) + " episodes at a time of " +
+                   std::to_string(spec.ways) + " ways, " + std::to_string(spec.shots) + " shots and " +
+                   std::to_string(spec.queries) + " queries takes about " + gibibytes(needed) +
+                   " of memory, there are " + gibibytes(there) +
+                   "; smaller episodes, a smaller width or fewer --threads take less");
 }
 
 }  // namespace fewatoms

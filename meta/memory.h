@@ -7,10 +7,10 @@
 
 namespace fewatoms {
 
-/// Bytes of resident memory that training on such episodes takes at its peak, estimated: what the graphs of the tasks in
-/// flight keep, the images of this and the next meta-batch, the parameters with their moments, and the program itself.
-/// Image cache of the data set not included. Within a factor of 1.5 of what was measured (tests/bench); the constants,
-/// in memory.cpp, belong to the kernels.
+/// Bytes of resident memory that training on such episodes takes at its peak, estimated: what the graphs of the tasks
+/// in flight keep, the images of this and the next meta-batch, the parameters with their moments, and the program
+/// itself. Image cache of the data set not included. Within a factor of 1.5 of what was measured (tests/bench); the
+/// constants, in memory.cpp, belong to the kernels.
 int64_t estimated_bytes(const Learner& learner, const ParameterSet& parameters, const EpisodeSpec& spec, int meta_batch,
                         int tasks_in_flight);
 

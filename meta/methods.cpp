@@ -18,8 +18,8 @@ void learn_one_step(Method& m) {
   m.promises.emplace_back("inner-lr-learned", "!none");
 }
 
-/// Scores by squared distances begin in a range in which the loss can learn, whatever the number of features. The decision is that of
-/// the plain distances of Snell et al. 2017; sweep in docs/results.md.
+/// Scores by squared distances begin in a range in which the loss can learn, whatever the number of features. The
+/// decision is that of the plain distances of Snell et al. 2017; sweep in docs/results.md.
 void score_by_mean_distances(LearnerOptions& options) {
   options.feature_norm = "scaled";
   options.temperature = 0.25;
@@ -32,8 +32,10 @@ std::vector<Method> make_methods() {
     m.name = "acdc-maml";
     m.citation = "Wang, Cheng, Sapiro, Qiu 2020 (ACDC); Finn, Abbeel, Levine 2017 (MAML)";
     m.algorithm =
-        "MAML on atom-coefficient decomposed convolutions: the inner loop changes the atoms and the head by gradient steps "
-        "on the support set, the shared coefficients stay frozen there. The outer loop differentiates the query loss through "
+        "MAML on atom-coefficient decomposed convolutions: the inner loop changes the atoms and the head by gradient "
+        "steps "
+        "on the support set, the shared coefficients stay frozen there. The outer loop differentiates the query loss "
+        "through "
         "these steps by everything, coefficients included. Transductive (norm batch).";
     m.preset.scope = "atom+head";
     m.preset.inner_lr = "0.05,atom=0.5";
@@ -45,7 +47,8 @@ std::vector<Method> make_methods() {
     m.name = "acdc-meta-sgd";
     m.citation = "Wang, Cheng, Sapiro, Qiu 2020 (ACDC); Li, Zhou, Chen, Li 2017 (Meta-SGD)";
     m.algorithm =
-        "acdc-maml with one inner step, whose size the outer loop learns for the atoms of each layer and for the head: what the first step "
+        "acdc-maml with one inner step, whose size the outer loop learns for the atoms of each layer and for the head: "
+        "what the first step "
         "reaches, further ones hardly add to. Transductive (norm batch).";
     m.preset.scope = "atom+head";
     decompose(m);
@@ -58,14 +61,16 @@ std::vector<Method> make_methods() {
     m.citation = "Wang, Cheng, Sapiro, Qiu 2020 (ACDC); Snell, Swersky, Zemel 2017 (ProtoNet)";
     m.algorithm =
         "ProtoNet on decomposed convolutions: the inner loop changes the atoms so that support images come close to "
-        "prototypes that leave them out (with one shot: prototypes of another shifted view). Queries are classified by the "
+        "prototypes that leave them out (with one shot: prototypes of another shifted view). Queries are classified by "
+        "the "
         "squared distance to the prototypes under the adapted atoms; with no inner steps this is ProtoNet.";
     m.preset.head = "prototype";
     score_by_mean_distances(m.preset);
     m.preset.scope = "atom";
     m.preset.inner_steps = 1;
     m.preset.inner_lr = "0.05";
-    m.outer.outer_lr = "0.003,coefficient=0.01";  // sweep in docs/results.md; protonet's rate leaves shared coefficients behind
+    m.outer.outer_lr =
+        "0.003,coefficient=0.01";  // sweep in docs/results.md; protonet's rate leaves shared coefficients behind
     m.promises.emplace_back("head", "prototype");
     decompose(m);
     methods.push_back(m);
@@ -75,7 +80,8 @@ std::vector<Method> make_methods() {
     m.name = "maml";
     m.citation = "Finn, Abbeel, Levine 2017, Model-agnostic meta-learning for fast adaptation of deep networks";
     m.algorithm =
-        "The inner loop changes every parameter by gradient steps on the support set. The outer loop differentiates the "
+        "The inner loop changes every parameter by gradient steps on the support set. The outer loop differentiates "
+        "the "
         "query loss through these steps. Transductive (norm batch).";
     methods.push_back(m);
   }
@@ -95,7 +101,8 @@ std::vector<Method> make_methods() {
     m.name = "anil";
     m.citation = "Raghu, Raghu, Bengio, Vinyals 2020, Rapid learning or feature reuse?";
     m.algorithm =
-        "MAML whose inner loop changes the head alone. The body's features are computed once per task. Transductive (norm "
+        "MAML whose inner loop changes the head alone. The body's features are computed once per task. Transductive "
+        "(norm "
         "batch).";
     m.preset.scope = "head";
     m.promises.emplace_back("scope", "head");
@@ -106,7 +113,8 @@ std::vector<Method> make_methods() {
     m.name = "protonet";
     m.citation = "Snell, Swersky, Zemel 2017, Prototypical networks for few-shot learning";
     m.algorithm =
-        "A query image belongs to the class whose mean support feature is nearest in squared Euclidean distance. No inner "
+        "A query image belongs to the class whose mean support feature is nearest in squared Euclidean distance. No "
+        "inner "
         "loop; not transductive (norm running).";
     m.preset.head = "prototype";
     score_by_mean_distances(m.preset);
@@ -123,7 +131,8 @@ std::vector<Method> make_methods() {
     m.name = "boil";
     m.citation = "Oh, Yoo, Kim, Yun 2021, BOIL: Towards representation change for few-shot learning";
     m.algorithm =
-        "MAML whose inner loop changes the body alone, so that features move to a head that stays. One large step; transductive "
+        "MAML whose inner loop changes the body alone, so that features move to a head that stays. One large step; "
+        "transductive "
         "(norm batch).";
     m.preset.scope = "body";
     m.preset.inner_steps = 1;
@@ -137,7 +146,8 @@ std::vector<Method> make_methods() {
     m.name = "meta-sgd";
     m.citation = "Li, Zhou, Chen, Li 2017, Meta-SGD: Learning to learn quickly for few-shot learning";
     m.algorithm =
-        "MAML that learns the inner step sizes in the outer loop, beside the initial parameters: one for each tensor here, one for each "
+        "MAML that learns the inner step sizes in the outer loop, beside the initial parameters: one for each tensor "
+        "here, one for each "
         "element as published (inner-lr-learned element). One inner step; transductive (norm batch).";
     learn_one_step(m);
     methods.push_back(m);
@@ -147,8 +157,10 @@ std::vector<Method> make_methods() {
     m.name = "maml++";
     m.citation = "Antoniou, Edwards, Storkey 2019, How to train your MAML";
     m.algorithm =
-        "MAML with a norm of its own and learned step sizes for each inner step, the query loss of every step counting at first "
-        "(multi-step-share) and second order later (first-order-share), under a cosine outer rate. Norm scales stay out of the inner "
+        "MAML with a norm of its own and learned step sizes for each inner step, the query loss of every step counting "
+        "at first "
+        "(multi-step-share) and second order later (first-order-share), under a cosine outer rate. Norm scales stay "
+        "out of the inner "
         "loop; transductive (norm per-step).";
     m.preset.norm = "per-step";
     m.preset.inner_lr_learned = "tensor";
@@ -163,7 +175,8 @@ std::vector<Method> make_methods() {
     m.name = "reptile";
     m.citation = "Nichol, Achiam, Schulman 2018, On first-order meta-learning algorithms";
     m.algorithm =
-        "Learns a task by gradient steps on all images of the episode, support and query alike, and moves the parameters towards where "
+        "Learns a task by gradient steps on all images of the episode, support and query alike, and moves the "
+        "parameters towards where "
         "that ends. Nothing is differentiated twice. Transductive (norm batch).";
     m.preset.order = "first";
     m.preset.outer_gradient = "displacement";
@@ -179,7 +192,8 @@ std::vector<Method> make_methods() {
     m.name = "proto-maml";
     m.citation = "Triantafillou et al. 2020, Meta-Dataset";
     m.algorithm =
-        "MAML whose linear head starts, for each task, as the one that equals the prototypes of the support set: weight 2 c, bias -|c|^2. "
+        "MAML whose linear head starts, for each task, as the one that equals the prototypes of the support set: "
+        "weight 2 c, bias -|c|^2. "
         "The outer loop differentiates through that start too. Transductive (norm batch).";
     m.preset.head_start = "prototype";
     score_by_mean_distances(m.preset);
@@ -202,7 +216,8 @@ std::vector<Method> make_methods() {
     Method m = compares("r2d2", "ridge");
     m.citation = "Bertinetto, Henriques, Torr, Vedaldi 2019, Meta-learning with differentiable closed-form solvers";
     m.algorithm =
-        "Ridge regression from support features to labels in closed form gives the scores of the query images. The outer loop "
+        "Ridge regression from support features to labels in closed form gives the scores of the query images. The "
+        "outer loop "
         "differentiates through the solution, and learns regulariser and scale. Not transductive (norm running).";
     m.preset.head_learned = "yes";
     m.preset.temperature = 0.1;
@@ -212,16 +227,19 @@ std::vector<Method> make_methods() {
     Method m = compares("matching", "matching");
     m.citation = "Vinyals, Blundell, Lillicrap, Kavukcuoglu, Wierstra 2016, Matching networks for one shot learning";
     m.algorithm =
-        "A query image gets each class's share of the attention that it pays to the support images, the softmax of cosines of features. "
+        "A query image gets each class's share of the attention that it pays to the support images, the softmax of "
+        "cosines of features. "
         "Without full context embeddings; not transductive (norm running).";
     m.preset.temperature = 0.1;
     methods.push_back(m);
   }
   {
     Method m = compares("relation", "relation");
-    m.citation = "Sung, Yang, Zhang, Xiang, Torr, Hospedales 2018, Learning to compare: Relation network for few-shot learning";
+    m.citation =
+        "Sung, Yang, Zhang, Xiang, Torr, Hospedales 2018, Learning to compare: Relation network for few-shot learning";
     m.algorithm =
-        "A small network scores each pair of class mean and query image. It has one hidden layer on both feature vectors side by side, and "
+        "A small network scores each pair of class mean and query image. It has one hidden layer on both feature "
+        "vectors side by side, and "
         "is trained by cross-entropy (as in Chen et al. 2019). Not transductive (norm running).";
     methods.push_back(m);
   }
@@ -232,7 +250,8 @@ std::vector<Method> make_methods() {
     m.preset.norm = "running";
     m.preset.train_on = "classes";
     m.preset.order = "first";
-    m.outer.spec = {.ways = 16, .shots = 1, .queries = 4};  // batches of 16 classes, 4 images each; shots are those of evaluation
+    m.outer.spec = {
+        .ways = 16, .shots = 1, .queries = 4};  // batches of 16 classes, 4 images each; shots are those of evaluation
     m.outer.meta_batch = 1;
     m.promises = {{"train-on", "classes"}, {"head", head}};
     return m;
@@ -240,9 +259,9 @@ std::vector<Method> make_methods() {
   for (const std::string head : {"linear", "cosine"}) {
     Method m = pre_trains(head == "linear" ? "baseline" : "baseline++", head);
     m.citation = "Chen, Liu, Kira, Wang, Huang 2019, A closer look at few-shot classification";
-    m.algorithm =
-        "Learns to classify the training classes, with a " + head + " head over all of them. A new task trains a fresh " + head +
-        " head on the support features, the body stays. Not transductive (norm running).";
+    m.algorithm = "Learns to classify the training classes, with a " + head +
+                  " head over all of them. A new task trains a fresh " + head +
+                  " head on the support features, the body stays. Not transductive (norm running).";
     m.preset.scope = "head";
     m.preset.inner_steps = 100;
     m.preset.head_start = "fresh";
@@ -260,7 +279,8 @@ std::vector<Method> make_methods() {
     Method m = pre_trains("simpleshot", "prototype");
     m.citation = "Wang, Chao, Weinberger, van der Maaten 2019, SimpleShot: Revisiting nearest-centroid classification";
     m.algorithm =
-        "Learns to classify the training classes. A query image belongs to the nearest class mean, of features minus the mean feature of "
+        "Learns to classify the training classes. A query image belongs to the nearest class mean, of features minus "
+        "the mean feature of "
         "training and divided by their length (CL2N). Not transductive (norm running).";
     m.preset.scope = "none";
     m.preset.inner_steps = 0;
@@ -311,7 +331,8 @@ const Method& find_method(const std::string& name) {
 void require_consistent(const LearnerOptions& options) {
   const Method& method = find_method(options.method);
   const auto refuse = [&](const std::string& option, const std::string& meaning, const std::string& given) {
-    throw UsageError("method '" + method.name + "' means " + option + " " + meaning + ", but '" + given + "' was given");
+    throw UsageError("method '" + method.name + "' means " + option + " " + meaning + ", but '" + given +
+                     "' was given");
   };
   for (const auto& [option, value] : method.promises) {
     const std::string given = value_of(options, option);

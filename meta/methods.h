@@ -15,7 +15,8 @@ struct Method {
   std::string algorithm;  // in two sentences
   LearnerOptions preset;  // ways, seed, and what belongs to the data are filled in by the caller
   TrainerOptions outer;   // the meta-batch is fixed per method, never taken from the machine
-  /// Options by which the name is kept, {"scope", "head"}: another value is refused. A value "!none" allows all but none.
+  /// Options by which the name is kept, {"scope", "head"}: another value is refused. A value "!none" allows all but
+  /// none.
   std::vector<std::pair<std::string, std::string>> promises;
 
   /// The value that the name promises for an option; empty: any.

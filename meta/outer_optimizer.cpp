@@ -18,16 +18,19 @@ State& state_of(torch::optim::Optimizer& optimizer, const Tensor& value) {
 
 /// Options with a weight decay for each tensor, one group each.
 template <class Options>
-std::vector<torch::optim::OptimizerParamGroup> groups_of(const std::vector<Tensor>& values, const std::vector<double>& weight_decay,
+std::vector<torch::optim::OptimizerParamGroup> groups_of(const std::vector<Tensor>& values,
+                                                         const std::vector<double>& weight_decay,
                                                          const Options& options) {
   std::vector<torch::optim::OptimizerParamGroup> groups;
   for (size_t i = 0; i < values.size(); ++i)
-    groups.emplace_back(std::vector<Tensor>{values[i]}, std::make_unique<Options>(Options(options).weight_decay(weight_decay[i])));
+    groups.emplace_back(std::vector<Tensor>{values[i]},
+                        std::make_unique<Options>(Options(options).weight_decay(weight_decay[i])));
   return groups;
 }
 
 template <class State>
-void take(torch::optim::Optimizer& optimizer, const std::vector<Tensor>& values, std::vector<Tensor>& first, std::vector<Tensor>& second) {
+void take(torch::optim::Optimizer& optimizer, const std::vector<Tensor>& values, std::vector<Tensor>& first,
+          std::vector<Tensor>& second) {
   for (const Tensor& value : values) {
     const State& slot = state_of<State>(optimizer, value);
     first.push_back(slot.exp_avg().clone());
@@ -48,8 +51,8 @@ void put(torch::optim::Optimizer& optimizer, const std::vector<Tensor>& values, 
 
 }  // namespace
 
-OuterOptimizer::OuterOptimizer(const std::string& name, const std::vector<Tensor>& values, const std::vector<double>& weight_decay,
-                               double momentum)
+OuterOptimizer::OuterOptimizer(const std::string& name, const std::vector<Tensor>& values,
+                               const std::vector<double>& weight_decay, double momentum)
     : momentum_(momentum), values_(values) {
   using namespace torch::optim;
   if (name == "adam") {
@@ -78,7 +81,8 @@ void OuterOptimizer::take_state(std::vector<Tensor>& first, std::vector<Tensor>&
   if (kind_ == Kind::kAdam) take<torch::optim::AdamParamState>(*optimizer_, values_, first, second);
   if (kind_ == Kind::kAdamW) take<torch::optim::AdamWParamState>(*optimizer_, values_, first, second);
   if (kind_ == Kind::kSgd && momentum_ > 0)
-    for (const Tensor& value : values_) first.push_back(state_of<torch::optim::SGDParamState>(*optimizer_, value).momentum_buffer().clone());
+    for (const Tensor& value : values_)
+      first.push_back(state_of<torch::optim::SGDParamState>(*optimizer_, value).momentum_buffer().clone());
 }
 
 void OuterOptimizer::put_state(const std::vector<Tensor>& first, const std::vector<Tensor>& second, int64_t steps) {
@@ -86,7 +90,8 @@ void OuterOptimizer::put_state(const std::vector<Tensor>& first, const std::vect
   if (kind_ == Kind::kAdam) put<torch::optim::AdamParamState>(*optimizer_, values_, first, second, steps);
   if (kind_ == Kind::kAdamW) put<torch::optim::AdamWParamState>(*optimizer_, values_, first, second, steps);
   if (kind_ == Kind::kSgd)
-    for (size_t i = 0; i < values_.size(); ++i) state_of<torch::optim::SGDParamState>(*optimizer_, values_[i]).momentum_buffer(first[i].clone());
+    for (size_t i = 0; i < values_.size(); ++i)
+      state_of<torch::optim::SGDParamState>(*optimizer_, values_[i]).momentum_buffer(first[i].clone());
 }
 
 std::vector<std::string> outer_optimizer_names() { return {"adam", "adamw", "sgd"}; }

@@ -18,8 +18,10 @@ using torch::Tensor;
 class OuterOptimizer {
  public:
   /// `name` is adam, adamw (decay apart from the gradient; Loshchilov, Hutter 2019) or sgd (with `momentum`, 0: plain).
-  /// `weight_decay` has a number for each of `values`, which it will change in place. Throws UsageError on another name.
-  OuterOptimizer(const std::string& name, const std::vector<Tensor>& values, const std::vector<double>& weight_decay, double momentum);
+  /// `weight_decay` has a number for each of `values`, which it will change in place. Throws UsageError on another
+  /// name.
+  OuterOptimizer(const std::string& name, const std::vector<Tensor>& values, const std::vector<double>& weight_decay,
+                 double momentum);
   ~OuterOptimizer();
 
   /// One step along the values' gradients.

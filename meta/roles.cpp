@@ -59,7 +59,8 @@ std::vector<size_t> Scope::select(const ParameterSet& parameters) const {
         std::string present;
         for (const auto& [r, n] : parameters.count())
           if (r != Role::kStatistic) present += (present.empty() ? "" : ", ") + to_string(r);
-        throw UsageError("scope '" + text_ + "': this network has no '" + to_string(role) + "' parameters (it has " + present + ")");
+        throw UsageError("scope '" + text_ + "': this network has no '" + to_string(role) + "' parameters (it has " +
+                         present + ")");
       }
   return indices;
 }
@@ -92,7 +93,8 @@ RoleRates::RoleRates(const std::string& what, const std::string& text) : what_(w
 
 double RoleRates::operator[](Role role) const {
   const auto found = rates_.find(role);
-  if (found == rates_.end()) throw UsageError(what_ + " '" + text_ + "' gives no rate for role '" + to_string(role) + "'");
+  if (found == rates_.end())
+    throw UsageError(what_ + " '" + text_ + "' gives no rate for role '" + to_string(role) + "'");
   return found->second;
 }
 

@@ -5,8 +5,8 @@
 #include <limits>
 #include <utility>
 
-#include <boost/math/distributions/students_t.hpp>
 #include <c10/util/Exception.h>
+#include <boost/math/distributions/students_t.hpp>
 
 namespace fewatoms {
 

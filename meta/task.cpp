@@ -66,12 +66,16 @@ Tensor load_images(const ImageSource& source, std::span<const ImageRef> images, 
 }
 
 Task load_task(const ImageSource& source, const Episode& episode, uint64_t index, PixelNorm norm) {
-  return {index, episode.spec.ways, load_images(source, references(episode.support), norm), labels(episode.support),
-          load_images(source, references(episode.query), norm), labels(episode.query)};
+  return {index,
+          episode.spec.ways,
+          load_images(source, references(episode.support), norm),
+          labels(episode.support),
+          load_images(source, references(episode.query), norm),
+          labels(episode.query)};
 }
 
-std::vector<Task> load_tasks(const ImageSource& source, const EpisodeSpec& spec, uint64_t seed, uint64_t first, int count,
-                             Augmented augmented, PixelNorm norm, TaskLabels label) {
+std::vector<Task> load_tasks(const ImageSource& source, const EpisodeSpec& spec, uint64_t seed, uint64_t first,
+                             int count, Augmented augmented, PixelNorm norm, TaskLabels label) {
   EpisodeSpec drawn = spec;
   if (label == TaskLabels::kClasses) drawn.shots = 0;
   std::vector<Episode> episodes;

@@ -20,7 +20,7 @@ PixelNorm pixel_norm_from_string(const std::string& name);
 
 /// An episode with its pixels: what the engine trains on. Images are float32, channels last.
 struct Task {
-  uint64_t index = 0;     // of the episode
+  uint64_t index = 0;  // of the episode
   int ways = 0;
   Tensor support;         // [ways*shots, C, H, W]
   Tensor support_labels;  // [ways*shots] int64, 0..ways-1
@@ -41,8 +41,9 @@ enum class TaskLabels {
 };
 
 /// Episodes first .. first+count-1 of a source, images fetched in parallel.
-std::vector<Task> load_tasks(const ImageSource& source, const EpisodeSpec& spec, uint64_t seed, uint64_t first, int count,
-                             Augmented augmented, PixelNorm norm, TaskLabels label = TaskLabels::kWithinEpisode);
+std::vector<Task> load_tasks(const ImageSource& source, const EpisodeSpec& spec, uint64_t seed, uint64_t first,
+                             int count, Augmented augmented, PixelNorm norm,
+                             TaskLabels label = TaskLabels::kWithinEpisode);
 
 /// Tasks run side by side, one operation thread each: an operation's result must not depend on the number of threads.
 /// Call before the first tensor operation of a thread.

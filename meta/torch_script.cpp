@@ -46,21 +46,26 @@ std::string embedding(const Learner& learner, NormMode norm) {
   std::string text = learner.backbone().torch_script(norm);
   const std::string& feature_norm = learner.options().feature_norm;
   if (feature_norm == "centred") text += "x = x - self.features.mean\n";
-  if (feature_norm == "scaled") text += "x = x / " + number(std::sqrt(static_cast<double>(learner.backbone().features()))) + "\n";
-  else if (feature_norm != "none") text += std::string("x = x / torch.sqrt(") + kUnit + ")\n";
+  if (feature_norm == "scaled")
+    text += "x = x / " + number(std::sqrt(static_cast<double>(learner.backbone().features()))) + "\n";
+  else if (feature_norm != "none")
+    text += std::string("x = x / torch.sqrt(") + kUnit + ")\n";
   return text + "return x\n";
 }
 
 /// Scores of the features `x` by class weights, divided by the temperature.
 std::string class_scores(HeadKind head, double temperature) {
-  std::string scores = head == HeadKind::kLinear ? "torch.linear(x, self.head.weight, self.head.bias)"
-                                                 : std::string("torch.mm(x / torch.sqrt(") + kUnit + "), self.head.directions.t())";
+  std::string scores = head == HeadKind::kLinear
+                           ? "torch.linear(x, self.head.weight, self.head.bias)"
+                           : std::string("torch.mm(x / torch.sqrt(") + kUnit + "), self.head.directions.t())";
   return "return " + scores + (temperature == 1 ? "" : " / " + number(temperature)) + "\n";
 }
 
 /// Class weights as the script reads them: of a cosine head divided by their length.
-void add_class_weights(HeadKind head, const Tensor& weight, const Tensor& bias, std::map<std::string, Tensor>& tensors) {
-  if (head == HeadKind::kCosine) tensors["head.directions"] = unit_rows(weight);
+void add_class_weights(HeadKind head, const Tensor& weight, const Tensor& bias,
+                       std::map<std::string, Tensor>& tensors) {
+  if (head == HeadKind::kCosine)
+    tensors["head.directions"] = unit_rows(weight);
   else {
     tensors["head.weight"] = weight;
     tensors["head.bias"] = bias;
@@ -77,9 +82,10 @@ void add_ridge(const Tensor& support, const Tensor& labels, int64_t ways, double
   tensors["head.bias"] = w.select(1, support.size(1)).contiguous();
 }
 
-/// Scores of the features `x` by comparison with the support set: compared_logits, with what does not depend on `x` computed here.
-std::string comparison(HeadKind head, const ParameterSet& parameters, const LearnerOptions& options, const Adapter& adapter,
-                       std::map<std::string, Tensor>& tensors) {
+/// Scores of the features `x` by comparison with the support set: compared_logits, with what does not depend on `x`
+/// computed here.
+std::string comparison(HeadKind head, const ParameterSet& parameters, const LearnerOptions& options,
+                       const Adapter& adapter, std::map<std::string, Tensor>& tensors) {
   const double temperature = learned_or(parameters, "head.log_temperature", options.temperature);
   const std::string divided = temperature == 1 ? "" : " / " + number(temperature);
   const auto ways = static_cast<int64_t>(adapter.classes.size());
@@ -87,7 +93,8 @@ std::string comparison(HeadKind head, const ParameterSet& parameters, const Lear
   switch (head) {
     case HeadKind::kPrototype:
       tensors["head.centres"] = prototypes(support, labels, ways);
-      return "c = self.head.centres\nreturn (2.0 * torch.mm(x, c.t()) - ((x * x).sum([1], True) + (c * c).sum([1]).unsqueeze(0)))" +
+      return "c = self.head.centres\nreturn (2.0 * torch.mm(x, c.t()) - ((x * x).sum([1], True) + (c * "
+             "c).sum([1]).unsqueeze(0)))" +
              divided + "\n";
     case HeadKind::kRidge:
       add_ridge(support, labels, ways, learned_or(parameters, "head.log_regulariser", options.regulariser), tensors);
@@ -99,7 +106,8 @@ std::string comparison(HeadKind head, const ParameterSet& parameters, const Lear
              "\nreturn torch.logsumexp(x.unsqueeze(1) + self.head.elsewhere.unsqueeze(0), [2])\n";
     case HeadKind::kRelation: {
       const auto halves = tensor_of(parameters, "head.hidden").chunk(2, 1);
-      tensors["head.of_classes"] = at::linear(prototypes(support, labels, ways), halves[0], tensor_of(parameters, "head.bias"));
+      tensors["head.of_classes"] =
+          at::linear(prototypes(support, labels, ways), halves[0], tensor_of(parameters, "head.bias"));
       tensors["head.of_images"] = halves[1].contiguous();
       tensors["head.out"] = tensor_of(parameters, "head.out");
       return "x = torch.linear(x, self.head.of_images)\n"
@@ -121,7 +129,8 @@ TorchScript assembled(const NetworkOptions& network, const std::string& embed, c
   script.channels = network.channels;
   script.source = method("embed", embed) + method("forward", "x = self.embed(x)\n" + answer);
   for (const auto& [name, tensor] : all)
-    for (size_t at = script.source.find("self." + name); at != std::string::npos; at = script.source.find("self." + name, at + 1)) {
+    for (size_t at = script.source.find("self." + name); at != std::string::npos;
+         at = script.source.find("self." + name, at + 1)) {
       const char next = script.source[at + 5 + name.size()];
       if (std::isalnum(static_cast<unsigned char>(next)) || next == '_') continue;
       script.tensors[name] = tensor.detach().to(at::kFloat).contiguous().clone();
@@ -140,8 +149,10 @@ struct Tree {
 
   void add(const std::string& path, const Tensor& tensor, bool buffer) {
     const size_t dot = path.find('.');
-    if (dot == std::string::npos) tensors[path] = {tensor, buffer};
-    else modules[path.substr(0, dot)].add(path.substr(dot + 1), tensor, buffer);
+    if (dot == std::string::npos)
+      tensors[path] = {tensor, buffer};
+    else
+      modules[path.substr(0, dot)].add(path.substr(dot + 1), tensor, buffer);
   }
   jit::Module module(const std::string& name, const std::shared_ptr<jit::CompilationUnit>& unit) const {
     jit::Module made(c10::QualifiedName("__torch__." + name), unit, /*shouldMangle=*/true);
@@ -161,13 +172,15 @@ TorchScript torch_script(const Learner& learner, const ParameterSet& parameters)
   std::string answer = "return x\n";
   if (learner.fixed_ways()) {
     const Parameter* bias = parameters.find("head.bias");
-    add_class_weights(learner.head(), tensor_of(parameters, "head.weight"), bias == nullptr ? Tensor() : bias->tensor, tensors);
+    add_class_weights(learner.head(), tensor_of(parameters, "head.weight"), bias == nullptr ? Tensor() : bias->tensor,
+                      tensors);
     answer = class_scores(learner.head(), learned_or(parameters, "head.log_temperature", options.temperature));
   }
   return assembled(options.network, embedding(learner, learner.evaluation_norm()), answer, tensors);
 }
 
-TorchScript torch_script(const Learner& learner, const ParameterSet& parameters, const Adapter& adapter, const std::string& where) {
+TorchScript torch_script(const Learner& learner, const ParameterSet& parameters, const Adapter& adapter,
+                         const std::string& where) {
   at::NoGradGuard no_graph;
   const LearnerOptions& options = learner.options();
   const ParameterSet adapted = TaskClassifier(learner, parameters, adapter, where).parameters();
@@ -191,7 +204,8 @@ TorchScript torch_script(const Learner& learner, const ParameterSet& parameters,
 void save_torch_script(const std::filesystem::path& path, const TorchScript& script) {
   Tree tree;
   for (const auto& [name, tensor] : script.tensors)
-    tree.add(name, tensor, std::find(script.statistics.begin(), script.statistics.end(), name) != script.statistics.end());
+    tree.add(name, tensor,
+             std::find(script.statistics.begin(), script.statistics.end(), name) != script.statistics.end());
   jit::Module module = tree.module("FewAtoms", std::make_shared<jit::CompilationUnit>());
   module.register_attribute("classes", c10::ListType::ofStrings(), script.classes);
   for (const auto& [name, value] :

@@ -28,26 +28,33 @@ void require_valid(const TrainerOptions& o) {
   require(o.weight_decay >= 0 && std::isfinite(o.weight_decay), "weight decay", number(o.weight_decay), "0 or more");
   require(o.clip_norm >= 0 && std::isfinite(o.clip_norm), "clip-norm", number(o.clip_norm), "0 or more");
   require(o.clip_value >= 0 && std::isfinite(o.clip_value), "clip-value", number(o.clip_value), "0 or more");
-  const std::vector<std::string> schedules = {"constant", "step", "linear", "cosine"}, optimizers = outer_optimizer_names();
+  const std::vector<std::string> schedules = {"constant", "step", "linear", "cosine"},
+                                 optimizers = outer_optimizer_names();
   if (std::find(schedules.begin(), schedules.end(), o.lr_schedule) == schedules.end())
     throw UsageError(unknown_name("lr schedule", o.lr_schedule, schedules));
   if (std::find(optimizers.begin(), optimizers.end(), o.outer_optimizer) == optimizers.end())
     throw UsageError(unknown_name("outer optimizer", o.outer_optimizer, optimizers));
-  require(o.outer_momentum >= 0 && o.outer_momentum < 1, "outer-momentum", number(o.outer_momentum), "0 to less than 1");
-  require(o.outer_momentum == 0 || o.outer_optimizer == "sgd", "outer-momentum", number(o.outer_momentum), "0, as " + o.outer_optimizer + " has its own,");
-  require(o.label_smoothing >= 0 && o.label_smoothing < 1, "label-smoothing", number(o.label_smoothing), "0 to less than 1");
-  require(o.first_order_share >= 0 && o.first_order_share <= 1, "first-order-share", number(o.first_order_share), "0 to 1");
+  require(o.outer_momentum >= 0 && o.outer_momentum < 1, "outer-momentum", number(o.outer_momentum),
+          "0 to less than 1");
+  require(o.outer_momentum == 0 || o.outer_optimizer == "sgd", "outer-momentum", number(o.outer_momentum),
+          "0, as " + o.outer_optimizer + " has its own,");
+  require(o.label_smoothing >= 0 && o.label_smoothing < 1, "label-smoothing", number(o.label_smoothing),
+          "0 to less than 1");
+  require(o.first_order_share >= 0 && o.first_order_share <= 1, "first-order-share", number(o.first_order_share),
+          "0 to 1");
   require(o.multi_step_share >= 0 && o.multi_step_share <= 1, "multi-step-share", number(o.multi_step_share), "0 to 1");
 }
 
 void require_phases(const LearnerOptions& learner, const TrainerOptions& options) {
-  const bool steps_are_differentiated = learner.inner_steps > 0 && learner.train_on == "episodes" && learner.outer_gradient == "query";
-  require(options.multi_step_share == 0 || steps_are_differentiated, "multi-step-share", std::to_string(options.multi_step_share),
-          "0, as this training does not differentiate inner steps,");
-  require(options.first_order_share == 0 || (steps_are_differentiated && learner.order == "second"), "first-order-share",
-          std::to_string(options.first_order_share), "0, as this training is never of second order,");
-  require(options.label_smoothing == 0 || learner.outer_gradient == "query", "label-smoothing", std::to_string(options.label_smoothing),
-          "0, as outer gradient 'displacement' has no outer loss,");
+  const bool steps_are_differentiated =
+      learner.inner_steps > 0 && learner.train_on == "episodes" && learner.outer_gradient == "query";
+  require(options.multi_step_share == 0 || steps_are_differentiated, "multi-step-share",
+          std::to_string(options.multi_step_share), "0, as this training does not differentiate inner steps,");
+  require(options.first_order_share == 0 || (steps_are_differentiated && learner.order == "second"),
+          "first-order-share", std::to_string(options.first_order_share),
+          "0, as this training is never of second order,");
+  require(options.label_smoothing == 0 || learner.outer_gradient == "query", "label-smoothing",
+          std::to_string(options.label_smoothing), "0, as outer gradient 'displacement' has no outer loss,");
 }
 
 void require_trainable(const Learner& learner, const ParameterSet& parameters, const ImageSource& source,
@@ -56,20 +63,23 @@ void require_trainable(const Learner& learner, const ParameterSet& parameters, c
   EpisodeSpec spec = options.spec;
   if (learner.trains_on_classes()) {  // query images alone
     if (!spec.fixed() || spec.within_group)
-      throw UsageError("training on classes takes batches of ways * queries images: ranges of ways or shots and groups are for episodes");
+      throw UsageError(
+          "training on classes takes batches of ways * queries images: ranges of ways or shots and groups are for "
+          "episodes");
     if (options.augmented == Augmented::kSupport)
       throw UsageError("training on classes has no support images to augment");
     spec.shots = 1;
     spec.queries = std::max(1, spec.queries - 1);
     if (learner.options().classes != source.classes())
-      throw UsageError("a network for " + std::to_string(learner.options().classes) + " training classes cannot train on " +
-                       std::to_string(source.classes()) + " classes");
+      throw UsageError("a network for " + std::to_string(learner.options().classes) +
+                       " training classes cannot train on " + std::to_string(source.classes()) + " classes");
   }
   require_servable(source, spec);
   require_phases(learner.options(), options);
   if (learner.fixed_ways() && (options.spec.fewest_ways != 0 || options.spec.ways != learner.options().ways))
-    throw UsageError("a " + learner.options().head + " head with learned weights for " + std::to_string(learner.options().ways) +
-                     " ways cannot train on episodes of " + range_text(options.spec.fewest_ways, options.spec.ways) + kAnyWays);
+    throw UsageError("a " + learner.options().head + " head with learned weights for " +
+                     std::to_string(learner.options().ways) + " ways cannot train on episodes of " +
+                     range_text(options.spec.fewest_ways, options.spec.ways) + kAnyWays);
   require_images_to_leave_out(learner, options.spec);
   RoleRates("outer rate", options.outer_lr).require(roles_of(parameters, parameters.trainable()));
 }
@@ -87,7 +97,8 @@ Trainer::Trainer(const Learner& learner, const ImageSource& source, TrainerOptio
     weight_decay.push_back(state_.parameters[i].role == Role::kMeta ? 0 : options_.weight_decay);
   }
   state_.parameters = state_.parameters.leaves(false).with(trainable_, values_);
-  optimizer_ = std::make_unique<OuterOptimizer>(options_.outer_optimizer, values_, weight_decay, options_.outer_momentum);
+  optimizer_ =
+      std::make_unique<OuterOptimizer>(options_.outer_optimizer, values_, weight_decay, options_.outer_momentum);
   optimizer_->put_state(state_.first_moment, state_.second_moment, state_.iteration);
   state_.first_moment.clear();
   state_.second_moment.clear();
@@ -105,7 +116,8 @@ void Trainer::start_loading(int64_t iteration) {
 }
 
 double Trainer::schedule(int64_t iteration) const {
-  if (options_.lr_schedule == "step") return std::pow(options_.lr_gamma, static_cast<double>(iteration / options_.lr_step));
+  if (options_.lr_schedule == "step")
+    return std::pow(options_.lr_gamma, static_cast<double>(iteration / options_.lr_step));
   if (options_.lr_schedule == "linear") return 1 - static_cast<double>(iteration) / options_.iterations;
   if (options_.lr_schedule == "cosine")
     return 0.5 * (1 + std::cos(std::numbers::pi * static_cast<double>(iteration) / options_.iterations));
@@ -114,7 +126,9 @@ double Trainer::schedule(int64_t iteration) const {
 
 OuterPhase Trainer::phase(int64_t iteration) const {
   const double done = static_cast<double>(iteration) / options_.iterations;
-  OuterPhase phase{.order = done < options_.first_order_share ? Order::kFirst : Order::kSecond, .label_smoothing = options_.label_smoothing, .step_weights = {}};
+  OuterPhase phase{.order = done < options_.first_order_share ? Order::kFirst : Order::kSecond,
+                   .label_smoothing = options_.label_smoothing,
+                   .step_weights = {}};
   if (done < options_.multi_step_share) {
     const int steps = learner_.options().inner_steps;
     const double each = (1 - done / options_.multi_step_share) / steps;  // Antoniou et al. 2019, section 3
@@ -132,7 +146,8 @@ IterationReport Trainer::step() {
   const std::vector<Task> tasks = next_.get();
   if (iteration + 1 < options_.iterations) start_loading(iteration + 1);
   IterationReport report = step(tasks);
-  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();  // the wait for images too
+  report.seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();  // the wait for images too
   return report;
 }
 
@@ -178,7 +193,8 @@ IterationReport Trainer::step(const std::vector<Task>& tasks) {
                         std::to_string(tasks.front().index) + " to " + std::to_string(tasks.back().index));
   for (size_t i = 0; i < sums.size(); ++i) {
     if (options_.clip_value > 0) sums[i].clamp_(-options_.clip_value, options_.clip_value);
-    if (options_.clip_norm > 0 && report.gradient_norm > options_.clip_norm) sums[i].mul_(options_.clip_norm / report.gradient_norm);
+    if (options_.clip_norm > 0 && report.gradient_norm > options_.clip_norm)
+      sums[i].mul_(options_.clip_norm / report.gradient_norm);
     values_[i].mutable_grad() = sums[i];
   }
   std::vector<double> rates;

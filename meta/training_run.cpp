@@ -29,7 +29,8 @@ void cut_metrics(const std::filesystem::path& path, int64_t iteration) {
 
 TrainState run_training(const Learner& learner, const ImageSource& train, const ImageSource* validation,
                         const TrainingRunOptions& options, TrainState state, const RunPaths& paths) {
-  if (options.val_every < 0) throw UsageError("val-every is " + std::to_string(options.val_every) + ", 0 or more was expected");
+  if (options.val_every < 0)
+    throw UsageError("val-every is " + std::to_string(options.val_every) + ", 0 or more was expected");
   if (options.checkpoint_every < 1)
     throw UsageError("checkpoint-every is " + std::to_string(options.checkpoint_every) + ", 1 or more was expected");
   if (options.val_every > 0) {
@@ -58,13 +59,18 @@ TrainState run_training(const Learner& learner, const ImageSource& train, const 
   EvaluationOptions validation_options = options.validation;
   validation_options.stop_requested = stop_requested;
   const auto validate = [&] {
-    const StepAccuracy result = evaluate(learner, trainer.parameters(), *validation, validation_options).by_steps.back();
+    const StepAccuracy result =
+        evaluate(learner, trainer.parameters(), *validation, validation_options).by_steps.back();
     trainer.record_validation(result.accuracy);
     const TrainState now = snapshot();
     const bool best = now.best_iteration == now.iteration;
     if (best) save_checkpoint(paths.best(), now);
-    metrics << json{{"iteration", now.iteration}, {"val_accuracy", result.accuracy}, {"val_ci95", result.ci95},
-                    {"val_loss", result.loss}}.dump() << "\n";
+    metrics << json{{"iteration", now.iteration},
+                    {"val_accuracy", result.accuracy},
+                    {"val_ci95", result.ci95},
+                    {"val_loss", result.loss}}
+                   .dump()
+            << "\n";
     if (options.on_validation) options.on_validation({now.iteration, result, best});
   };
 
@@ -79,9 +85,11 @@ TrainState run_training(const Learner& learner, const ImageSource& train, const 
       }
     } else if (trainer.iteration() < options.trainer.iterations) {
       const IterationReport report = trainer.step();
-      metrics << json{{"iteration", report.iteration}, {"loss", report.loss}, {"accuracy", report.accuracy},
-                      {"lr_factor", report.outer_lr}, {"gradient_norm", report.gradient_norm},
-                      {"seconds", report.seconds}}.dump() << "\n";
+      metrics << json{{"iteration", report.iteration},         {"loss", report.loss},
+                      {"accuracy", report.accuracy},           {"lr_factor", report.outer_lr},
+                      {"gradient_norm", report.gradient_norm}, {"seconds", report.seconds}}
+                     .dump()
+              << "\n";
       if (options.on_iteration) options.on_iteration(report);
       checkpoint = report.iteration % options.checkpoint_every == 0;
     } else {

@@ -15,7 +15,9 @@ struct RunPaths {
   std::filesystem::path folder;
   std::filesystem::path config() const { return folder / "config.toml"; }
   std::filesystem::path metrics() const { return folder / "metrics.jsonl"; }
-  std::filesystem::path events() const { return folder / "events.out.tfevents.fewatoms"; }  // the program's, for TensorBoard
+  std::filesystem::path events() const {
+    return folder / "events.out.tfevents.fewatoms";
+  }  // the program's, for TensorBoard
   std::filesystem::path last() const { return folder / "last.safetensors"; }
   std::filesystem::path best() const { return folder / "best.safetensors"; }
 };
@@ -43,10 +45,11 @@ struct TrainingRunOptions {
   std::function<bool()> stop_requested;  // asked after every iteration and in validations, from any thread
 };
 
-/// Trains from `state` until the options' iterations are done or a stop is requested, keeping the run folder: a checkpoint
-/// and one line of metrics.jsonl per iteration and validation. Lines that a stopped run wrote after its checkpoint are dropped
-/// first, so that the file is that of an uninterrupted run, but for the seconds. Returns the last state.
-/// `validation` may be null if val_every is 0. A non-finite loss raises NonFiniteLoss, the last checkpoint stays.
+/// Trains from `state` until the options' iterations are done or a stop is requested, keeping the run folder: a
+/// checkpoint and one line of metrics.jsonl per iteration and validation. Lines that a stopped run wrote after its
+/// checkpoint are dropped first, so that the file is that of an uninterrupted run, but for the seconds. Returns the
+/// last state. `validation` may be null if val_every is 0. A non-finite loss raises NonFiniteLoss, the last checkpoint
+/// stays.
 TrainState run_training(const Learner& learner, const ImageSource& train, const ImageSource* validation,
                         const TrainingRunOptions& options, TrainState state, const RunPaths& paths);
 

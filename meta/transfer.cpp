@@ -19,12 +19,14 @@ ParameterSet with_body(const ParameterSet& to, const ParameterSet& from, const s
         const Tensor given = of_later_step ? source->tensor.repeat({p.tensor.size(0), 1}) : source->tensor;
         if (given.sizes() != p.tensor.sizes()) {
           std::ostringstream text;
-          text << where << " has another body: tensor '" << p.name << "' is " << given.sizes() << " there, " << p.tensor.sizes() << " was expected";
+          text << where << " has another body: tensor '" << p.name << "' is " << given.sizes() << " there, "
+               << p.tensor.sizes() << " was expected";
           throw UsageError(text.str());
         }
         value = given.detach().clone();
       } else if (p.role != Role::kStatistic) {
-        throw UsageError(where + " has another body: there is no tensor '" + p.name + "'; backbone, convolutions and norm must be the same");
+        throw UsageError(where + " has another body: there is no tensor '" + p.name +
+                         "'; backbone, convolutions and norm must be the same");
       }
     }
     made.add(p.name, value, p.role);
@@ -32,14 +34,15 @@ ParameterSet with_body(const ParameterSet& to, const ParameterSet& from, const s
   return made;
 }
 
-ParameterSet with_feature_mean(const Learner& learner, const ParameterSet& parameters, const ImageSource& source, PixelNorm pixel_norm,
-                               int most_images) {
+ParameterSet with_feature_mean(const Learner& learner, const ParameterSet& parameters, const ImageSource& source,
+                               PixelNorm pixel_norm, int most_images) {
   TORCH_CHECK(learner.feature_mean(), "this learner subtracts no mean feature");
   const int each = std::max(1, most_images / source.classes());
   std::vector<ImageRef> images;
   for (int c = 0; c < source.classes(); ++c) {
     const int count = std::min(each, source.class_size(c));
-    for (int i = 0; i < count; ++i) images.push_back({c, static_cast<int>(int64_t{i} * source.class_size(c) / count), 0});
+    for (int i = 0; i < count; ++i)
+      images.push_back({c, static_cast<int>(int64_t{i} * source.class_size(c) / count), 0});
   }
   const Tensor mean = embed_images(learner, parameters, source, images, pixel_norm).mean(0);
   return parameters.with({*learner.feature_mean()}, {mean});

@@ -121,8 +121,8 @@ class SyntheticSource : public ImageSource {
     for (int y = 0; y < size_; ++y)
       for (int x = 0; x < size_; ++x)
         for (int channel = 0; channel < channels_; ++channel)
-          pixels->push_back(
-              static_cast<uint8_t>((c * 53 + y * (c + 1) * 7 + x * (2 * c + 3) * 5 + channel * 17) % 200 + noise.below(56)));
+          pixels->push_back(static_cast<uint8_t>((c * 53 + y * (c + 1) * 7 + x * (2 * c + 3) * 5 + channel * 17) % 200 +
+                                                 noise.below(56)));
     return {pixels->data(), size_, size_, channels_, pixels};
   }
 

@@ -12,8 +12,8 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::variable_list;
 
-/// Gradients by the maps, as the pairs (gradient of y, atoms) that they come from. A backward pass without a graph of its own
-/// collects them here, and Collect, whose turn comes when all have been, sums them in one sweep over the maps.
+/// Gradients by the maps, as the pairs (gradient of y, atoms) that they come from. A backward pass without a graph of
+/// its own collects them here, and Collect, whose turn comes when all have been, sums them in one sweep over the maps.
 struct Pending : torch::CustomClassHolder {
   std::vector<Tensor> gradients;  // [n, h+2, w+2, out], the border zero
   std::vector<Tensor> atoms;
@@ -60,7 +60,8 @@ struct Convolve : Function<Convolve> {
     const loops::AtomShape d = shape_of(maps);
     Tensor y = at::empty({d.n, d.c, d.h, d.w}, maps.options().memory_format(at::MemoryFormat::ChannelsLast));
     AT_DISPATCH_FLOATING_TYPES(maps.scalar_type(), "apply_atoms", [&] {
-      loops::loops<scalar_t>().apply_atoms(d, maps.data_ptr<scalar_t>(), atoms.data_ptr<scalar_t>(), y.data_ptr<scalar_t>());
+      loops::loops<scalar_t>().apply_atoms(d, maps.data_ptr<scalar_t>(), atoms.data_ptr<scalar_t>(),
+                                           y.data_ptr<scalar_t>());
     });
     ctx->save_for_backward({maps, atoms});
     ctx->saved_data["pending"] = at::IValue::make_capsule(pending);
@@ -142,8 +143,8 @@ Tensor gradient_by_maps(const Tensor& maps, const Tensor& g, const Tensor& atoms
   return GradientByMaps::apply(maps, g, atoms, pending);
 }
 
-/// maps[n, m] = x[n] mix[m] for x [n, pixels, in] and mix [M, in, out]. Its gradients, if they are to be differentiated again, are
-/// LibTorch's own products.
+/// maps[n, m] = x[n] mix[m] for x [n, pixels, in] and mix [M, in, out]. Its gradients, if they are to be differentiated
+/// again, are LibTorch's own products.
 struct Mix : Function<Mix> {
   static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& mix) {
     const int64_t n = x.size(0), pixels = x.size(1), in = x.size(2), m = mix.size(0), out = mix.size(2);
@@ -151,7 +152,8 @@ struct Mix : Function<Mix> {
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "mix", [&] {
       const auto *from = x.data_ptr<scalar_t>(), *by = mix.data_ptr<scalar_t>();
       for (int64_t plane = 0; plane < n * m; ++plane)
-        loops::loops<scalar_t>().multiply(pixels, out, in, from + plane / m * pixels * in, in, 1, by + plane % m * in * out, out,
+        loops::loops<scalar_t>().multiply(pixels, out, in, from + plane / m * pixels * in, in, 1,
+                                          by + plane % m * in * out, out,
                                           maps.data_ptr<scalar_t>() + plane * pixels * out, out, false);
     });
     ctx->save_for_backward({x, mix});

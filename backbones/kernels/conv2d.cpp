@@ -27,14 +27,14 @@ void save(AutogradContext* ctx, const Window& window) {
 }
 
 Window load(AutogradContext* ctx) {
-  return {ctx->saved_data["stride"].toInt(), ctx->saved_data["padding"].toInt(), ctx->saved_data["x_sizes"].toIntVector(),
-          ctx->saved_data["w_sizes"].toIntVector()};
+  return {ctx->saved_data["stride"].toInt(), ctx->saved_data["padding"].toInt(),
+          ctx->saved_data["x_sizes"].toIntVector(), ctx->saved_data["w_sizes"].toIntVector()};
 }
 
 Tensor image_layout(const Tensor& t) { return t.contiguous(at::MemoryFormat::ChannelsLast); }
 
-/// A 1x1 convolution does not care which pixels are neighbours. LibTorch gives it to oneDNN only for batches of 16 and more:
-/// each row counts as an image then.
+/// A 1x1 convolution does not care which pixels are neighbours. LibTorch gives it to oneDNN only for batches of 16 and
+/// more: each row counts as an image then.
 bool is_mix(const Window& v) { return v.w_sizes[2] == 1 && v.w_sizes[3] == 1 && v.stride == 1 && v.padding == 0; }
 Tensor rows_as_images(const Tensor& x) {
   return x.permute({0, 2, 3, 1}).view({x.size(0) * x.size(2), 1, x.size(3), x.size(1)}).permute({0, 3, 1, 2});
@@ -45,8 +45,8 @@ Tensor images_again(const Tensor& rows, const std::vector<int64_t>& x_sizes) {
 
 /// Convolutions that our own kernels do, in 4/9 of the multiply-adds (loops_winograd.inl); oneDNN does all others.
 bool is_winograd(const Window& v) {
-  return v.w_sizes[2] == 3 && v.w_sizes[3] == 3 && v.stride == 1 && v.padding == 1 && v.w_sizes[0] >= loops::kLeastChannels &&
-         v.w_sizes[1] >= loops::kLeastChannels;
+  return v.w_sizes[2] == 3 && v.w_sizes[3] == 3 && v.stride == 1 && v.padding == 1 &&
+         v.w_sizes[0] >= loops::kLeastChannels && v.w_sizes[1] >= loops::kLeastChannels;
 }
 
 /// x [n, in, h, w] to [n, out, h, w] channels last; `backwards` goes from out to in by the transposed kernel.
@@ -59,7 +59,8 @@ Tensor winograd(const Tensor& x, const Tensor& kernel, bool backwards) {
   AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "winograd", [&] {
     const auto& l = loops::loops<scalar_t>();
     auto* transformed = memory.data_ptr<scalar_t>();
-    l.winograd_kernel(in, out, w.data_ptr<scalar_t>(), backwards ? 9 * out : 9, backwards ? 9 : 9 * in, backwards, transformed);
+    l.winograd_kernel(in, out, w.data_ptr<scalar_t>(), backwards ? 9 * out : 9, backwards ? 9 : 9 * in, backwards,
+                      transformed);
     l.winograd(d, x.data_ptr<scalar_t>(), transformed, y.data_ptr<scalar_t>(), transformed + d.kernel_numbers());
   });
   return y;
@@ -72,7 +73,8 @@ Tensor winograd_kernel_gradient(const Tensor& x, const Tensor& g) {
   AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "winograd_kernel_gradient", [&] {
     const auto& l = loops::loops<scalar_t>();
     auto* transformed = memory.data_ptr<scalar_t>();
-    l.winograd_kernel_gradient(d, x.data_ptr<scalar_t>(), g.data_ptr<scalar_t>(), transformed, transformed + d.kernel_numbers());
+    l.winograd_kernel_gradient(d, x.data_ptr<scalar_t>(), g.data_ptr<scalar_t>(), transformed,
+                               transformed + d.kernel_numbers());
     l.winograd_kernel_adjoint(d.in, d.out, transformed, w.data_ptr<scalar_t>(), 9, 9 * d.in);
   });
   return w;
@@ -80,15 +82,19 @@ Tensor winograd_kernel_gradient(const Tensor& x, const Tensor& g) {
 
 Tensor convolve(const Tensor& x, const Tensor& w, const Window& v) {
   if (is_winograd(v)) return winograd(image_layout(x), w, /*backwards=*/false);
-  if (is_mix(v)) return images_again(at::convolution(rows_as_images(x), w, {}, {1, 1}, {0, 0}, {1, 1}, false, {0, 0}, 1), v.x_sizes);
+  if (is_mix(v))
+    return images_again(at::convolution(rows_as_images(x), w, {}, {1, 1}, {0, 0}, {1, 1}, false, {0, 0}, 1), v.x_sizes);
   return at::convolution(x, w, {}, {v.stride, v.stride}, {v.padding, v.padding}, {1, 1}, false, {0, 0}, 1);
 }
 
 /// Gradient by x or by w from the gradient by y. The tensor whose values do not matter is given by its shape alone.
 Tensor convolve_backward(const Tensor& g, const Tensor& x, const Tensor& w, const Window& v, bool by_x) {
-  if (is_winograd(v)) return by_x ? winograd(image_layout(g), w, /*backwards=*/true) : winograd_kernel_gradient(image_layout(x), image_layout(g));
+  if (is_winograd(v))
+    return by_x ? winograd(image_layout(g), w, /*backwards=*/true)
+                : winograd_kernel_gradient(image_layout(x), image_layout(g));
   const bool mix = is_mix(v);
-  auto [gx, gw, gb] = at::convolution_backward(mix ? rows_as_images(g) : g, mix ? rows_as_images(x) : x, w, c10::nullopt, {v.stride, v.stride}, {v.padding, v.padding}, {1, 1},
+  auto [gx, gw, gb] = at::convolution_backward(mix ? rows_as_images(g) : g, mix ? rows_as_images(x) : x, w,
+                                               c10::nullopt, {v.stride, v.stride}, {v.padding, v.padding}, {1, 1},
                                                false, {0, 0}, 1, {by_x, !by_x, false});
   return !by_x ? gw : mix ? images_again(gx, v.x_sizes) : gx;
 }
@@ -160,8 +166,8 @@ Tensor weight_gradient(const Tensor& x, const Tensor& g, const Window& window) {
 }  // namespace
 
 torch::Tensor conv2d(const torch::Tensor& x, const torch::Tensor& w, int64_t stride, int64_t padding) {
-  TORCH_CHECK(x.dim() == 4 && w.dim() == 4 && x.size(1) == w.size(1), "conv2d: input ", x.sizes(), " and kernel ", w.sizes(),
-              " do not fit");
+  TORCH_CHECK(x.dim() == 4 && w.dim() == 4 && x.size(1) == w.size(1), "conv2d: input ", x.sizes(), " and kernel ",
+              w.sizes(), " do not fit");
   return convolution(image_layout(x), w, {stride, padding, x.sizes().vec(), w.sizes().vec()});
 }
 

@@ -26,11 +26,13 @@ struct Level {
 const Level kLevels[] = {
     {"baseline", [] { return true; }, &kFloatBaseline, &kDoubleBaseline},
 #ifdef FEWATOMS_X86_LEVELS
-    {"avx2", [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2"); }, &kFloatAvx2, &kDoubleAvx2},
+    {"avx2",
+     [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2"); },
+     &kFloatAvx2, &kDoubleAvx2},
     {"avx512",
      [] {
-       return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
+       return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
      },
      &kFloatAvx512, &kDoubleAvx512},
 #endif

@@ -1,6 +1,6 @@
-// The loops for one instruction set. CMake compiles this file once per level with the level's options and FEWATOMS_LEVEL as
-// its name. Nothing of the standard library is used: an inline function compiled here could be linked into code
-// that runs on lesser processors.
+// The loops for one instruction set. CMake compiles this file once per level with the level's options and
+// FEWATOMS_LEVEL as its name. Nothing of the standard library is used: an inline function compiled here could be linked
+// into code that runs on lesser processors.
 
 #include "backbones/kernels/loops.h"
 
@@ -44,10 +44,18 @@ constexpr bool kManyRegisters = kVectorBytes == 64;  // 32 of them, otherwise 16
 
 /// The first `count` lanes of a register, 1 to kLanes - 1; loaded, the others are zero.
 #if defined(__AVX512F__)
-FEWATOMS_BODY V<float> load_some(const float* p, int64_t count) { return V<float>(_mm512_maskz_loadu_ps(__mmask16((1u << count) - 1), p)); }
-FEWATOMS_BODY V<double> load_some(const double* p, int64_t count) { return V<double>(_mm512_maskz_loadu_pd(__mmask8((1u << count) - 1), p)); }
-FEWATOMS_BODY void store_some(float* p, V<float> v, int64_t count) { _mm512_mask_storeu_ps(p, __mmask16((1u << count) - 1), __m512(v)); }
-FEWATOMS_BODY void store_some(double* p, V<double> v, int64_t count) { _mm512_mask_storeu_pd(p, __mmask8((1u << count) - 1), __m512d(v)); }
+FEWATOMS_BODY V<float> load_some(const float* p, int64_t count) {
+  return V<float>(_mm512_maskz_loadu_ps(__mmask16((1u << count) - 1), p));
+}
+FEWATOMS_BODY V<double> load_some(const double* p, int64_t count) {
+  return V<double>(_mm512_maskz_loadu_pd(__mmask8((1u << count) - 1), p));
+}
+FEWATOMS_BODY void store_some(float* p, V<float> v, int64_t count) {
+  _mm512_mask_storeu_ps(p, __mmask16((1u << count) - 1), __m512(v));
+}
+FEWATOMS_BODY void store_some(double* p, V<double> v, int64_t count) {
+  _mm512_mask_storeu_pd(p, __mmask8((1u << count) - 1), __m512d(v));
+}
 #else
 template <class T>
 FEWATOMS_BODY V<T> load_some(const T* p, int64_t count) {
@@ -134,8 +142,8 @@ struct Number {
   static constexpr int value = kValue;
 };
 
-/// Where the register of channel `first` begins: there, or earlier if the channels end before it is full; then it has some channels of the
-/// register before again. For kLanes<T> channels or more.
+/// Where the register of channel `first` begins: there, or earlier if the channels end before it is full; then it has
+/// some channels of the register before again. For kLanes<T> channels or more.
 template <class T>
 FEWATOMS_BODY int64_t whole_register(int64_t first, int64_t channels) {
   return first + kLanes<T> <= channels ? first : channels - kLanes<T>;
@@ -167,12 +175,24 @@ namespace fewatoms::loops {
 namespace {
 
 template <class T>
-constexpr Loops<T> kAll = {stats_and_gather<T>,     scatter_affine<T>,   gather_sums<T>,
-                           affine_relu<T>,          affine_relu_backward<T>, affine_relu_double_backward<T>,
-                           patch_row_products<T>,   stem_extremes<T>,    stem_at<T>,
-                           stem_kernel_gradient<T>, winograd<T>,         winograd_kernel_gradient<T>,
-                           winograd_kernel<T>,      winograd_kernel_adjoint<T>, multiply<T>,
-                           apply_atoms<T>,          atoms_gradient<T>,   maps_gradient<T>};
+constexpr Loops<T> kAll = {stats_and_gather<T>,
+                           scatter_affine<T>,
+                           gather_sums<T>,
+                           affine_relu<T>,
+                           affine_relu_backward<T>,
+                           affine_relu_double_backward<T>,
+                           patch_row_products<T>,
+                           stem_extremes<T>,
+                           stem_at<T>,
+                           stem_kernel_gradient<T>,
+                           winograd<T>,
+                           winograd_kernel_gradient<T>,
+                           winograd_kernel<T>,
+                           winograd_kernel_adjoint<T>,
+                           multiply<T>,
+                           apply_atoms<T>,
+                           atoms_gradient<T>,
+                           maps_gradient<T>};
 
 }  // namespace
 

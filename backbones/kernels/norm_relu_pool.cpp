@@ -37,13 +37,14 @@ void forbid_third_order() {
 
 /// (g, p, s) -> gradients of max(0, s*p + t) by p, s and t; y is its value.
 struct AffineReluBackward : Function<AffineReluBackward> {
-  static variable_list forward(AutogradContext* ctx, const Tensor& g, const Tensor& p, const Tensor& s, const Tensor& y) {
+  static variable_list forward(AutogradContext* ctx, const Tensor& g, const Tensor& p, const Tensor& s,
+                               const Tensor& y) {
     const int64_t c = p.size(1), rows = p.numel() / c;
     Tensor gp = empty_images(p.sizes(), p), gs = empty_sums(c), gt = empty_sums(c);
     AT_DISPATCH_FLOATING_TYPES(p.scalar_type(), "affine_relu_backward", [&] {
-      loops::loops<scalar_t>().affine_relu_backward(rows, c, g.data_ptr<scalar_t>(), p.data_ptr<scalar_t>(), y.data_ptr<scalar_t>(),
-                                  s.data_ptr<scalar_t>(), gp.data_ptr<scalar_t>(), gs.data_ptr<double>(),
-                                  gt.data_ptr<double>());
+      loops::loops<scalar_t>().affine_relu_backward(
+          rows, c, g.data_ptr<scalar_t>(), p.data_ptr<scalar_t>(), y.data_ptr<scalar_t>(), s.data_ptr<scalar_t>(),
+          gp.data_ptr<scalar_t>(), gs.data_ptr<double>(), gt.data_ptr<double>());
     });
     ctx->save_for_backward({g, p, s, y});
     return {gp, gs.to(p.scalar_type()), gt.to(p.scalar_type())};
@@ -54,13 +55,14 @@ struct AffineReluBackward : Function<AffineReluBackward> {
     const Tensor &g = saved[0], &p = saved[1], &s = saved[2], &y = saved[3];
     const int64_t c = p.size(1), rows = p.numel() / c;
     const Tensor up = image_layout(defined_or_zeros(grads[0], p.sizes(), p));
-    const Tensor us = defined_or_zeros(grads[1], s.sizes(), p).contiguous(), ut = defined_or_zeros(grads[2], s.sizes(), p).contiguous();
+    const Tensor us = defined_or_zeros(grads[1], s.sizes(), p).contiguous(),
+                 ut = defined_or_zeros(grads[2], s.sizes(), p).contiguous();
     Tensor dg = empty_images(p.sizes(), p), dp = empty_images(p.sizes(), p), ds = empty_sums(c);
     AT_DISPATCH_FLOATING_TYPES(p.scalar_type(), "affine_relu_double_backward", [&] {
-      loops::loops<scalar_t>().affine_relu_double_backward(rows, c, up.data_ptr<scalar_t>(), us.data_ptr<scalar_t>(), ut.data_ptr<scalar_t>(),
-                                         g.data_ptr<scalar_t>(), p.data_ptr<scalar_t>(), y.data_ptr<scalar_t>(),
-                                         s.data_ptr<scalar_t>(), dg.data_ptr<scalar_t>(), dp.data_ptr<scalar_t>(),
-                                         ds.data_ptr<double>());
+      loops::loops<scalar_t>().affine_relu_double_backward(
+          rows, c, up.data_ptr<scalar_t>(), us.data_ptr<scalar_t>(), ut.data_ptr<scalar_t>(), g.data_ptr<scalar_t>(),
+          p.data_ptr<scalar_t>(), y.data_ptr<scalar_t>(), s.data_ptr<scalar_t>(), dg.data_ptr<scalar_t>(),
+          dp.data_ptr<scalar_t>(), ds.data_ptr<double>());
     });
     return {dg, dp, ds.to(p.scalar_type()), Tensor()};
   }
@@ -72,8 +74,8 @@ struct AffineRelu : Function<AffineRelu> {
     Tensor y = empty_images(p.sizes(), p);
     const int64_t c = p.size(1);
     AT_DISPATCH_FLOATING_TYPES(p.scalar_type(), "affine_relu", [&] {
-      loops::loops<scalar_t>().affine_relu(p.numel() / c, c, p.data_ptr<scalar_t>(), s.data_ptr<scalar_t>(), t.data_ptr<scalar_t>(),
-                         y.data_ptr<scalar_t>());
+      loops::loops<scalar_t>().affine_relu(p.numel() / c, c, p.data_ptr<scalar_t>(), s.data_ptr<scalar_t>(),
+                                           t.data_ptr<scalar_t>(), y.data_ptr<scalar_t>());
     });
     ctx->save_for_backward({p, s, y});
     return y;
@@ -104,8 +106,8 @@ Channels by_channel(size_t count, F&& f) {
   return result;
 }
 
-/// What the forward pass leaves for the others. With m the mean, r = 1 / sqrt(variance + epsilon), h the gradient of y where y > 0
-/// and c the scale, the value is y = max(0, c r (p - m) + shift) on what was pooled, p.
+/// What the forward pass leaves for the others. With m the mean, r = 1 / sqrt(variance + epsilon), h the gradient of y
+/// where y > 0 and c the scale, the value is y = max(0, c r (p - m) + shift) on what was pooled, p.
 struct Statistics {
   Channels mean, rstd, scale;
   double share = 0;  // of one pixel in the statistics: 1 / (N H W), or 0 if they were given
@@ -129,8 +131,8 @@ struct DenseGradient {
   Tensor u, taken;
 };
 
-/// Gradients by x that the second derivative has found, until the node of the forward pass, whose turn comes after all of them,
-/// writes them with its own in one pass.
+/// Gradients by x that the second derivative has found, until the node of the forward pass, whose turn comes after all
+/// of them, writes them with its own in one pass.
 struct Shared : torch::CustomClassHolder {
   Statistics statistics;
   std::vector<DenseGradient> pending;
@@ -140,12 +142,13 @@ Shared& shared_of(const SharedPointer& pointer) { return static_cast<Shared&>(*p
 
 Tensor write(const Normed& of, const DenseGradient& d) {
   Tensor out = empty_images(of.x.sizes(), of.x);
-  const Tensor a = tensor_of(d.constant, of.x), b = tensor_of(d.by_x, of.x), bu = d.u.defined() ? tensor_of(d.by_u, of.x) : Tensor();
+  const Tensor a = tensor_of(d.constant, of.x), b = tensor_of(d.by_x, of.x),
+               bu = d.u.defined() ? tensor_of(d.by_u, of.x) : Tensor();
   AT_DISPATCH_FLOATING_TYPES(of.x.scalar_type(), "scatter_affine", [&] {
-    loops::loops<scalar_t>().scatter_affine(of.shape(), of.x.data_ptr<scalar_t>(), d.taken.data_ptr<scalar_t>(),
-                                            of.index.data_ptr<uint8_t>(), a.data_ptr<scalar_t>(), b.data_ptr<scalar_t>(),
-                                            d.u.defined() ? d.u.data_ptr<scalar_t>() : nullptr,
-                                            d.u.defined() ? bu.data_ptr<scalar_t>() : nullptr, out.data_ptr<scalar_t>());
+    loops::loops<scalar_t>().scatter_affine(
+        of.shape(), of.x.data_ptr<scalar_t>(), d.taken.data_ptr<scalar_t>(), of.index.data_ptr<uint8_t>(),
+        a.data_ptr<scalar_t>(), b.data_ptr<scalar_t>(), d.u.defined() ? d.u.data_ptr<scalar_t>() : nullptr,
+        d.u.defined() ? bu.data_ptr<scalar_t>() : nullptr, out.data_ptr<scalar_t>());
   });
   return out;
 }
@@ -165,23 +168,25 @@ FirstOrder first_order(const Normed& of, const Tensor& g) {
   Channels products(c);
   result.sum.resize(c);
   AT_DISPATCH_FLOATING_TYPES(of.p.scalar_type(), "affine_relu_backward", [&] {
-    loops::loops<scalar_t>().affine_relu_backward(of.rows(), static_cast<int64_t>(c), g.data_ptr<scalar_t>(), of.p.data_ptr<scalar_t>(),
-                                                  of.y.data_ptr<scalar_t>(), slope.data_ptr<scalar_t>(),
-                                                  result.by_x.taken.data_ptr<scalar_t>(), products.data(), result.sum.data());
+    loops::loops<scalar_t>().affine_relu_backward(of.rows(), static_cast<int64_t>(c), g.data_ptr<scalar_t>(),
+                                                  of.p.data_ptr<scalar_t>(), of.y.data_ptr<scalar_t>(),
+                                                  slope.data_ptr<scalar_t>(), result.by_x.taken.data_ptr<scalar_t>(),
+                                                  products.data(), result.sum.data());
   });
   result.centred = by_channel(c, [&](size_t i) { return products[i] - of.mean[i] * result.sum[i]; });
   result.by_scale = tensor_of(by_channel(c, [&](size_t i) { return of.rstd[i] * result.centred[i]; }), of.x);
   result.by_shift = tensor_of(result.sum, of.x);
   // Through the statistics: mean and variance are means over all pixels.
-  result.by_x.by_x = by_channel(c, [&](size_t i) { return -of.share * of.scale[i] * std::pow(of.rstd[i], 3) * result.centred[i]; });
+  result.by_x.by_x =
+      by_channel(c, [&](size_t i) { return -of.share * of.scale[i] * std::pow(of.rstd[i], 3) * result.centred[i]; });
   result.by_x.constant = by_channel(c, [&](size_t i) {
     return -of.share * of.scale[i] * of.rstd[i] * result.sum[i] - result.by_x.by_x[i] * of.mean[i];
   });
   return result;
 }
 
-/// (g, scale) -> gradients by x, scale and shift. Its derivative by x goes to Shared::pending; `token` is the output of the
-/// forward node that makes that wait.
+/// (g, scale) -> gradients by x, scale and shift. Its derivative by x goes to Shared::pending; `token` is the output of
+/// the forward node that makes that wait.
 struct NormBackward : Function<NormBackward> {
   static variable_list forward(AutogradContext* ctx, const Tensor& /*token*/, const Tensor& g, const Tensor& /*scale*/,
                                const Normed& of, const SharedPointer& shared) {
@@ -205,7 +210,8 @@ struct NormBackward : Function<NormBackward> {
     const Normed of(shared_of(pointer).statistics, saved[1], saved[2], saved[3], saved[4]);
     const size_t c = of.channels();
     const Channels sum = ctx->saved_data["sum"].toDoubleVector(), centred = ctx->saved_data["centred"].toDoubleVector();
-    const Channels zeros(c), us = grads[1].defined() ? channels_of(grads[1]) : zeros, ut = grads[2].defined() ? channels_of(grads[2]) : zeros;
+    const Channels zeros(c), us = grads[1].defined() ? channels_of(grads[1]) : zeros,
+                             ut = grads[2].defined() ? channels_of(grads[2]) : zeros;
 
     Channels u_sum(c), u_x(c);
     DenseGradient by_x;
@@ -214,16 +220,19 @@ struct NormBackward : Function<NormBackward> {
       by_x.u = image_layout(grads[0]);
       taken = empty_images(of.p.sizes(), of.p);
       AT_DISPATCH_FLOATING_TYPES(of.x.scalar_type(), "gather_sums", [&] {
-        loops::loops<scalar_t>().gather_sums(of.shape(), by_x.u.data_ptr<scalar_t>(), of.x.data_ptr<scalar_t>(), of.index.data_ptr<uint8_t>(),
-                                             taken.data_ptr<scalar_t>(), u_sum.data(), u_x.data());
+        loops::loops<scalar_t>().gather_sums(of.shape(), by_x.u.data_ptr<scalar_t>(), of.x.data_ptr<scalar_t>(),
+                                             of.index.data_ptr<uint8_t>(), taken.data_ptr<scalar_t>(), u_sum.data(),
+                                             u_x.data());
       });
     } else {
       taken = at::zeros_like(of.p);
     }
     const auto w = [&](size_t i) { return u_x[i] - of.mean[i] * u_sum[i]; };
     const auto slope = [&](size_t i) { return of.scale[i] * of.rstd[i]; };
-    const Channels k = by_channel(c, [&](size_t i) { return us[i] * of.rstd[i] - of.share * slope(i) * of.rstd[i] * of.rstd[i] * w(i); });
-    const Channels constant = by_channel(c, [&](size_t i) { return ut[i] - of.share * slope(i) * u_sum[i] - k[i] * of.mean[i]; });
+    const Channels k = by_channel(
+        c, [&](size_t i) { return us[i] * of.rstd[i] - of.share * slope(i) * of.rstd[i] * of.rstd[i] * w(i); });
+    const Channels constant =
+        by_channel(c, [&](size_t i) { return ut[i] - of.share * slope(i) * u_sum[i] - k[i] * of.mean[i]; });
 
     Tensor by_g = empty_images(of.p.sizes(), of.p);
     by_x.taken = empty_images(of.p.sizes(), of.p);
@@ -231,17 +240,22 @@ struct NormBackward : Function<NormBackward> {
     const Tensor s = of.slope(), tk = tensor_of(k, of.x), tc = tensor_of(constant, of.x);
     AT_DISPATCH_FLOATING_TYPES(of.p.scalar_type(), "affine_relu_double_backward", [&] {
       loops::loops<scalar_t>().affine_relu_double_backward(
-          of.rows(), static_cast<int64_t>(c), taken.data_ptr<scalar_t>(), tk.data_ptr<scalar_t>(), tc.data_ptr<scalar_t>(),
-          g.data_ptr<scalar_t>(), of.p.data_ptr<scalar_t>(), of.y.data_ptr<scalar_t>(), s.data_ptr<scalar_t>(),
-          by_g.data_ptr<scalar_t>(), by_x.taken.data_ptr<scalar_t>(), products.data());
+          of.rows(), static_cast<int64_t>(c), taken.data_ptr<scalar_t>(), tk.data_ptr<scalar_t>(),
+          tc.data_ptr<scalar_t>(), g.data_ptr<scalar_t>(), of.p.data_ptr<scalar_t>(), of.y.data_ptr<scalar_t>(),
+          s.data_ptr<scalar_t>(), by_g.data_ptr<scalar_t>(), by_x.taken.data_ptr<scalar_t>(), products.data());
     });
     const auto first = [&](size_t i) { return products[i] - of.share * sum[i] * u_sum[i]; };
     const Tensor by_scale = tensor_of(
-        by_channel(c, [&](size_t i) { return of.rstd[i] * first(i) - of.share * std::pow(of.rstd[i], 3) * centred[i] * w(i); }), of.x);
+        by_channel(
+            c,
+            [&](size_t i) { return of.rstd[i] * first(i) - of.share * std::pow(of.rstd[i], 3) * centred[i] * w(i); }),
+        of.x);
     if (ctx->needs_input_grad(0)) {
-      by_x.by_u = by_channel(c, [&](size_t i) { return -of.share * of.scale[i] * std::pow(of.rstd[i], 3) * centred[i]; });
+      by_x.by_u =
+          by_channel(c, [&](size_t i) { return -of.share * of.scale[i] * std::pow(of.rstd[i], 3) * centred[i]; });
       by_x.by_x = by_channel(c, [&](size_t i) {
-        const double by_rstd = of.scale[i] * first(i) + centred[i] * (us[i] - 3 * of.share * of.scale[i] * of.rstd[i] * of.rstd[i] * w(i));
+        const double by_rstd =
+            of.scale[i] * first(i) + centred[i] * (us[i] - 3 * of.share * of.scale[i] * of.rstd[i] * of.rstd[i] * w(i));
         return -of.share * std::pow(of.rstd[i], 3) * by_rstd;
       });
       by_x.constant = by_channel(c, [&](size_t i) {
@@ -263,8 +277,9 @@ struct NormForward : Function<NormForward> {
     const Tensor sign = signs(scale);
     Channels sum(c), square_sum(c);
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "stats_and_gather", [&] {
-      loops::loops<scalar_t>().stats_and_gather(shape_of(x), x.data_ptr<scalar_t>(), sign.data_ptr<scalar_t>(), sum.data(),
-                                                square_sum.data(), p.data_ptr<scalar_t>(), index.data_ptr<uint8_t>());
+      loops::loops<scalar_t>().stats_and_gather(shape_of(x), x.data_ptr<scalar_t>(), sign.data_ptr<scalar_t>(),
+                                                sum.data(), square_sum.data(), p.data_ptr<scalar_t>(),
+                                                index.data_ptr<uint8_t>());
     });
     const double pixels = static_cast<double>(x.numel() / c);
     Channels mean = by_channel(c, [&](size_t i) { return sum[i] / pixels; });
@@ -280,15 +295,16 @@ struct NormForward : Function<NormForward> {
       variance = channels_of(given->variance);
     }
     const auto shared = c10::make_intrusive<Shared>();
-    shared->statistics = {mean, by_channel(c, [&](size_t i) { return 1 / std::sqrt(variance[i] + kNormEpsilon); }), channels_of(scale),
-                          given ? 0 : 1 / pixels};
+    shared->statistics = {mean, by_channel(c, [&](size_t i) { return 1 / std::sqrt(variance[i] + kNormEpsilon); }),
+                          channels_of(scale), given ? 0 : 1 / pixels};
     const Normed of(shared->statistics, x, p, y, index);
     const Channels shifts = channels_of(shift);
     const Tensor slope = of.slope();
-    const Tensor offset = tensor_of(by_channel(c, [&](size_t i) { return shifts[i] - of.scale[i] * of.rstd[i] * of.mean[i]; }), x);
+    const Tensor offset =
+        tensor_of(by_channel(c, [&](size_t i) { return shifts[i] - of.scale[i] * of.rstd[i] * of.mean[i]; }), x);
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "affine_relu", [&] {
-      loops::loops<scalar_t>().affine_relu(of.rows(), c, p.data_ptr<scalar_t>(), slope.data_ptr<scalar_t>(), offset.data_ptr<scalar_t>(),
-                                           y.data_ptr<scalar_t>());
+      loops::loops<scalar_t>().affine_relu(of.rows(), c, p.data_ptr<scalar_t>(), slope.data_ptr<scalar_t>(),
+                                           offset.data_ptr<scalar_t>(), y.data_ptr<scalar_t>());
     });
     Tensor token = at::empty({0}, x.options());
     ctx->set_materialize_grads(false);
@@ -334,13 +350,14 @@ struct NormForward : Function<NormForward> {
 };
 
 void require_shapes(const Tensor& x, const Tensor& scale, const Tensor& shift) {
-  TORCH_CHECK(x.dim() == 4 && scale.numel() == x.size(1) && shift.numel() == x.size(1), "norm: input ", x.sizes(), ", scale ",
-              scale.sizes(), ", shift ", shift.sizes(), " do not fit");
+  TORCH_CHECK(x.dim() == 4 && scale.numel() == x.size(1) && shift.numel() == x.size(1), "norm: input ", x.sizes(),
+              ", scale ", scale.sizes(), ", shift ", shift.sizes(), " do not fit");
   TORCH_CHECK(x.size(2) >= 2 && x.size(3) >= 2, "2x2 pooling of ", x.size(2), "x", x.size(3), " pixels");
 }
 
 /// Batch norm by plain operations.
-Tensor normalise(const Tensor& x, const Tensor& scale, const Tensor& shift, const NormStatistics* given, NormStatistics* own) {
+Tensor normalise(const Tensor& x, const Tensor& scale, const Tensor& shift, const NormStatistics* given,
+                 NormStatistics* own) {
   require_shapes(x, scale, shift);
   const auto by_channel = [](const Tensor& t) { return t.view({1, -1, 1, 1}); };
   const Tensor mean = given ? given->mean : x.mean(at::IntArrayRef{0, 2, 3});
@@ -354,7 +371,8 @@ Tensor normalise(const Tensor& x, const Tensor& scale, const Tensor& shift, cons
 
 Tensor signs(const Tensor& scale) { return at::where(scale.detach() < 0, -1.0, 1.0).to(scale.scalar_type()); }
 
-Tensor scaled_relu(const Tensor& p, const Tensor& scale, const Tensor& shift, const Tensor& mean, const Tensor& variance) {
+Tensor scaled_relu(const Tensor& p, const Tensor& scale, const Tensor& shift, const Tensor& mean,
+                   const Tensor& variance) {
   const Tensor s = scale * (variance + kNormEpsilon).rsqrt();
   return AffineRelu::apply(p, s, shift - s * mean);
 }
@@ -365,8 +383,10 @@ Tensor norm_relu_pool(const Tensor& x, const Tensor& scale, const Tensor& shift,
   return NormForward::apply(image_layout(x), scale, shift, given, own)[0];
 }
 
-Tensor batch_norm(const Tensor& x, const Tensor& scale, const Tensor& shift, const NormStatistics* given, NormStatistics* own) {
-  if (given) return at::batch_norm(x, scale, shift, given->mean, given->variance, /*training=*/false, 0, kNormEpsilon, false);
+Tensor batch_norm(const Tensor& x, const Tensor& scale, const Tensor& shift, const NormStatistics* given,
+                  NormStatistics* own) {
+  if (given)
+    return at::batch_norm(x, scale, shift, given->mean, given->variance, /*training=*/false, 0, kNormEpsilon, false);
   const auto [y, mean, rstd] = at::native_batch_norm(x, scale, shift, {}, {}, /*training=*/true, 0, kNormEpsilon);
   if (own) *own = {mean.detach(), (rstd.detach().pow(-2) - kNormEpsilon).clamp_min(0)};
   return y;

@@ -24,8 +24,8 @@ constexpr double kNormEpsilon = 1e-5;
 torch::Tensor norm_relu_pool(const torch::Tensor& x, const torch::Tensor& scale, const torch::Tensor& shift,
                              const NormStatistics* given, NormStatistics* own);
 
-/// The parts of it that other kernels share. +1 or -1 by channel: whether the largest or the smallest element of a window is
-/// pooled.
+/// The parts of it that other kernels share. +1 or -1 by channel: whether the largest or the smallest element of a
+/// window is pooled.
 torch::Tensor signs(const torch::Tensor& scale);
 /// relu(norm(p)) of what was pooled before: p [N, C, H, W] channels last, the rest [C].
 torch::Tensor scaled_relu(const torch::Tensor& p, const torch::Tensor& scale, const torch::Tensor& shift,
@@ -36,8 +36,8 @@ torch::Tensor norm_relu_pool_reference(const torch::Tensor& x, const torch::Tens
                                        const NormStatistics* given, NormStatistics* own);
 
 /// Batch norm alone, by LibTorch's own operation; arguments as above.
-torch::Tensor batch_norm(const torch::Tensor& x, const torch::Tensor& scale, const torch::Tensor& shift, const NormStatistics* given,
-                         NormStatistics* own);
+torch::Tensor batch_norm(const torch::Tensor& x, const torch::Tensor& scale, const torch::Tensor& shift,
+                         const NormStatistics* given, NormStatistics* own);
 
 /// mean_pool2x2(softplus(batch_norm(x))): a smooth stand-in, for checks against central differences.
 torch::Tensor norm_softplus_pool(const torch::Tensor& x, const torch::Tensor& scale, const torch::Tensor& shift,

@@ -23,7 +23,8 @@ Tensor empty_pooled(const loops::StemShape& d, const at::TensorOptions& options)
 /// A kernel as the loops read it: [out, in, 3, 3] -> [taps, out].
 Tensor taps_first(const Tensor& kernel) { return kernel.permute({2, 3, 1, 0}).contiguous().view({-1, kernel.size(0)}); }
 
-/// The convolution at chosen positions, one of each 2x2 window, and its gradient by the kernel: each other's derivative.
+/// The convolution at chosen positions, one of each 2x2 window, and its gradient by the kernel: each other's
+/// derivative.
 struct ConvolveAt : Function<ConvolveAt> {
   static Tensor forward(AutogradContext* ctx, const Tensor& padded, const Tensor& taps, const Tensor& index);
   static variable_list backward(AutogradContext* ctx, variable_list g);
@@ -53,8 +54,8 @@ Tensor ConvolveAt::forward(AutogradContext* ctx, const Tensor& padded, const Ten
   const loops::StemShape d = shape_of(padded, taps.size(1));
   Tensor z = empty_pooled(d, padded.options());
   AT_DISPATCH_FLOATING_TYPES(padded.scalar_type(), "stem_at", [&] {
-    loops::loops<scalar_t>().stem_at(d, padded.data_ptr<scalar_t>(), taps.data_ptr<scalar_t>(), index.data_ptr<uint8_t>(),
-                                     z.data_ptr<scalar_t>());
+    loops::loops<scalar_t>().stem_at(d, padded.data_ptr<scalar_t>(), taps.data_ptr<scalar_t>(),
+                                     index.data_ptr<uint8_t>(), z.data_ptr<scalar_t>());
   });
   ctx->save_for_backward({padded, index});
   return z;
@@ -71,7 +72,8 @@ struct Extremes : Function<Extremes> {
     Tensor z = empty_pooled(d, padded.options()), index = empty_pooled(d, padded.options().dtype(at::kByte));
     AT_DISPATCH_FLOATING_TYPES(padded.scalar_type(), "stem_extremes", [&] {
       loops::loops<scalar_t>().stem_extremes(d, padded.data_ptr<scalar_t>(), taps.data_ptr<scalar_t>(),
-                                             sign.data_ptr<scalar_t>(), z.data_ptr<scalar_t>(), index.data_ptr<uint8_t>());
+                                             sign.data_ptr<scalar_t>(), z.data_ptr<scalar_t>(),
+                                             index.data_ptr<uint8_t>());
     });
     ctx->save_for_backward({padded, index});
     return z;
@@ -79,8 +81,8 @@ struct Extremes : Function<Extremes> {
   static variable_list backward(AutogradContext* ctx, variable_list g) { return ConvolveAt::backward(ctx, g); }
 };
 
-/// Mean and covariance of the patches of padded images. A patch is three rows of 3*in numbers; the products of rows that are
-/// 0, 1 and 2 apart, for every row of the padded image, give all products by summing over the image's rows.
+/// Mean and covariance of the patches of padded images. A patch is three rows of 3*in numbers; the products of rows
+/// that are 0, 1 and 2 apart, for every row of the padded image, give all products by summing over the image's rows.
 template <class T>
 void patch_moments(const Tensor& padded, double* mean, double* covariance) {
   const loops::StemShape d = shape_of(padded, 0);
@@ -90,8 +92,8 @@ void patch_moments(const Tensor& padded, double* mean, double* covariance) {
   for (int64_t image = 0; image < d.n; ++image)
     for (int64_t y = 0; y < d.h + 2; ++y) {
       const int64_t deltas = std::min<int64_t>(3, d.h + 2 - y);
-      loops::loops<T>().patch_row_products(d.w, d.in, deltas, rows + (image * (d.h + 2) + y) * stride, stride, sums.data(),
-                                           products.data());
+      loops::loops<T>().patch_row_products(d.w, d.in, deltas, rows + (image * (d.h + 2) + y) * stride, stride,
+                                           sums.data(), products.data());
       for (int64_t k = 0; k < 3; ++k) {  // as row k of the patches around pixel row y - k
         if (y - k < 0 || y - k >= d.h) continue;
         for (int64_t i = 0; i < f; ++i) mean[k * f + i] += sums[i];
@@ -139,7 +141,8 @@ Tensor stem_norm_relu_pool(const StemImages& images, const Tensor& kernel, const
   const Tensor pooled = Extremes::apply(images.padded, taps, signs(scale));
   const Tensor wide = taps.to(at::kDouble).t();  // [out, taps]
   const Tensor own_mean = at::mv(wide, images.mean).to(kernel.scalar_type());
-  const Tensor mean = given ? given->mean + 0 * own_mean.detach() : own_mean;  // pooling may pass over a NaN, this does not
+  const Tensor mean =
+      given ? given->mean + 0 * own_mean.detach() : own_mean;  // pooling may pass over a NaN, this does not
   const Tensor variance =
       given ? given->variance : (at::mm(wide, images.covariance) * wide).sum(1).clamp_min(0).to(kernel.scalar_type());
   if (own) *own = {mean.detach(), variance.detach()};

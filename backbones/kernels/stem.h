@@ -4,8 +4,8 @@
 
 namespace fewatoms {
 
-/// Images as the first block of a network reads them again and again, with their patches' moments: those give the statistics
-/// of any 3x3 convolution without computing it. For z = K p, p a patch: mean K E[p], variance K Cov[p] K^T.
+/// Images as the first block of a network reads them again and again, with their patches' moments: those give the
+/// statistics of any 3x3 convolution without computing it. For z = K p, p a patch: mean K E[p], variance K Cov[p] K^T.
 struct StemImages {
   torch::Tensor padded;      // [n, h+2, w+2, in], a border of zeros
   torch::Tensor mean;        // [9*in] of the patches, double

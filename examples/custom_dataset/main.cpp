@@ -1,5 +1,5 @@
-// Meta-trains on generated spectrograms, a data set of this program's own, and learns 100 tasks of sounds it has never heard.
-// usage: custom_dataset [ITERATIONS]      (default 300)
+// Meta-trains on generated spectrograms, a data set of this program's own, and learns 100 tasks of sounds it has never
+// heard. usage: custom_dataset [ITERATIONS]      (default 300)
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -14,7 +14,12 @@ using namespace fewatoms;
 int main(int argc, char** argv) try {
   const int iterations = argc > 1 ? std::atoi(argv[1]) : 300;
   // The one line that makes the class a data set: from here on its name works like "mini-imagenet".
-  register_dataset({.name = "spectrograms", .needs_root = false, .usual_size = Spectrograms::kSize, .usual_channels = 1, .splits = Spectrograms::splits, .open = Spectrograms::open});
+  register_dataset({.name = "spectrograms",
+                    .needs_root = false,
+                    .usual_size = Spectrograms::kSize,
+                    .usual_channels = 1,
+                    .splits = Spectrograms::splits,
+                    .open = Spectrograms::open});
 
   const DatasetOptions data = resolve({.name = "spectrograms"});
   const EpisodeSpec spec{.ways = 5, .shots = 1, .queries = 15};

@@ -75,5 +75,6 @@ ImageView Spectrograms::image(const ImageRef& ref) const {
 }
 
 std::shared_ptr<const ImageSource> Spectrograms::open(const DatasetOptions& options, const std::string& split) {
-  return prepared_source(std::make_shared<Spectrograms>(split), options);  // resized, cached and augmented as the options say
+  return prepared_source(std::make_shared<Spectrograms>(split),
+                         options);  // resized, cached and augmented as the options say
 }

@@ -6,8 +6,8 @@
 
 #include "datasets/dataset.h"
 
-/// Sounds that were never recorded: a class is a chord of gliding tones, an image the spectrogram of one performance of it. The
-/// waveform is synthesised and transformed when its image is asked for, so there is nothing on disk.
+/// Sounds that were never recorded: a class is a chord of gliding tones, an image the spectrogram of one performance of
+/// it. The waveform is synthesised and transformed when its image is asked for, so there is nothing on disk.
 class Spectrograms final : public fewatoms::ImageSource {
  public:
   static constexpr int kSize = 32;  // frequency bands, and frames in time
@@ -25,7 +25,8 @@ class Spectrograms final : public fewatoms::ImageSource {
 
   /// As the registry wants them.
   static std::vector<std::string> splits(const fewatoms::DatasetOptions&) { return {"train", "val", "test"}; }
-  static std::shared_ptr<const fewatoms::ImageSource> open(const fewatoms::DatasetOptions& options, const std::string& split);
+  static std::shared_ptr<const fewatoms::ImageSource> open(const fewatoms::DatasetOptions& options,
+                                                           const std::string& split);
 
  private:
   int first_ = 0;  // chord of the split's first class

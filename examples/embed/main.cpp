@@ -1,5 +1,6 @@
 // Loads a trained run, adapts it to one picture of each class, and says of which class another is.
-// usage: embed RUN PICTURE... UNKNOWN      (for a 5-way run: five pictures and a sixth; prints its number 1..5 and probabilities)
+// usage: embed RUN PICTURE... UNKNOWN      (for a 5-way run: five pictures and a sixth; prints its number 1..5 and
+// probabilities)
 #include <cstdio>
 #include <stdexcept>
 
@@ -21,7 +22,7 @@ int main(int argc, char** argv) try {
   task.ways = pictures->class_size(0);
   std::vector<ImageRef> images;
   for (int i = 0; i < task.ways; ++i) images.push_back({.class_index = 0, .image_index = i});
-  task.support = load_images(*pictures, images, norm);            // [ways, C, H, W]
+  task.support = load_images(*pictures, images, norm);  // [ways, C, H, W]
   task.support_labels = at::arange(task.ways, at::kLong);
 
   // The inner loop, then a network that judges each image on its own.

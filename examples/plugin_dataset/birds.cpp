@@ -64,10 +64,13 @@ class Birds final : public ImageSource {
 
   ImageView image(const ImageRef& ref) const override {
     const int number = first_ + ref.class_index;
-    Random random{seed_, static_cast<uint64_t>(number), static_cast<uint64_t>(ref.image_index)};  // the same pixels, always
+    Random random{seed_, static_cast<uint64_t>(number),
+                  static_cast<uint64_t>(ref.image_index)};  // the same pixels, always
     const Bird bird = individual(species(seed_, number), random);
     const Colour sky{random.uniform(150, 220), random.uniform(170, 230), 240};
-    const auto inside = [](double x, double y, double width, double height) { return x * x / (width * width) + y * y / (height * height) < 1; };
+    const auto inside = [](double x, double y, double width, double height) {
+      return x * x / (width * width) + y * y / (height * height) < 1;
+    };
     auto pixels = std::make_shared<std::vector<uint8_t>>();
     pixels->reserve(kSize * kSize * 3);
     for (int row = 0; row < kSize; ++row)
@@ -78,7 +81,8 @@ class Birds final : public ImageSource {
         if (head_x > 0 && head_x < bird.head + bird.beak_length && std::abs(head_y) < 0.03) colour = &bird.beak;
         if (inside(x, y, bird.length, bird.height) || inside(head_x, head_y, bird.head, bird.head)) colour = &bird.body;
         if (inside(x + 0.05, y, bird.length / 2, bird.height / 2)) colour = &bird.wing;
-        for (const double value : *colour) pixels->push_back(static_cast<uint8_t>(std::clamp(value + random.uniform(-12, 12), 0.0, 255.0)));
+        for (const double value : *colour)
+          pixels->push_back(static_cast<uint8_t>(std::clamp(value + random.uniform(-12, 12), 0.0, 255.0)));
       }
     return {pixels->data(), kSize, kSize, 3, pixels};
   }

@@ -20,7 +20,9 @@ void write_pictures(const fs::path& root, const std::vector<std::string>& classe
       cv::Mat picture(40 + 9 * i, 50 + 7 * i, CV_8UC3);
       for (int y = 0; y < picture.rows; ++y)
         for (int x = 0; x < picture.cols; ++x) {
-          const double at = c == 0 ? 8.0 * x / picture.cols : c == 1 ? 8.0 * y / picture.rows : 5.0 * (1.0 * x / picture.cols + 1.0 * y / picture.rows);
+          const double at = c == 0   ? 8.0 * x / picture.cols
+                            : c == 1 ? 8.0 * y / picture.rows
+                                     : 5.0 * (1.0 * x / picture.cols + 1.0 * y / picture.rows);
           picture.at<cv::Vec3b>(y, x) = cv::Vec3b::all(static_cast<uint8_t>(128 + 90 * std::sin(3.14 * at + i)));
         }
       const fs::path file = root / classes[c] / (std::to_string(i) + extensions[i % 5]);
@@ -31,15 +33,17 @@ void write_pictures(const fs::path& root, const std::vector<std::string>& classe
 
 TEST(Adapt, FromFoldersOfPicturesToLabels) {
   const TemporaryFolder folder;
-  const std::string run = shared_run().path.string(), adapter = (folder / "task.safetensors").string(), two = (folder / "two.safetensors").string();
+  const std::string run = shared_run().path.string(), adapter = (folder / "task.safetensors").string(),
+                    two = (folder / "two.safetensors").string();
   const auto before = contents(run);
   const std::vector<std::string> classes = {"across", "down", "slanted <b>"};
   write_pictures(folder / "support", classes, 5);
   write_pictures(folder / "query", classes, 3, 5);
   write_pictures(folder / "pair", {"left", "right"}, 2);
 
-  const Finished adapted = run_well({"adapt", run, "--support", (folder / "support").string(), "--query", (folder / "query").string(), "--inner-steps",
-                                     "20", "--out", adapter, "--json", (folder / "adapt.json").string()});
+  const Finished adapted =
+      run_well({"adapt", run, "--support", (folder / "support").string(), "--query", (folder / "query").string(),
+                "--inner-steps", "20", "--out", adapter, "--json", (folder / "adapt.json").string()});
   EXPECT_THAT(adapted.out, HasSubstr("adapted to 3 classes by 15 images in 20 steps"));
   EXPECT_THAT(adapted.out, HasSubstr("162 atom, 27 head"));
   const json result = read_json(folder / "adapt.json");
@@ -50,8 +54,8 @@ TEST(Adapt, FromFoldersOfPicturesToLabels) {
   run_well({"adapt", run, "--support", (folder / "pair").string(), "--out", two});  // a spare output is masked
 
   // Folders, files and standard input; alone and among others; several adapters.
-  const Finished all = run_well({"predict", run, (folder / "query").string(), "--adapter", adapter, "--adapter", two, "--json",
-                                 (folder / "all.json").string(), "--csv", (folder / "all.csv").string()});
+  const Finished all = run_well({"predict", run, (folder / "query").string(), "--adapter", adapter, "--adapter", two,
+                                 "--json", (folder / "all.json").string(), "--csv", (folder / "all.csv").string()});
   const json predictions = read_json(folder / "all.json");
   ASSERT_EQ(predictions.size(), 18U);
   int right = 0;
@@ -62,24 +66,29 @@ TEST(Adapt, FromFoldersOfPicturesToLabels) {
     EXPECT_NEAR(sum, 1, 1e-5);
     EXPECT_EQ(p.at("probabilities").size(), i % 2 == 0 ? 3U : 2U);
     EXPECT_EQ(p.at("probability"), p.at("probabilities").at(p.at("label").get<std::string>()));
-    if (i % 2 == 0) right += fs::path(p.at("image").get<std::string>()).parent_path().filename() == p.at("label").get<std::string>();
+    if (i % 2 == 0)
+      right += fs::path(p.at("image").get<std::string>()).parent_path().filename() == p.at("label").get<std::string>();
   }
   EXPECT_NEAR(result.at("accuracy").get<double>(), right / 9.0, 1e-9);
   const std::string picture = predictions[6].at("image");
-  const Finished alone = run_well({"predict", run, picture, "--adapter", adapter, "--json", (folder / "alone.json").string()});
+  const Finished alone =
+      run_well({"predict", run, picture, "--adapter", adapter, "--json", (folder / "alone.json").string()});
   EXPECT_EQ(read_json(folder / "alone.json")[0], predictions[6]);
   EXPECT_THAT(all.out, HasSubstr(picture + "\t" + adapter + "\t"));
   const std::string answer = alone.out.substr(alone.out.find('\t'));
-  const Finished behind = run_well({"predict", run, "--adapter", adapter, picture, picture});  // pictures are not adapters
+  const Finished behind =
+      run_well({"predict", run, "--adapter", adapter, picture, picture});  // pictures are not adapters
   EXPECT_EQ(behind.out, alone.out + alone.out);
-  const std::string predict = std::string("'") + FEWATOMS_PROGRAM + "' predict '" + run + "' - --adapter '" + adapter + "'";
+  const std::string predict =
+      std::string("'") + FEWATOMS_PROGRAM + "' predict '" + run + "' - --adapter '" + adapter + "'";
   EXPECT_EQ(shell("printf '%s\\n' '" + picture + "' | " + predict), alone.out);
   EXPECT_EQ(shell(predict + " < '" + picture + "'"), "-" + answer);
   EXPECT_EQ(std::count(all.out.begin(), all.out.end(), '\n'), 18);
   EXPECT_THAT(read_file(folder / "all.csv"), ::testing::StartsWith("image,adapter,label,probability\n"));
 
   const Finished shown = run_well({"adapter", "inspect", adapter});
-  for (const char* words : {"3 classes: across down slanted <b>", "acdc-maml", "15 support images, 20 inner steps", "block2.conv.atoms"})
+  for (const char* words :
+       {"3 classes: across down slanted <b>", "acdc-maml", "15 support images, 20 inner steps", "block2.conv.atoms"})
     EXPECT_THAT(shown.out, HasSubstr(words));
   EXPECT_EQ(json::parse(run_well({"adapter", "inspect", adapter, "--json"}).out).at("adapted"), 189);
   EXPECT_EQ(contents(run), before);
@@ -92,7 +101,8 @@ TEST(Adapt, TheEmbeddedProgramAgrees) {
   write_pictures(folder / "support", {"a", "b", "c"}, 1);
   write_pictures(folder / "query", {"a", "b"}, 1, 1);
   const std::string unknown = (folder / "query" / "b" / "1.jpg").string();
-  run_well({"adapt", run, "--support", (folder / "support").string(), "--out", adapter, "--inner-steps", "1"});  // as it was trained
+  run_well({"adapt", run, "--support", (folder / "support").string(), "--out", adapter, "--inner-steps",
+            "1"});  // as it was trained
   run_well({"predict", run, unknown, "--adapter", adapter, "--json", (folder / "p.json").string()});
   std::string command = std::string("'") + FEWATOMS_EMBED_EXAMPLE + "' '" + run + "'";
   for (const char* name : {"a", "b", "c"}) command += " '" + (folder / "support" / name / "0.png").string() + "'";
@@ -102,7 +112,8 @@ TEST(Adapt, TheEmbeddedProgramAgrees) {
   answer >> best >> p[0] >> p[1] >> p[2];
   const json expected = read_json(folder / "p.json")[0];
   EXPECT_EQ(std::string(1, static_cast<char>('a' + best - 1)), expected.at("label"));
-  for (int i = 0; i < 3; ++i) EXPECT_NEAR(p[i], expected.at("probabilities").at(std::string(1, static_cast<char>('a' + i))).get<double>(), 1e-4);
+  for (int i = 0; i < 3; ++i)
+    EXPECT_NEAR(p[i], expected.at("probabilities").at(std::string(1, static_cast<char>('a' + i))).get<double>(), 1e-4);
 }
 
 TEST(Export, WritesPlainKernelsOfTheRunOrOfATask) {
@@ -110,17 +121,20 @@ TEST(Export, WritesPlainKernelsOfTheRunOrOfATask) {
   const std::string run = shared_run().path.string(), adapter = (folder / "a.safetensors").string();
   write_pictures(folder / "support", {"a", "b", "c"}, 2);
   run_well({"adapt", run, "--support", (folder / "support").string(), "--out", adapter, "--inner-steps", "3"});
-  EXPECT_THAT(run_well({"export", run, "--out", (folder / "run.st").string()}).out, HasSubstr("22 tensors"));  // 4 blocks of 5, and a head
+  EXPECT_THAT(run_well({"export", run, "--out", (folder / "run.st").string()}).out,
+              HasSubstr("22 tensors"));  // 4 blocks of 5, and a head
   run_well({"export", run, "--adapter", adapter, "--out", (folder / "task.st").string()});
   const SafeTensors plain = read_safetensors(folder / "run.st"), task = read_safetensors(folder / "task.st");
   ASSERT_EQ(plain.tensors.size(), task.tensors.size());
   EXPECT_EQ(plain.metadata.at("backbone"), "conv4");
   EXPECT_EQ(task.tensors.at("block2.conv.weight").sizes(), (std::vector<int64_t>{8, 8, 3, 3}));
-  EXPECT_TRUE(task.tensors.at("block1.conv.weight").equal(plain.tensors.at("block1.conv.weight")));  // the stem has no atoms
+  EXPECT_TRUE(
+      task.tensors.at("block1.conv.weight").equal(plain.tensors.at("block1.conv.weight")));  // the stem has no atoms
   EXPECT_FALSE(task.tensors.at("block2.conv.weight").equal(plain.tensors.at("block2.conv.weight")));
   EXPECT_FALSE(task.tensors.at("head.weight").equal(plain.tensors.at("head.weight")));
   expect_refusals({{{"export", run, "--out", (folder / "x").string(), "--format", "onnx"}, {"onnx"}},
-                   {{"export", run, "--out", (folder / "x").string(), "--adapter", run + "/best.safetensors"}, {"is not an adapter"}}});
+                   {{"export", run, "--out", (folder / "x").string(), "--adapter", run + "/best.safetensors"},
+                    {"is not an adapter"}}});
 }
 
 TEST(Adapt, RefusesWhatItCannotDo) {
@@ -146,8 +160,10 @@ TEST(Adapt, RefusesWhatItCannotDo) {
       {{"adapt", run, "--support", path("bad"), "--out", path("x")}, {"1.png", "cannot be decoded"}, 1},
       {{"adapt", run, "--support", path("three"), "--query", path("other")}, {"class 'bb'", "'b'"}},
       {{"adapt", path("nothing"), "--support", path("three"), "--out", path("x")}, {"not a run folder"}},
-      {{"predict", path("run2"), path("three"), "--adapter", adapter, "--checkpoint", "last"}, {"a.safetensors", "another run"}},
-      {{"predict", run, path("three"), "--adapter", (fs::path(run) / "best.safetensors").string()}, {"is not an adapter"}},
+      {{"predict", path("run2"), path("three"), "--adapter", adapter, "--checkpoint", "last"},
+       {"a.safetensors", "another run"}},
+      {{"predict", run, path("three"), "--adapter", (fs::path(run) / "best.safetensors").string()},
+       {"is not an adapter"}},
       {{"predict", run, path("none.png"), "--adapter", adapter}, {"no picture or folder", "none.png"}},
       {{"predict", run, path("nothing"), "--adapter", adapter}, {"holds no pictures"}},
       {{"predict", run, path("bad"), "--adapter", adapter}, {"1.png", "cannot be decoded"}, 1},

@@ -85,7 +85,8 @@ TEST(BadInput, WhatContradictsOrSelectsNothingIsRefused) {
       {{"--method", "maml", "--sharing", "net"}, {"--sharing", "--conv acdc"}},
       {{"--ways", "161"}, {"161", "160 classes"}},
       {{"--shots", "150", "--queries", "51"}, {"200 images", "201"}, 1},
-      {{"--ways", "160", "--queries", "199", "--width", "256", "--image-size", "84"}, {"160 ways", "takes about", "GiB", "there are"}},
+      {{"--ways", "160", "--queries", "199", "--width", "256", "--image-size", "84"},
+       {"160 ways", "takes about", "GiB", "there are"}},
   });
 }
 
@@ -168,7 +169,8 @@ TEST(BadInput, ACheckpointThatIsNotWholeOrNotItsOwnIsRefusedAndKept) {
   refusals.push_back({resumed(damaged("empty", "")), {file, "0 bytes"}, 1});
   refusals.push_back({resumed(damaged("noise", noise)), {file}, 1});
   refusals.push_back({resumed(damaged("huge", huge)), {file, std::to_string(gigabytes)}, 1});
-  refusals.push_back({resumed(damaged("other-shape", read_file(folder / "other"))), {"another architecture", "'head.bias' is 5, 3 was expected"}});
+  refusals.push_back({resumed(damaged("other-shape", read_file(folder / "other"))),
+                      {"another architecture", "'head.bias' is 5, 3 was expected"}});
   const auto before = contents(folder.path());
   expect_refusals(refusals);
   EXPECT_EQ(contents(folder.path()), before);
@@ -176,8 +178,8 @@ TEST(BadInput, ACheckpointThatIsNotWholeOrNotItsOwnIsRefusedAndKept) {
 
 /// Two classes of two images each: an episode of 2 ways, 1 shot and 1 query uses them all.
 Arguments photo_training(const TemporaryFolder& folder, const fs::path& root) {
-  return small_training(folder / "run", {"--dataset", "folders", "--data-root", root.string(), "--image-size", "28", "--ways", "2",
-                                         "--queries", "1", "--quiet"});
+  return small_training(folder / "run", {"--dataset", "folders", "--data-root", root.string(), "--image-size", "28",
+                                         "--ways", "2", "--queries", "1", "--quiet"});
 }
 
 TEST(BadInput, DamagedImagesAreBadDataAndNamed) {
@@ -207,8 +209,11 @@ TEST(BadInput, ARowWhoseImageIsMissingIsBadDataAndNamed) {
   write_file(folder / "train.csv", "filename,label\na.png,n01\nb.png,n01\n");
   write_image(folder / "images" / "a.png");
   const std::string root = folder.path().string();
-  expect_refusals({{small_training(folder / "run", {"--dataset", "mini-imagenet", "--data-root", root}), {"train.csv' line 3", "'b.png'"}, 1},
-                   {{"dataset", "inspect", "mini-imagenet", "--data-root", root}, {"train.csv' line 3", "'b.png'"}, 1}});
+  expect_refusals(
+      {{small_training(folder / "run", {"--dataset", "mini-imagenet", "--data-root", root}),
+        {"train.csv' line 3", "'b.png'"},
+        1},
+       {{"dataset", "inspect", "mini-imagenet", "--data-root", root}, {"train.csv' line 3", "'b.png'"}, 1}});
   EXPECT_FALSE(fs::exists(folder / "run"));
 }
 

@@ -10,8 +10,9 @@ using ::testing::HasSubstr;
 struct Bench {
   Bench(const std::string& name, const Arguments& more) {
     const TemporaryFolder folder;
-    finished = run_well(Arguments{"bench", name, "--width", "4", "--image-size", "28", "--repeat", "2", "--threads", "2", "--json",
-                                  (folder / "bench.json").string()} + more);
+    finished = run_well(Arguments{"bench", name, "--width", "4", "--image-size", "28", "--repeat", "2", "--threads",
+                                  "2", "--json", (folder / "bench.json").string()} +
+                        more);
     result = json::parse(read_file(folder / "bench.json"));
     EXPECT_EQ(result.at("bench"), name);
     EXPECT_EQ(result.at("threads"), 2);
@@ -51,15 +52,18 @@ struct Bench {
 TEST(Bench, Iteration) {
   const Bench bench("iteration", {"--scaling", "--order", "first", "--inner-steps", "1"});
   const double median = bench.median({}), one = bench.median({"one_thread"});
-  // 28x28 RGB, width 4: forward f = 9 * (12 * 784 + 16 * (196 + 49 + 9)), by inputs without the stem; four tasks of 80 images.
+  // 28x28 RGB, width 4: forward f = 9 * (12 * 784 + 16 * (196 + 49 + 9)), by inputs without the stem; four tasks of 80
+  // images.
   const double multiply_adds = 4.0 * 80 * 9 * (2 * 12 * 784 + 3 * 16 * (196 + 49 + 9));
   EXPECT_EQ(bench.number({"multiply_adds"}), multiply_adds);
   EXPECT_NEAR(bench.number({"gflops"}), 2e-9 * multiply_adds / median, 1e-6);
-  EXPECT_NEAR(bench.number({"share_of_peak"}), bench.number({"gflops"}) / bench.number({"machine", "all_threads", "gflops"}), 1e-9);
+  EXPECT_NEAR(bench.number({"share_of_peak"}),
+              bench.number({"gflops"}) / bench.number({"machine", "all_threads", "gflops"}), 1e-9);
   EXPECT_GT(bench.number({"peak_memory_mb"}), 20);
   EXPECT_NEAR(bench.number({"scaling"}), one / median, 1e-9);
   EXPECT_NEAR(bench.number({"scaling_ratio"}), bench.number({"scaling"}) / bench.number({"fma_scaling"}), 1e-9);
-  for (const char* words : {"meta-iteration: median", "of the multiply-add peak", "allocator"}) EXPECT_THAT(bench.finished.out, HasSubstr(words));
+  for (const char* words : {"meta-iteration: median", "of the multiply-add peak", "allocator"})
+    EXPECT_THAT(bench.finished.out, HasSubstr(words));
 }
 
 TEST(Bench, InnerStep) {
@@ -71,7 +75,8 @@ TEST(Bench, InnerStep) {
   }
   EXPECT_EQ(bench.result.at("asked").at("scope"), "atom+head");
   EXPECT_EQ(bench.result.at("standard").at("scope"), "all");
-  EXPECT_NEAR(bench.number({"ratio"}), bench.number({"asked", "inner_step_s"}) / bench.number({"standard", "inner_step_s"}), 1e-9);
+  EXPECT_NEAR(bench.number({"ratio"}),
+              bench.number({"asked", "inner_step_s"}) / bench.number({"standard", "inner_step_s"}), 1e-9);
 }
 
 TEST(Bench, Evaluate) {
@@ -87,12 +92,14 @@ TEST(Bench, Evaluate) {
 TEST(Bench, Loader) {
   const Bench bench("loader", {"--queries", "3", "--inner-steps", "1"});
   EXPECT_NEAR(bench.number({"ratio"}), bench.median({"loader"}) / bench.median({"in_memory"}), 1e-9);
-  EXPECT_GT(bench.number({"images_per_s_again"}), bench.number({"images_per_s_first"}));  // drawn characters stay in the cache
-  EXPECT_FALSE(bench.result.contains("images_per_s_imread"));                             // and are no files
+  EXPECT_GT(bench.number({"images_per_s_again"}),
+            bench.number({"images_per_s_first"}));             // drawn characters stay in the cache
+  EXPECT_FALSE(bench.result.contains("images_per_s_imread"));  // and are no files
 
   const TemporaryFolder folder;
   write_class_folders(folder / "photos", 12, 6);
-  const Bench photos("loader", {"--dataset", "folders", "--data-root", (folder / "photos").string(), "--queries", "1", "--inner-steps", "1"});
+  const Bench photos("loader", {"--dataset", "folders", "--data-root", (folder / "photos").string(), "--queries", "1",
+                                "--inner-steps", "1"});
   EXPECT_EQ(photos.result.at("form"), "split-folders");
   EXPECT_GT(photos.number({"images_per_s_imread"}), 0);
 }
@@ -127,8 +134,8 @@ TEST(Bench, MistakesAreRefusedAndManyThreadsAreNoted) {
       {{"bench", "iteration", "--ways", "1000", "--queries", "1000"}, {"1000 ways", "takes about", "GiB", "there are"}},
       {{"bench", "loader", "--method", "fomaml", "--order", "second"}, {"fomaml", "'first'"}},
   });
-  const Finished many = run_well({"bench", "iteration", "--width", "4", "--image-size", "28", "--repeat", "1", "--threads", "500",
-                                  "--order", "first", "--inner-steps", "1"});
+  const Finished many = run_well({"bench", "iteration", "--width", "4", "--image-size", "28", "--repeat", "1",
+                                  "--threads", "500", "--order", "first", "--inner-steps", "1"});
   EXPECT_THAT(many.err, HasSubstr("note: 500 threads"));
 }
 

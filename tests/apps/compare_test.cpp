@@ -16,23 +16,31 @@ json read_json(const fs::path& file) { return json::parse(read_file(file)); }
 
 /// Trains in a blink.
 const std::string kSmall =
-    "width = 8\nways = 3\nshots = 1\nqueries = 2\nmeta-batch = 2\ninner-steps = 1\nval-every = 0\niterations = 2\neval-inner-steps = '0,1'\n";
+    "width = 8\nways = 3\nshots = 1\nqueries = 2\nmeta-batch = 2\ninner-steps = 1\nval-every = 0\niterations = "
+    "2\neval-inner-steps = '0,1'\n";
 
 struct Comparison {
   explicit Comparison(const std::string& grid) { write_file(folder / "grid.toml", grid); }
   Arguments arguments(const Arguments& more = {}) const {
-    return Arguments{"compare", "--config", (folder / "grid.toml").string(), "--out", out().string(), "--report-episodes", "0"} + more;
+    return Arguments{"compare",           "--config", (folder / "grid.toml").string(), "--out", out().string(),
+                     "--report-episodes", "0"} +
+           more;
   }
   fs::path out() const { return folder / "out"; }
   TemporaryFolder folder;
 };
 
 TEST(Compare, TheTableIsThatOfTheEvaluationsAndIsMadeOnce) {
-  const Comparison c(kSmall + "seed = [1, 2]\nreference = 'standard'\n[[row]]\nname = 'standard'\nmethod = 'maml'\niterations = 10\n"
-                     "[[row]]\nname = 'acdc'\nmethod = 'acdc-maml'\nsharing = ['net', 'stage']\n[[target]]\nname = 'own'\nepisodes = 7\n");
+  const Comparison c(
+      kSmall +
+      "seed = [1, 2]\nreference = 'standard'\n[[row]]\nname = 'standard'\nmethod = 'maml'\niterations = 10\n"
+      "[[row]]\nname = 'acdc'\nmethod = 'acdc-maml'\nsharing = ['net', 'stage']\n[[target]]\nname = 'own'\nepisodes = "
+      "7\n");
   const Finished finished = run_well(c.arguments({"--threads", "2"}));
-  EXPECT_THAT(finished.err, HasSubstr("note: 'acdc sharing=stage' trains what 'acdc sharing=net' does, as conv4 shares alike by net and stage: left out"));
-  for (const char* words : {"3-way 1-shot", "own: strokes, split test, 3-way 1-shot, 2 queries, 7 episodes", "reference", "all rows are transductive"})
+  EXPECT_THAT(finished.err, HasSubstr("note: 'acdc sharing=stage' trains what 'acdc sharing=net' does, as conv4 shares "
+                                      "alike by net and stage: left out"));
+  for (const char* words : {"3-way 1-shot", "own: strokes, split test, 3-way 1-shot, 2 queries, 7 episodes",
+                            "reference", "all rows are transductive"})
     EXPECT_THAT(finished.out, HasSubstr(words));
 
   const json table = read_json(c.out() / "table.json");
@@ -71,9 +79,11 @@ TEST(Compare, TheTableIsThatOfTheEvaluationsAndIsMadeOnce) {
   std::vector<std::string> lines;
   for (std::string line; std::getline(csv, line);) lines.push_back(line);
   ASSERT_EQ(lines.size(), 5U);  // two rows at 0 and 1 steps
-  for (const std::string& line : lines) EXPECT_EQ(std::count(line.begin(), line.end(), ','), std::count(lines[0].begin(), lines[0].end(), ',')) << line;
+  for (const std::string& line : lines)
+    EXPECT_EQ(std::count(line.begin(), line.end(), ','), std::count(lines[0].begin(), lines[0].end(), ',')) << line;
   char accuracy[32];
-  std::snprintf(accuracy, sizeof accuracy, "%.2f", 100 * table.at("rows")[1].at("targets")[0].at("accuracy").get<double>());
+  std::snprintf(accuracy, sizeof accuracy, "%.2f",
+                100 * table.at("rows")[1].at("targets")[0].at("accuracy").get<double>());
   EXPECT_THAT(finished.out, HasSubstr(accuracy));
   EXPECT_THAT(read_file(c.out() / "table.md"), HasSubstr(std::string("| ") + accuracy + " ± "));
   EXPECT_THAT(read_file(c.out() / "table.tex"), HasSubstr(std::string(" & ") + accuracy + " $\\pm$ "));
@@ -89,7 +99,8 @@ TEST(Compare, TheTableIsThatOfTheEvaluationsAndIsMadeOnce) {
 }
 
 TEST(Compare, KilledAndInterruptedItGoesOnToTheSameTable) {
-  const std::string grid = kSmall + "checkpoint-every = 10\n[[row]]\nname = 'long'\nmethod = 'fomaml'\niterations = 200\n"
+  const std::string grid = kSmall +
+                           "checkpoint-every = 10\n[[row]]\nname = 'long'\nmethod = 'fomaml'\niterations = 200\n"
                            "[[row]]\nname = 'short'\nmethod = 'anil'\n[[target]]\nepisodes = 4\n";
   const Comparison broken(grid), whole(grid);
   const auto done = [&](const char* run) {
@@ -115,18 +126,24 @@ TEST(Compare, KilledAndInterruptedItGoesOnToTheSameTable) {
   }
   EXPECT_LT(done("long_seed-0"), 200);
   EXPECT_FALSE(fs::exists(broken.out() / "table.json"));
-  const Finished resumed = run_well(broken.arguments({"--threads", "1"})), uninterrupted = run_well(whole.arguments({"--threads", "2"}));
+  const Finished resumed = run_well(broken.arguments({"--threads", "1"})),
+                 uninterrupted = run_well(whole.arguments({"--threads", "2"}));
   EXPECT_EQ(resumed.out, uninterrupted.out);
-  for (const char* file : {"table.json", "table.csv", "table.md", "table.tex"}) EXPECT_EQ(read_file(broken.out() / file), read_file(whole.out() / file)) << file;
-  expect_same_checkpoint(broken.out() / "runs/long_seed-0/last.safetensors", whole.out() / "runs/long_seed-0/last.safetensors");
+  for (const char* file : {"table.json", "table.csv", "table.md", "table.tex"})
+    EXPECT_EQ(read_file(broken.out() / file), read_file(whole.out() / file)) << file;
+  expect_same_checkpoint(broken.out() / "runs/long_seed-0/last.safetensors",
+                         whole.out() / "runs/long_seed-0/last.safetensors");
 }
 
 TEST(Compare, AFailingRunIsListedAndTheOthersGoOn) {
-  const Comparison c(kSmall + "method = 'fomaml'\n[[row]]\nname = 'bad'\nouter-lr = 1e30\niterations = 9\n[[row]]\nname = 'good'\n[[target]]\nname = 'a'\nepisodes = 2\n"
+  const Comparison c(kSmall +
+                     "method = 'fomaml'\n[[row]]\nname = 'bad'\nouter-lr = 1e30\niterations = 9\n[[row]]\nname = "
+                     "'good'\n[[target]]\nname = 'a'\nepisodes = 2\n"
                      "[[target]]\nname = 'b'\nsplit = 'val'\nepisodes = 3\n");
   const Finished finished = run_program(c.arguments());
   EXPECT_EQ(finished.code, 1);
-  EXPECT_THAT(finished.err, HasSubstr("fewatoms: 1 part of the comparison failed, the first: bad_seed-0 (training): the "));
+  EXPECT_THAT(finished.err,
+              HasSubstr("fewatoms: 1 part of the comparison failed, the first: bad_seed-0 (training): the "));
   EXPECT_THAT(finished.out, HasSubstr("failed: bad_seed-0 (training): the "));
   EXPECT_THAT(finished.out, HasSubstr("no longer finite"));
   const json table = read_json(c.out() / "table.json");
@@ -138,7 +155,9 @@ TEST(Compare, AFailingRunIsListedAndTheOthersGoOn) {
 }
 
 TEST(Compare, TheDryRunTrainsNothing) {
-  const Comparison c(kSmall + "width = [8, 'weights of 8']\n[[row]]\nname = 'standard'\nmethod = 'maml'\n[[row]]\nname = 'acdc'\nmethod = 'acdc-maml'\n");
+  const Comparison c(kSmall +
+                     "width = [8, 'weights of 8']\n[[row]]\nname = 'standard'\nmethod = 'maml'\n[[row]]\nname = "
+                     "'acdc'\nmethod = 'acdc-maml'\n");
   const std::string text = "width = 8\n";
   write_file(c.folder / "grid.toml", read_file(c.folder / "grid.toml").substr(text.size()));
   const Finished finished = run_well(c.arguments({"--dry-run", "--threads", "1", "--iterations", "1000"}));
@@ -163,9 +182,12 @@ TEST(Compare, TheDryRunTrainsNothing) {
 /// Grids with a mistake behind nine lines of kSmall, and words of the answer.
 class BadGrids {
  public:
-  void add(const std::string& name, const std::string& text, const std::vector<std::string>& words, const Arguments& more = {}) {
+  void add(const std::string& name, const std::string& text, const std::vector<std::string>& words,
+           const Arguments& more = {}) {
     write_file(folder_ / name, kSmall + text);
-    refusals_.push_back({Arguments{"compare", "--config", (folder_ / name).string(), "--out", (folder_ / "out").string()} + more, words});
+    refusals_.push_back(
+        {Arguments{"compare", "--config", (folder_ / name).string(), "--out", (folder_ / "out").string()} + more,
+         words});
   }
   void expect_refused() const {
     expect_refusals(refusals_);
@@ -182,8 +204,10 @@ TEST(Compare, BadGridsAreRefusedBeforeAnythingRuns) {
   bad.add("key.toml", "metod = 'maml'\n", {"key.toml' line 10", "unknown key 'metod'", "'method'"});
   bad.add("empty.toml", "seed = []\n", {"line 10", "'seed' is an empty list", "product is empty"});
   bad.add("type.toml", "seed = [1, 'x']\n", {"line 10", "'seed'", "'x' is not a whole number"});
-  bad.add("combination.toml", "[[row]]\nname = 'proto'\nmethod = ['maml', 'protonet']\n", {"'proto method=protonet'", "scope 'none'", "inner steps is 1"});
-  bad.add("reference.toml", "reference = 'standart'\n[[row]]\nname = 'standard'\n", {"reference row 'standart'", "'standard'"});
+  bad.add("combination.toml", "[[row]]\nname = 'proto'\nmethod = ['maml', 'protonet']\n",
+          {"'proto method=protonet'", "scope 'none'", "inner steps is 1"});
+  bad.add("reference.toml", "reference = 'standart'\n[[row]]\nname = 'standard'\n",
+          {"reference row 'standart'", "'standard'"});
   bad.expect_refused();
 }
 
@@ -194,11 +218,13 @@ TEST(CompareSlow, EveryMistakeInAGridHasItsLine) {
   bad.add("value.toml", "[[target]]\nepisodes = 'x'\n", {"line 10", "target", "x"});
   bad.add("table.toml", "scope = [['all']]\n", {"line 10", "'scope' is neither a number"});
   bad.add("broken.toml", "seed = = 1\n", {"line 10"});
-  bad.add("misplaced.toml", "[[row]]\nname = 'plain'\nmethod = 'maml'\natoms = 3\n", {"'plain'", "--atoms goes with --conv acdc"});
+  bad.add("misplaced.toml", "[[row]]\nname = 'plain'\nmethod = 'maml'\natoms = 3\n",
+          {"'plain'", "--atoms goes with --conv acdc"});
   bad.add("ways.toml", "[[target]]\nways = 4\n", {"'maml'", "target 'strokes'", "3 ways", "4"});
   bad.add("twice.toml", "[[row]]\nname = 'a'\n[[row]]\nname = 'a'\n", {"line 12", "row 'a' in line 10 already"});
   bad.add("nameless.toml", "[[row]]\nmethod = 'maml'\n", {"line 10", "this row has no name"});
-  bad.add("nothing.toml", "reference = { method = 'anil' }\n", {"line 10", "nothing in the grid has the reference's method=anil"});
+  bad.add("nothing.toml", "reference = { method = 'anil' }\n",
+          {"line 10", "nothing in the grid has the reference's method=anil"});
   bad.add("root.toml", "", {"--target-root", "unknown target 'cub'"}, {"--target-root", "cub=."});
   bad.add("data.toml", "dataset = 'mini-imagenet'\n", {"data.toml", "mini-imagenet", "data root"});
   bad.expect_refused();

@@ -9,13 +9,16 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
-bool installed(const std::string& program) { return std::system(("command -v " + program + " >/dev/null").c_str()) == 0; }
+bool installed(const std::string& program) {
+  return std::system(("command -v " + program + " >/dev/null").c_str()) == 0;
+}
 
 /// What `cmake --install` puts below share/, made at first use: completions and the manual page.
 fs::path installed_file(const std::string& name) {
   static const TemporaryFolder folder;
-  static const std::string log = shell("cmake --install " + fs::path(FEWATOMS_PROGRAM).parent_path().parent_path().string() +
-                                       " --prefix " + folder.path().string() + " 2>&1");
+  static const std::string log =
+      shell("cmake --install " + fs::path(FEWATOMS_PROGRAM).parent_path().parent_path().string() + " --prefix " +
+            folder.path().string() + " 2>&1");
   EXPECT_TRUE(fs::exists(folder / "bin" / "fewatoms")) << log;
   EXPECT_TRUE(fs::exists(folder / "share" / name)) << log;
   return folder / "share" / name;
@@ -47,12 +50,13 @@ TEST(Completion, ZshAndFishReadTheirs) {
       continue;
     }
     const std::string file =
-        installed_file(name == "zsh" ? "zsh/site-functions/_fewatoms" : "fish/vendor_completions.d/fewatoms.fish").string();
+        installed_file(name == "zsh" ? "zsh/site-functions/_fewatoms" : "fish/vendor_completions.d/fewatoms.fish")
+            .string();
     EXPECT_EQ(shell(name + (name == "zsh" ? " -f" : " --no-config") + " -n " + file + " 2>&1"), "");
     if (name == "zsh") continue;
     const auto offered = [&](const std::string& line) {
-      return shell("HOME=" + folder.path().string() + " fish --no-config -c 'source " + file + "; complete -C \"" + line +
-                   "\"' 2>&1");
+      return shell("HOME=" + folder.path().string() + " fish --no-config -c 'source " + file + "; complete -C \"" +
+                   line + "\"' 2>&1");
     };
     EXPECT_THAT(offered("fewatoms train --method acdc-"), HasSubstr("acdc-maml"));
     EXPECT_THAT(offered("fewatoms dataset ins"), HasSubstr("inspect"));
@@ -66,8 +70,8 @@ TEST(Completion, TheManualPageIsSoundAndHasEveryCommandAndOption) {
   const std::string file = installed_file("man/man1/fewatoms.1").string();
   EXPECT_EQ(shell("groff -man -ww -Tutf8 " + file + " 2>&1 >/dev/null"), "");
   const std::string page = shell("groff -man -Tascii -P-cbou " + file + " 2>&1");
-  for (const char* word : {"fewatoms train", "fewatoms dataset inspect", "--inner-steps INT", "--scope TEXT", "--dry-run",
-                           "torchscript", "EXIT STATUS"})
+  for (const char* word : {"fewatoms train", "fewatoms dataset inspect", "--inner-steps INT", "--scope TEXT",
+                           "--dry-run", "torchscript", "EXIT STATUS"})
     EXPECT_THAT(page, HasSubstr(word));
 }
 

@@ -25,8 +25,10 @@ TEST(DatasetVerify, ListsBadImagesAndExitsWithOne) {
   write_file(folder / "val" / "val-class0" / "0.png", "");
   const Finished bad = run_program({"dataset", "verify", "folders", "--data-root", root});
   EXPECT_EQ(bad.code, 1);
-  EXPECT_THAT(bad.out, HasSubstr("train class 'class1': '" + root + "/train/class1/2.png' cannot be decoded as an image\n"));
-  EXPECT_THAT(bad.out, HasSubstr("val class 'val-class0': '" + root + "/val/val-class0/0.png' is empty, expected an image\n"));
+  EXPECT_THAT(bad.out,
+              HasSubstr("train class 'class1': '" + root + "/train/class1/2.png' cannot be decoded as an image\n"));
+  EXPECT_THAT(bad.out,
+              HasSubstr("val class 'val-class0': '" + root + "/val/val-class0/0.png' is empty, expected an image\n"));
   EXPECT_EQ(bad.err, "fewatoms: 2 of 36 images of '" + root + "' are bad (--skip-bad goes on without them)\n");
 
   const json inspected = json::parse(run_well({"dataset", "inspect", "folders", "--data-root", root, "--json"}).out);
@@ -45,7 +47,8 @@ TEST(DatasetVerify, SkipBadCountsInTheResult) {
   write_file(folder / "photos" / "train" / "class1" / "2.png", "no image");
   write_file(folder / "photos" / "test" / "test-class1" / "2.png", "no image");
   const Arguments data{"--dataset", "folders", "--data-root", (folder / "photos").string(), "--image-size", "28"};
-  expect_refusal({{"train"}, {"2.png' cannot be decoded"}, 1}, run_program(small_training(folder / "stopped", data + Arguments{"--quiet"})));
+  expect_refusal({{"train"}, {"2.png' cannot be decoded"}, 1},
+                 run_program(small_training(folder / "stopped", data + Arguments{"--quiet"})));
   const Finished trained = run_well(small_training(folder / "run", data + Arguments{"--skip-bad"}));
   EXPECT_THAT(trained.err, HasSubstr("left out 1 bad image (--skip-bad)"));
   run_well({"eval", (folder / "run").string(), "--episodes", "2", "--json", (folder / "result.json").string()});
@@ -58,15 +61,15 @@ TEST(DatasetSplit, WritesWhatSplitFileReads) {
   const TemporaryFolder folder;
   for (int c = 0; c < 8; ++c) write_image(folder / "photos" / ("class" + std::to_string(c)) / "0.png");
   const std::string root = (folder / "photos").string(), file = (folder / "split.csv").string();
-  const Finished made = run_well({"dataset", "split", "folders", "--data-root", root, "--split-seed", "3", "--split-fractions", "0.5,0.25,0.25", "--out", file});
+  const Finished made = run_well({"dataset", "split", "folders", "--data-root", root, "--split-seed", "3",
+                                  "--split-fractions", "0.5,0.25,0.25", "--out", file});
   EXPECT_THAT(made.out, HasSubstr("4 train, 2 val, 2 test"));
   EXPECT_THAT(read_file(file), ::testing::StartsWith("label,split\n"));
   const auto classes = [&](const Arguments& more) {
     const Arguments inspect{"dataset", "inspect", "folders", "--data-root", root, "--json", "--quick"};
     const json inspected = json::parse(run_well(inspect + more).out);
     json of_split = json::object();
-    for (const json& s : inspected.at("splits"))
-      of_split[s.at("split").get<std::string>()] = s.at("class_sizes");
+    for (const json& s : inspected.at("splits")) of_split[s.at("split").get<std::string>()] = s.at("class_sizes");
     return of_split;
   };
   const json listed = classes({"--split-file", file});
@@ -78,7 +81,8 @@ TEST(DatasetPack, TrainsAndEvaluatesToTheSameNumbers) {
   const TemporaryFolder folder;
   write_class_folders(folder / "photos", 3, 4);
   const std::string pack = (folder / "photos.pack").string();
-  const Finished packed = run_well({"dataset", "pack", "folders", "--data-root", (folder / "photos").string(), "--image-size", "28", "--out", pack});
+  const Finished packed = run_well(
+      {"dataset", "pack", "folders", "--data-root", (folder / "photos").string(), "--image-size", "28", "--out", pack});
   EXPECT_THAT(packed.out, HasSubstr("36 images"));
   EXPECT_THAT(run_well({"dataset", "verify", "folders", "--data-root", pack}).out, HasSubstr("all good"));
   const Arguments data{"--dataset", "folders", "--image-size", "28", "--iterations", "2", "--data-root"};
@@ -97,10 +101,13 @@ TEST(DatasetManifest, BadLinesCostOneLine) {
   write_image(folder / "a.png");
   write_file(folder / "m.csv", "path,label\na.png,x\nb.png,y\n");
   const std::string file = (folder / "m.csv").string(), gone = (folder / "gone.csv").string();
-  expect_refusals({{{"dataset", "inspect", "manifest", "--data-root", file}, {"m.csv", "classes, at least 3 are needed"}},
-                   {{"dataset", "inspect", "manifest", "--data-root", file, "--split-fractions", "1,0,0"}, {"m.csv' line 3 names image 'b.png', which is not there"}, 1},
-                   {{"dataset", "inspect", "manifest", "--data-root", gone}, {"gone.csv' does not exist"}},
-                   {{"dataset", "pack", "manifest", "--data-root", file}, {"--out"}}});
+  expect_refusals(
+      {{{"dataset", "inspect", "manifest", "--data-root", file}, {"m.csv", "classes, at least 3 are needed"}},
+       {{"dataset", "inspect", "manifest", "--data-root", file, "--split-fractions", "1,0,0"},
+        {"m.csv' line 3 names image 'b.png', which is not there"},
+        1},
+       {{"dataset", "inspect", "manifest", "--data-root", gone}, {"gone.csv' does not exist"}},
+       {{"dataset", "pack", "manifest", "--data-root", file}, {"--out"}}});
 }
 
 }  // namespace

@@ -19,7 +19,8 @@ TEST(Eval, TheResultHasEveryFieldAndIsTheSameTwiceAndInATable) {
   const auto before = contents(run);
   const Arguments steps = {"--eval-inner-steps", "0,1,3"};
   const Finished first = run_well(small_eval(run, steps + Arguments{"--json", (folder / "1.json").string()}));
-  const Finished second = run_well(small_eval(run, steps + Arguments{"--json", (folder / "2.json").string(), "--threads", "3"}));
+  const Finished second =
+      run_well(small_eval(run, steps + Arguments{"--json", (folder / "2.json").string(), "--threads", "3"}));
   EXPECT_EQ(contents(run), before);
   EXPECT_EQ(first.out, second.out);
   EXPECT_THAT(first.out, HasSubstr("3-way 1-shot, 2 queries, 5 episodes"));
@@ -29,13 +30,30 @@ TEST(Eval, TheResultHasEveryFieldAndIsTheSameTwiceAndInATable) {
   for (json* one : {&result, &again}) one->erase("seconds");
   EXPECT_EQ(result, again);
 
-  const json expected = {
-      {"episodes", 5},          {"ways", 3},           {"shots", 1},           {"queries", 2},        {"dataset", "strokes"},
-      {"split", "test"},        {"split_rule", ""},    {"crop", "none"},       {"image_size", 28},    {"method", "acdc-maml"},
-      {"scope", "atom+head"},   {"backbone", "conv4"}, {"width", 8},           {"conv", "acdc"},      {"sharing", "net"},
-      {"atoms", 6},             {"inner_steps", 3},    {"norm", "running"},    {"transductive", false}, {"seed", 5},
-      {"eval_seed", 0},         {"checkpoint", "best"}, {"parameters_adapted", 189},
-      {"parameters_adapted_by_role", {{"atom", 162}, {"head", 27}}}};
+  const json expected = {{"episodes", 5},
+                         {"ways", 3},
+                         {"shots", 1},
+                         {"queries", 2},
+                         {"dataset", "strokes"},
+                         {"split", "test"},
+                         {"split_rule", ""},
+                         {"crop", "none"},
+                         {"image_size", 28},
+                         {"method", "acdc-maml"},
+                         {"scope", "atom+head"},
+                         {"backbone", "conv4"},
+                         {"width", 8},
+                         {"conv", "acdc"},
+                         {"sharing", "net"},
+                         {"atoms", 6},
+                         {"inner_steps", 3},
+                         {"norm", "running"},
+                         {"transductive", false},
+                         {"seed", 5},
+                         {"eval_seed", 0},
+                         {"checkpoint", "best"},
+                         {"parameters_adapted", 189},
+                         {"parameters_adapted_by_role", {{"atom", 162}, {"head", 27}}}};
   for (const auto& [key, value] : expected.items()) {
     ASSERT_TRUE(result.contains(key)) << key;
     EXPECT_EQ(result[key], value) << key;
@@ -78,8 +96,9 @@ TEST(Eval, TakesTheLastCheckpointWhenAskedOrWhenThereIsNoBest) {
 TEST(Eval, TestsOnAnotherDataSetAsTheNetworkSeesIt) {
   const TemporaryFolder folder;
   write_class_folders(folder / "photos", 3, 4);  // RGB, 32x32: read as grey 28x28
-  run_well(small_eval(shared_run().path, {"--dataset", "folders", "--data-root", (folder / "photos").string(), "--split", "val",
-                                          "--queries", "3", "--json", (folder / "out.json").string()}));
+  run_well(
+      small_eval(shared_run().path, {"--dataset", "folders", "--data-root", (folder / "photos").string(), "--split",
+                                     "val", "--queries", "3", "--json", (folder / "out.json").string()}));
   const json result = read_json(folder / "out.json");
   EXPECT_EQ(result.at("dataset"), "folders");
   EXPECT_EQ(result.at("trained_on"), "strokes");
@@ -91,9 +110,11 @@ TEST(Eval, TestsOnAnotherDataSetAsTheNetworkSeesIt) {
 TEST(Eval, APrototypeHeadTakesAnyNumberOfWays) {
   const TemporaryFolder folder;
   const std::string run = (folder / "run").string();
-  run_well({"train", "--out", run, "--method", "protonet", "--width", "8", "--ways", "7", "--queries", "1", "--meta-batch", "1",
-            "--iterations", "1", "--val-every", "1", "--val-episodes", "2", "--quiet"});
-  const Finished finished = run_well(small_eval(run, {"--ways", "9", "--shots", "2", "--json", (folder / "out.json").string()}));
+  run_well({"train", "--out",          run, "--method",     "protonet", "--width",      "8", "--ways",
+            "7",     "--queries",      "1", "--meta-batch", "1",        "--iterations", "1", "--val-every",
+            "1",     "--val-episodes", "2", "--quiet"});
+  const Finished finished =
+      run_well(small_eval(run, {"--ways", "9", "--shots", "2", "--json", (folder / "out.json").string()}));
   const json result = read_json(folder / "out.json");
   EXPECT_EQ(result.at("ways"), 9);
   EXPECT_EQ(result.at("parameters_adapted"), 0);
@@ -117,8 +138,10 @@ TEST(Eval, SavedEpisodesAreEvaluatedAgain) {
   run_well({"eval", run, "--episodes-file", file, "--first-episode", "3", "--json", (folder / "rest.json").string()});
   const json rest = read_json(folder / "rest.json");
   EXPECT_EQ(rest.at("episodes"), 2);
-  EXPECT_EQ(rest.at("accuracy_by_episode"), (json{drawn.at("accuracy_by_episode")[3], drawn.at("accuracy_by_episode")[4]}));
-  run_well({"speed", run, "--episodes-file", file, "--steps", "0,1", "--timed-tasks", "1", "--json", (folder / "speed.json").string()});
+  EXPECT_EQ(rest.at("accuracy_by_episode"),
+            (json{drawn.at("accuracy_by_episode")[3], drawn.at("accuracy_by_episode")[4]}));
+  run_well({"speed", run, "--episodes-file", file, "--steps", "0,1", "--timed-tasks", "1", "--json",
+            (folder / "speed.json").string()});
   EXPECT_EQ(read_json(folder / "speed.json").at("episodes"), 5);
 
   run_well({"eval", run, "--unique-classes", "--episodes", "40", "--save-episodes", file});

@@ -16,7 +16,9 @@ using ::testing::HasSubstr;
 
 json decompose(const fs::path& run, const fs::path& out, const Arguments& more) {
   const fs::path file = out.string() + ".json";
-  run_well(Arguments{"decompose", run.string(), "--out", out.string(), "--json", file.string(), "--episodes", "10", "--threads", "1"} + more);
+  run_well(Arguments{"decompose", run.string(), "--out", out.string(), "--json", file.string(), "--episodes", "10",
+                     "--threads", "1"} +
+           more);
   return json::parse(std::ifstream(file));
 }
 
@@ -27,25 +29,31 @@ TEST(Decompose, NineAtomsOfEachLayerLoseNothingAndFewerLoseLess) {
   const json whole = decompose(run, folder / "nine", {"--sharing", "layer", "--atoms", "9"});
   ASSERT_EQ(whole.at("layers").size(), 3U);  // the stem stays
   for (const json& layer : whole.at("layers")) EXPECT_LT(layer.at("relative_error").get<double>(), 1e-5);
-  EXPECT_NEAR(whole.at("decomposed").at("accuracy").get<double>(), whole.at("standard").at("accuracy").get<double>(), 0.01);
+  EXPECT_NEAR(whole.at("decomposed").at("accuracy").get<double>(), whole.at("standard").at("accuracy").get<double>(),
+              0.01);
 
-  const json six = decompose(run, folder / "six", {"--sharing", "net", "--atoms", "4", "--finetune", "2", "--outer-lr", "0.0005"});
+  const json six =
+      decompose(run, folder / "six", {"--sharing", "net", "--atoms", "4", "--finetune", "2", "--outer-lr", "0.0005"});
   EXPECT_LT(six.at("convolution_weights"), six.at("standard_convolution_weights"));
   for (const json& layer : six.at("layers")) EXPECT_GT(layer.at("relative_error").get<double>(), 0.01);
   EXPECT_EQ(six.at("finetune_iterations"), 2);
   EXPECT_EQ(read_run((folder / "six").string(), "last").settings.trainer.outer_lr, "0.0005");
   EXPECT_NE(read_run(run.string(), "last").settings.trainer.outer_lr, "0.0005");
   // What came out is a run: it can be evaluated and trained further.
-  EXPECT_THAT(run_well({"eval", (folder / "six").string(), "--episodes", "5", "--threads", "1"}).out, HasSubstr("iteration 2"));
+  EXPECT_THAT(run_well({"eval", (folder / "six").string(), "--episodes", "5", "--threads", "1"}).out,
+              HasSubstr("iteration 2"));
   run_well({"train", "--resume", "--out", (folder / "six").string(), "--iterations", "3", "--quiet"});
 
   expect_refusals({
       {{"decompose", (folder / "six").string(), "--out", (folder / "x").string()}, {"convolutions 'acdc'", "standard"}},
       {{"decompose", run.string(), "--out", run.string()}, {"holds a run already"}},
-      {{"decompose", run.string(), "--out", (folder / "x").string(), "--group", "3"}, {"group is 3", "does not divide"}},
+      {{"decompose", run.string(), "--out", (folder / "x").string(), "--group", "3"},
+       {"group is 3", "does not divide"}},
       {{"decompose", run.string(), "--out", (folder / "x").string(), "--atoms", "10"}, {"atoms is 10"}},
-      {{"decompose", run.string(), "--out", (folder / "x").string(), "--outer-lr", "0.1"}, {"--outer-lr", "--finetune"}},
-      {{"decompose", run.string(), "--out", (folder / "x").string(), "--finetune", "1", "--outer-lr", "-1"}, {"outer rate", "-1"}},
+      {{"decompose", run.string(), "--out", (folder / "x").string(), "--outer-lr", "0.1"},
+       {"--outer-lr", "--finetune"}},
+      {{"decompose", run.string(), "--out", (folder / "x").string(), "--finetune", "1", "--outer-lr", "-1"},
+       {"outer rate", "-1"}},
       {{"decompose", (folder / "none").string(), "--out", (folder / "x").string()}, {"none"}},
   });
   EXPECT_FALSE(fs::exists(folder / "x"));
@@ -66,22 +74,29 @@ TEST(Import, AFileOfPyTorchsTensorsIsARun) {
   file.tensors["classifier.weight"] = at::zeros({5, 8});
   const fs::path path = folder / "net.safetensors";
   write_safetensors(path, file);
-  const Finished made = run_well({"import", path.string(), "--from", "torch-conv4", "--out", (folder / "run").string(), "--image-size", "28"});
+  const Finished made = run_well(
+      {"import", path.string(), "--from", "torch-conv4", "--out", (folder / "run").string(), "--image-size", "28"});
   EXPECT_THAT(made.out, HasSubstr("conv4, width 8, 1 channels"));
   EXPECT_THAT(made.out, HasSubstr("20 of 25 tensors taken"));
   EXPECT_THAT(made.out, HasSubstr("left over: classifier.weight [5, 8]"));
   const SafeTensors last = read_safetensors(folder / "run" / "last.safetensors");
   EXPECT_TRUE(last.tensors.at("block3.conv.kernel").equal(file.tensors.at("encoder.2.0.weight")));
-  EXPECT_THAT(run_well({"eval", (folder / "run").string(), "--episodes", "5", "--threads", "1"}).out, HasSubstr("5-way 1-shot"));
-  run_well({"decompose", (folder / "run").string(), "--out", (folder / "acdc").string(), "--episodes", "5", "--threads", "1"});
+  EXPECT_THAT(run_well({"eval", (folder / "run").string(), "--episodes", "5", "--threads", "1"}).out,
+              HasSubstr("5-way 1-shot"));
+  run_well({"decompose", (folder / "run").string(), "--out", (folder / "acdc").string(), "--episodes", "5", "--threads",
+            "1"});
 
   const std::string x = (folder / "x").string();
   expect_refusals({
       {{"import", path.string(), "--from", "torch-conv5", "--out", x}, {"torch-conv5", "torch-conv4"}},
       {{"import", path.string(), "--from", "torch-conv4", "--out", (folder / "run").string()}, {"holds a run already"}},
-      {{"import", path.string(), "--from", "torch-conv4", "--out", x, "--width", "16"}, {"block1.conv.kernel", "[8, 1, 3, 3]", "[16, 1, 3, 3]"}, 1},
+      {{"import", path.string(), "--from", "torch-conv4", "--out", x, "--width", "16"},
+       {"block1.conv.kernel", "[8, 1, 3, 3]", "[16, 1, 3, 3]"},
+       1},
       {{"import", path.string(), "--from", "torch-conv4", "--out", x, "--conv", "acdc"}, {"decompose"}},
-      {{"import", path.string(), "--from", "feat-resnet12", "--out", x}, {"has not the names of feat-resnet12", "encoder.0.0.weight"}, 1},
+      {{"import", path.string(), "--from", "feat-resnet12", "--out", x},
+       {"has not the names of feat-resnet12", "encoder.0.0.weight"},
+       1},
       {{"import", (folder / "none.safetensors").string(), "--from", "torch-conv4", "--out", x}, {"none.safetensors"}},
   });
   EXPECT_FALSE(fs::exists(x));

@@ -16,7 +16,8 @@ json info_of(const TemporaryFolder& folder, const Arguments& more) {
   return json::parse(std::ifstream(file));
 }
 
-const Arguments kResNet18 = {"--backbone", "resnet18", "--width", "64", "--image-size", "84", "--channels", "3", "--pool", "mean", "--conv", "acdc"};
+const Arguments kResNet18 = {"--backbone", "resnet18", "--width", "64",   "--image-size", "84",
+                             "--channels", "3",        "--pool",  "mean", "--conv",       "acdc"};
 
 TEST(Info, LayersAddUpToTheTotals) {
   const TemporaryFolder folder;
@@ -36,13 +37,16 @@ TEST(Info, LayersAddUpToTheTotals) {
   EXPECT_EQ(kernels + coefficients + atoms, info.at("convolution_weights"));
   EXPECT_EQ(composed, info.at("multiply_adds_composed"));
   EXPECT_EQ(maps, info.at("activation_bytes"));
-  EXPECT_EQ(info.at("standard_convolution_weights"), 11'166'912);  // torchvision's resnet18 without norms and classifier
+  EXPECT_EQ(info.at("standard_convolution_weights"),
+            11'166'912);  // torchvision's resnet18 without norms and classifier
   EXPECT_LT(info.at("share_of_standard"), 0.05);
 }
 
 TEST(Info, FlagsAreOptionsToo) {
   const TemporaryFolder folder;
-  const auto weights = [&](const Arguments& more) { return info_of(folder, kResNet18 + more).at("convolution_weights").get<int64_t>(); };
+  const auto weights = [&](const Arguments& more) {
+    return info_of(folder, kResNet18 + more).at("convolution_weights").get<int64_t>();
+  };
   const int64_t plain = weights({}), pointwise = weights({"--decompose-pointwise"});
   EXPECT_LT(pointwise, plain);
   EXPECT_EQ(weights({"--decompose-pointwise=false"}), plain);
@@ -56,7 +60,8 @@ TEST(Info, MistakesAreRefused) {
       {{"info", "--backbone", "resnet19"}, {"resnet19", "resnet18"}},
       {{"info", "--conv", "acdc", "--group", "5"}, {"group is 5", "does not divide"}},
       {{"info", "--conv", "standard", "--group", "8"}, {"--group", "acdc"}},
-      {{"info", "--conv", "standard", "--decompose-stem"}, {"--decompose-stem goes with --conv acdc or separable", "'standard'"}},
+      {{"info", "--conv", "standard", "--decompose-stem"},
+       {"--decompose-stem goes with --conv acdc or separable", "'standard'"}},
       {{"info", "--conv", "separable", "--atoms", "3"}, {"--atoms goes with --conv acdc", "'separable'"}},
       {{"info", "--conv", "acdc", "--decompose-stem=maybe"}, {"decompose-stem", "maybe"}},
       {{"info", "--drop-rate", "0.1"}, {"resnet12"}},

@@ -26,12 +26,10 @@ TEST(DryRun, SaysWhatTheTrainingWouldBeAndTrainsNothing) {
   for (std::string line; std::getline(rest, line);) EXPECT_TRUE(line.starts_with("# ")) << line;
   EXPECT_THAT(dry.out, HasSubstr("\n# parameters: "));
   EXPECT_THAT(dry.out, HasSubstr("\n# adapted to each task: 189 (162 atom, 27 head)\n"));
-  EXPECT_THAT(dry.out,
-              ::testing::ContainsRegex("# memory: about [0-9.]+ [MG]iB, and up to [0-9.]+ [MG]iB of decoded images; limit: "));
-  EXPECT_THAT(
-      dry.out,
-      ::testing::ContainsRegex(
-          "# time: about 0:[0-9]+ for 4 iterations of .* s and 2 validations of .* s \\(3 iterations timed here with 2 threads"));
+  EXPECT_THAT(dry.out, ::testing::ContainsRegex(
+                           "# memory: about [0-9.]+ [MG]iB, and up to [0-9.]+ [MG]iB of decoded images; limit: "));
+  EXPECT_THAT(dry.out, ::testing::ContainsRegex("# time: about 0:[0-9]+ for 4 iterations of .* s and 2 validations of "
+                                                ".* s \\(3 iterations timed here with 2 threads"));
   EXPECT_THAT(dry.out, HasSubstr(picture));
 
   // Three classes, a support and two query images of 28 pixels each.
@@ -44,7 +42,8 @@ TEST(DryRun, RefusesWhatTrainingRefuses) {
   const TemporaryFolder folder;
   expect_refusals({
       {{"train", "--dry-run", "--ways", "161"}, {"161", "160 classes"}},
-      {{"train", "--dry-run", "--ways", "100", "--queries", "100", "--shots", "50", "--width", "256", "--inner-steps", "1000"},
+      {{"train", "--dry-run", "--ways", "100", "--queries", "100", "--shots", "50", "--width", "256", "--inner-steps",
+        "1000"},
        {"of memory"}},
       {{"train", "--dry-run", "--out", shared_run().path.string()}, {"holds a run already"}},
       {{"train", "--dry-run", "--resume"}, {"--out"}},
@@ -57,7 +56,8 @@ TEST(DryRun, RefusesWhatTrainingRefuses) {
 TEST(EventFile, HoldsWhatMetricsHoldAndPicturesThatDecode) {
   const std::string python = python_with("PIL, struct");
   if (python.empty()) GTEST_SKIP() << "no Python with PIL";
-  const std::string report = shell(python + " " + script("read_events.py") + " " + shared_run().path.string() + " 2>&1");
+  const std::string report =
+      shell(python + " " + script("read_events.py") + " " + shared_run().path.string() + " 2>&1");
   EXPECT_THAT(report, HasSubstr("4 iterations, 2 validations, atoms of 3 layers at [0, 2, 4], 10 pictures"));
 }
 
@@ -68,7 +68,8 @@ TEST(EventFile, AResumedRunHasEachStepOnce) {
   const fs::path run = copy_of_shared_run(folder), events = run / "events.out.tfevents.fewatoms";
   run_well(shared_training(folder / "shorter", {"--iterations", "3", "--quiet"}));
   // As if it had been killed in the midst of a record, after more steps than its checkpoint has.
-  fs::copy_file(folder / "shorter" / "last.safetensors", run / "last.safetensors", fs::copy_options::overwrite_existing);
+  fs::copy_file(folder / "shorter" / "last.safetensors", run / "last.safetensors",
+                fs::copy_options::overwrite_existing);
   write_file(events, read_file(events) + "torn");
   run_well({"train", "--out", run.string(), "--resume", "--quiet"});
   EXPECT_THAT(shell(python + " " + script("read_events.py") + " " + run.string() + " 2>&1"),

@@ -11,9 +11,28 @@ std::string plugin(const std::string& name) { return std::string(FEWATOMS_PLUGIN
 
 /// A ProtoNet on the example's birds, with all that episodes may vary.
 Arguments birds(const std::filesystem::path& out, const Arguments& more = {}) {
-  return small_training(out, Arguments{"--method", "protonet", "--inner-steps", "0", "--dataset", "plugin", "--plugin", plugin("birds"),
-                                       "--plugin-option", "seed=3", "--plugin-option", "species=30", "--image-size", "28", "--ways", "2..4",
-                                       "--shots", "1..3", "--imbalanced", "--iterations", "2"} + more);
+  return small_training(out, Arguments{"--method",
+                                       "protonet",
+                                       "--inner-steps",
+                                       "0",
+                                       "--dataset",
+                                       "plugin",
+                                       "--plugin",
+                                       plugin("birds"),
+                                       "--plugin-option",
+                                       "seed=3",
+                                       "--plugin-option",
+                                       "species=30",
+                                       "--image-size",
+                                       "28",
+                                       "--ways",
+                                       "2..4",
+                                       "--shots",
+                                       "1..3",
+                                       "--imbalanced",
+                                       "--iterations",
+                                       "2"} +
+                                 more);
 }
 
 TEST(OwnData, APluginTrainsEvaluatesAndResumes) {
@@ -32,7 +51,8 @@ TEST(OwnData, APluginTrainsEvaluatesAndResumes) {
   run_well(birds(folder / "whole", {"--iterations", "3"}));
   expect_same_checkpoint(run / "last.safetensors", folder / "whole" / "last.safetensors");
   expect_refusals({
-      {{"train", "--out", run.string(), "--resume", "--iterations", "4", "--plugin-option", "seed=4"}, {"plugin-option", "seed=4"}},
+      {{"train", "--out", run.string(), "--resume", "--iterations", "4", "--plugin-option", "seed=4"},
+       {"plugin-option", "seed=4"}},
       {{"eval", run.string(), "--ways", "4..2"}, {"'4..2'", "5..20"}},
       {{"eval", run.string(), "--within-group"}, {"plugin split 'test' has no groups"}},
   });
@@ -41,12 +61,15 @@ TEST(OwnData, APluginTrainsEvaluatesAndResumes) {
 TEST(OwnData, BadPluginsCostOneLine) {
   const TemporaryFolder folder;
   const auto with = [&](const std::string& name, const Arguments& more = {}) {
-    return small_training(folder / "run", Arguments{"--dataset", "plugin", "--image-size", "28", "--plugin", plugin(name)} + more);
+    return small_training(folder / "run",
+                          Arguments{"--dataset", "plugin", "--image-size", "28", "--plugin", plugin(name)} + more);
   };
   expect_refusals({
       {with("other_abi"), {"libother_abi.so' was built for 'fewatoms-plugin-0", "expected 'fewatoms-plugin-1"}, 1},
       {with("no_symbol"), {"libno_symbol.so' has no symbol 'fewatoms_plugin_abi'"}, 1},
-      {with("throwing", {"--plugin-option", "at=open"}), {"libthrowing.so': it failed with 'no film in the camera'"}, 1},
+      {with("throwing", {"--plugin-option", "at=open"}),
+       {"libthrowing.so': it failed with 'no film in the camera'"},
+       1},
       {with("absent"), {"there is no plugin '", "libabsent.so'"}},
       {{"dataset", "inspect", "plugin"}, {"--plugin FILE"}},
   });
@@ -61,11 +84,13 @@ TEST(Episodes, WhatAHeadCannotServeIsRefused) {
   const auto with = [&](const Arguments& more) { return small_training(folder / "run", more); };
   expect_refusals({
       {with({"--ways", "2..4"}), {"linear head with learned weights for 4 ways", "2..4", "head-start"}},
-      {with({"--method", "acdc-proto", "--shots", "1..3", "--imbalanced"}), {"prototype head that adapts", "begin with 2", "1..3"}},
+      {with({"--method", "acdc-proto", "--shots", "1..3", "--imbalanced"}),
+       {"prototype head that adapts", "begin with 2", "1..3"}},
       {with({"--imbalanced"}), {"imbalanced shots need a range"}},
       {with({"--method", "protonet", "--inner-steps", "0", "--within-group"}), {"strokes split 'train' has no groups"}},
       {with({"--augment-support", "no"}), {"augment-support 'no' needs an augmentation"}},
-      {with({"--method", "baseline", "--inner-steps", "2", "--ways", "2..4"}), {"training on classes", "ranges of ways"}},
+      {with({"--method", "baseline", "--inner-steps", "2", "--ways", "2..4"}),
+       {"training on classes", "ranges of ways"}},
   });
 }
 

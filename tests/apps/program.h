@@ -22,7 +22,8 @@
 #include "tests/datasets/images.h"
 #include "tests/testing.h"
 
-// Runs the program as a user does. A start takes most of a second, so tests share runs and look at all of what one printed.
+// Runs the program as a user does. A start takes most of a second, so tests share runs and look at all of what one
+// printed.
 namespace fewatoms::test {
 
 using Arguments = std::vector<std::string>;
@@ -117,7 +118,9 @@ inline std::string shell(const std::string& command) {
 }
 
 /// A file beside the tests of the program.
-inline std::string script(const char* name) { return (std::filesystem::path(FEWATOMS_SOURCE_DIR) / "tests" / "apps" / name).string(); }
+inline std::string script(const char* name) {
+  return (std::filesystem::path(FEWATOMS_SOURCE_DIR) / "tests" / "apps" / name).string();
+}
 
 /// Runs the program, which must succeed.
 inline Finished run_well(const Arguments& arguments) {
@@ -161,7 +164,8 @@ inline void expect_refusals(const std::vector<Refusal>& refusals) {
 inline std::map<std::string, std::string> contents(const std::filesystem::path& folder) {
   std::map<std::string, std::string> files;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(folder))
-    if (entry.is_regular_file()) files[std::filesystem::relative(entry.path(), folder).string()] = read_file(entry.path());
+    if (entry.is_regular_file())
+      files[std::filesystem::relative(entry.path(), folder).string()] = read_file(entry.path());
   return files;
 }
 
@@ -203,17 +207,39 @@ inline std::vector<nlohmann::json> metrics_of(const std::filesystem::path& run) 
 
 /// Settings that train in a blink. Later options win.
 inline Arguments small_training(const std::filesystem::path& out, const Arguments& more = {}) {
-  return Arguments{"train", "--out", out.string(), "--method", "acdc-maml", "--width", "8", "--ways", "3", "--shots", "1",
-                   "--queries", "2", "--meta-batch", "2", "--inner-steps", "1", "--val-every", "0", "--iterations", "1",
-                   "--threads", "1"} + more;
+  return Arguments{"train", "--out",        out.string(), "--method",      "acdc-maml", "--width",
+                   "8",     "--ways",       "3",          "--shots",       "1",         "--queries",
+                   "2",     "--meta-batch", "2",          "--inner-steps", "1",         "--val-every",
+                   "0",     "--iterations", "1",          "--threads",     "1"} +
+         more;
 }
 
 /// What the run that all tests share is made with: all that must survive a resume (running statistics, augmentation, a
 /// schedule, validations) takes part.
 inline Arguments shared_training(const std::filesystem::path& out, const Arguments& more = {}) {
-  return small_training(out, Arguments{"--norm", "running", "--augment", "crop-jitter-flip", "--meta-batch", "3", "--seed", "5",
-                                       "--lr-schedule", "step", "--lr-step", "3", "--val-every", "2", "--val-episodes", "3",
-                                       "--eval-inner-steps", "0,1", "--iterations", "4", "--threads", "2"} + more);
+  return small_training(out, Arguments{"--norm",
+                                       "running",
+                                       "--augment",
+                                       "crop-jitter-flip",
+                                       "--meta-batch",
+                                       "3",
+                                       "--seed",
+                                       "5",
+                                       "--lr-schedule",
+                                       "step",
+                                       "--lr-step",
+                                       "3",
+                                       "--val-every",
+                                       "2",
+                                       "--val-episodes",
+                                       "3",
+                                       "--eval-inner-steps",
+                                       "0,1",
+                                       "--iterations",
+                                       "4",
+                                       "--threads",
+                                       "2"} +
+                                 more);
 }
 
 /// That run, made at first use. Tests must leave it as it is.
@@ -235,13 +261,16 @@ inline std::filesystem::path copy_of_shared_run(const TemporaryFolder& folder, c
 }
 
 /// `classes` folders of `images` pictures in each of train (class0, ...), val (val-class0, ...) and test.
-inline void write_class_folders(const std::filesystem::path& root, int classes, int images, const std::string& extension = ".png") {
+inline void write_class_folders(const std::filesystem::path& root, int classes, int images,
+                                const std::string& extension = ".png") {
   for (const char* split : {"train", "val", "test"})
     for (int c = 0; c < classes; ++c)
       for (int i = 0; i < images; ++i)
-        write_image(root / split / ((split == std::string("train") ? "" : std::string(split) + "-") + "class" + std::to_string(c)) /
-                        (std::to_string(i) + extension), 32, 32,
-                    {40.0 + 60 * c, 250.0 - 60 * c, 20.0 * i});
+        write_image(
+            root / split /
+                ((split == std::string("train") ? "" : std::string(split) + "-") + "class" + std::to_string(c)) /
+                (std::to_string(i) + extension),
+            32, 32, {40.0 + 60 * c, 250.0 - 60 * c, 20.0 * i});
 }
 
 }  // namespace fewatoms::test

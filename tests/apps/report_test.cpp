@@ -27,15 +27,16 @@ Arguments small_report(const Arguments& runs, const fs::path& out, const Argumen
 }
 
 fs::path protonet(const TemporaryFolder& folder, const Arguments& more = {}) {
-  run_well(Arguments{"train", "--out", (folder / "proto").string(), "--method", "protonet", "--width", "8", "--ways", "3",
-                     "--queries", "2", "--meta-batch", "1", "--iterations", "1", "--val-every", "0", "--quiet"} +
+  run_well(Arguments{"train", "--out", (folder / "proto").string(), "--method", "protonet", "--width", "8", "--ways",
+                     "3", "--queries", "2", "--meta-batch", "1", "--iterations", "1", "--val-every", "0", "--quiet"} +
            more);
   return folder / "proto";
 }
 
 /// What trains on the folder's list.csv.
 Arguments manifest_of(const TemporaryFolder& folder, const Arguments& more = {}) {
-  return Arguments{"--queries", "1", "--dataset", "manifest", "--data-root", (folder / "list.csv").string(), "--image-size", "28"} +
+  return Arguments{"--queries",    "1", "--dataset", "manifest", "--data-root", (folder / "list.csv").string(),
+                   "--image-size", "28"} +
          more;
 }
 
@@ -73,8 +74,8 @@ TEST(Report, DataAreThoseOfSpeedAndEval) {
   ASSERT_EQ(data.at("groups").size(), 1U);
   ASSERT_EQ(data.at("runs").size(), 2U);
 
-  run_well({"speed", run, other, "--episodes", "6", "--timed-tasks", "1", "--threads", "1", "--steps", "0,1,3", "--json",
-            (folder / "speed.json").string()});
+  run_well({"speed", run, other, "--episodes", "6", "--timed-tasks", "1", "--threads", "1", "--steps", "0,1,3",
+            "--json", (folder / "speed.json").string()});
   const json speed = read_json(folder / "speed.json");
   for (size_t r = 0; r < 2; ++r) {
     const json& ours = data["runs"][r];
@@ -83,7 +84,8 @@ TEST(Report, DataAreThoseOfSpeedAndEval) {
     for (size_t i = 0; i < ours["by_steps"].size(); ++i)
       for (const char* key : {"inner_steps", "accuracy", "ci95", "loss"})
         EXPECT_EQ(ours["by_steps"][i][key], theirs["by_steps"][i][key]) << r << key;
-    for (const char* key : {"method", "conv_weights", "parameters_adapted", "adapted_bytes", "checkpoint", "iteration", "norm"})
+    for (const char* key :
+         {"method", "conv_weights", "parameters_adapted", "adapted_bytes", "checkpoint", "iteration", "norm"})
       EXPECT_EQ(ours[key], theirs[key]) << key;
   }
   const json& paired = data["groups"][0]["paired"][0];
@@ -117,8 +119,8 @@ TEST(Report, DataAreThoseOfSpeedAndEval) {
     // Predictions of an episode give its accuracy.
     for (const json& look : r["looks"]) {
       const auto& episodes = data["groups"][0]["looked_at"];
-      const auto episode =
-          std::find_if(episodes.begin(), episodes.end(), [&](const json& e) { return e["episode"] == look["episode"]; });
+      const auto episode = std::find_if(episodes.begin(), episodes.end(),
+                                        [&](const json& e) { return e["episode"] == look["episode"]; });
       ASSERT_NE(episode, episodes.end());
       double hits = 0;
       for (size_t q = 0; q < 6; ++q) hits += (*episode)["query"][q]["label"] == look["after"][q];
@@ -145,7 +147,8 @@ TEST(Report, DataAreThoseOfSpeedAndEval) {
   }
 }
 
-// Labels as HTML, as marks of the page's template, and as bytes that are no text; and a group of its own for another data set.
+// Labels as HTML, as marks of the page's template, and as bytes that are no text; and a group of its own for another
+// data set.
 TEST(Report, HostileNamesStayText) {
   const TemporaryFolder folder;
   const std::string script = "</script><script>alert(1)</script>", mark = "@SCRIPTS@ & <!-- <b>", bytes = "\xff\xfe<";

@@ -11,13 +11,17 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
-int64_t iteration_of(const fs::path& checkpoint) { return std::stoll(read_safetensors(checkpoint).metadata.at("iteration")); }
+int64_t iteration_of(const fs::path& checkpoint) {
+  return std::stoll(read_safetensors(checkpoint).metadata.at("iteration"));
+}
 
 TEST(Train, RunFolderHoldsItsConfigurationMetricsAndCheckpoints) {
   const fs::path& run = shared_run().path;
   const std::string config = read_file(run / "config.toml");
   Settings any;
-  for_each_option(any, [&](const OptionText& option, auto&) { EXPECT_THAT(config, HasSubstr("\n" + std::string(option.name) + " = ")); });
+  for_each_option(any, [&](const OptionText& option, auto&) {
+    EXPECT_THAT(config, HasSubstr("\n" + std::string(option.name) + " = "));
+  });
   EXPECT_THAT(config, HasSubstr("method = 'acdc-maml'"));
   EXPECT_THAT(config, HasSubstr("image-size = 28"));  // resolved, not the 0 that stands for it
 
@@ -39,7 +43,8 @@ TEST(Train, RunFolderHoldsItsConfigurationMetricsAndCheckpoints) {
   const SafeTensors best = read_safetensors(run / "best.safetensors");
   EXPECT_EQ(best.metadata.at("iteration"), best.metadata.at("best_iteration"));
   EXPECT_EQ(best.metadata.at("iteration"), read_safetensors(run / "last.safetensors").metadata.at("best_iteration"));
-  for (const auto& [file, bytes] : contents(run)) EXPECT_EQ(file.find(".tmp"), std::string::npos) << file << " was left behind";
+  for (const auto& [file, bytes] : contents(run))
+    EXPECT_EQ(file.find(".tmp"), std::string::npos) << file << " was left behind";
 }
 
 TEST(Train, ALogHasPlainLinesOnStandardErrorOnly) {
@@ -48,7 +53,8 @@ TEST(Train, ALogHasPlainLinesOnStandardErrorOnly) {
   EXPECT_THAT(log.err, HasSubstr("\n4/4  loss "));
   EXPECT_THAT(log.err, HasSubstr("validation at 2: "));
   EXPECT_THAT(log.err, HasSubstr("adapted 189 (162 atom, 27 head)"));
-  for (const char c : log.err) EXPECT_TRUE(c == '\n' || static_cast<unsigned char>(c) >= 32) << "control character " << int(c);
+  for (const char c : log.err)
+    EXPECT_TRUE(c == '\n' || static_cast<unsigned char>(c) >= 32) << "control character " << int(c);
   EXPECT_EQ(log.err.back(), '\n');
 }
 
@@ -56,8 +62,10 @@ TEST(Train, ABarOnATerminalNeverReachesTheNextLine) {
   const TemporaryFolder folder;
   for (const int columns : {200, 80, 40}) {
     const std::string size = std::to_string(columns), run = (folder / size).string();
-    const std::string seen = shell("script -qec 'stty cols " + size + "; " FEWATOMS_PROGRAM " train --method protonet --width 4 --queries 1 --iterations 40 --val-every 0 --out " +
-                                   run + "' /dev/null </dev/null");
+    const std::string seen = shell(
+        "script -qec 'stty cols " + size +
+        "; " FEWATOMS_PROGRAM " train --method protonet --width 4 --queries 1 --iterations 40 --val-every 0 --out " +
+        run + "' /dev/null </dev/null");
     std::string line;
     bool bars = false;
     for (const char c : seen + "\r") {
@@ -68,7 +76,8 @@ TEST(Train, ABarOnATerminalNeverReachesTheNextLine) {
       if (line.starts_with("\033[K")) line.erase(0, 3);
       if (line.find("40/40") != line.npos || line.find("/40  loss") != line.npos) {
         bars = true;
-        const auto width = std::count_if(line.begin(), line.end(), [](char b) { return (static_cast<unsigned char>(b) & 0xC0) != 0x80; });
+        const auto width = std::count_if(line.begin(), line.end(),
+                                         [](char b) { return (static_cast<unsigned char>(b) & 0xC0) != 0x80; });
         EXPECT_LT(width, columns) << line;
         EXPECT_EQ(line.find("█") != line.npos, columns > 40) << line;
       }
@@ -82,8 +91,10 @@ TEST(Train, ABarOnATerminalNeverReachesTheNextLine) {
 TEST(Train, RepeatedFromItsConfigurationWithFourThreadsGivesTheSameWeights) {
   const TemporaryFolder folder;
   const fs::path run = folder / "deep" / "again";
-  run_well({"train", "--config", (shared_run().path / "config.toml").string(), "--out", run.string(), "--threads", "4"});
-  for (const char* file : {"last.safetensors", "best.safetensors"}) expect_same_checkpoint(run / file, shared_run().path / file);
+  run_well(
+      {"train", "--config", (shared_run().path / "config.toml").string(), "--out", run.string(), "--threads", "4"});
+  for (const char* file : {"last.safetensors", "best.safetensors"})
+    expect_same_checkpoint(run / file, shared_run().path / file);
   EXPECT_EQ(metrics_of(run), metrics_of(shared_run().path));
 }
 
@@ -94,7 +105,8 @@ TEST(Train, ResumedWithOneThreadAndMoreIterationsEqualsUninterrupted) {
   EXPECT_EQ(first.out + first.err, "");
   ASSERT_EQ(iteration_of(run / "last.safetensors"), 3);
   run_well({"train", "--out", run.string(), "--resume", "--iterations", "4"});
-  for (const char* file : {"last.safetensors", "best.safetensors"}) expect_same_checkpoint(run / file, shared_run().path / file);
+  for (const char* file : {"last.safetensors", "best.safetensors"})
+    expect_same_checkpoint(run / file, shared_run().path / file);
   EXPECT_EQ(metrics_of(run), metrics_of(shared_run().path));
   EXPECT_THAT(read_file(run / "config.toml"), HasSubstr("iterations = 4"));
 }
@@ -108,7 +120,8 @@ TEST(Train, AFinishedRunIsResumedToItself) {
   EXPECT_EQ(contents(run), before);
 }
 
-// Killed without warning, interrupted, terminated: each time the run goes on from a checkpoint as if nothing had happened.
+// Killed without warning, interrupted, terminated: each time the run goes on from a checkpoint as if nothing had
+// happened.
 TEST(Train, KilledInterruptedAndTerminatedRunsResumeToTheWeightsOfAnUninterruptedOne) {
   const TemporaryFolder folder;
   const fs::path run = folder / "run", whole = folder / "whole";
@@ -162,10 +175,14 @@ TEST(Train, EveryInstructionSetTrainsAlikeAndBitIdenticallyForAnyThreads) {
   const TemporaryFolder folder;
   std::map<std::string, torch::Tensor> first;  // weights of the least level
   for (const auto& [level, aten, onednn, openblas] :
-       {std::tuple{"baseline", "default", "SSE41", "NEHALEM"}, std::tuple{"avx2", "avx2", "AVX2", "HASWELL"}, std::tuple{"avx512", "avx2", "ALL", "SKYLAKEX"}}) {
+       {std::tuple{"baseline", "default", "SSE41", "NEHALEM"}, std::tuple{"avx2", "avx2", "AVX2", "HASWELL"},
+        std::tuple{"avx512", "avx2", "ALL", "SKYLAKEX"}}) {
     const auto levels = loops::available_levels();
     if (std::find(levels.begin(), levels.end(), level) == levels.end()) continue;  // not on this processor
-    const Environment forced(std::map<std::string, std::string>{{"FEWATOMS_CPU_LEVEL", level}, {"ATEN_CPU_CAPABILITY", aten}, {"ONEDNN_MAX_CPU_ISA", onednn}, {"OPENBLAS_CORETYPE", openblas}});
+    const Environment forced(std::map<std::string, std::string>{{"FEWATOMS_CPU_LEVEL", level},
+                                                                {"ATEN_CPU_CAPABILITY", aten},
+                                                                {"ONEDNN_MAX_CPU_ISA", onednn},
+                                                                {"OPENBLAS_CORETYPE", openblas}});
     const auto train = [&](const std::string& threads) {
       const fs::path run = folder / (std::string(level) + threads);
       run_well(small_training(run, {"--width", "16", "--iterations", "3", "--threads", threads}));
@@ -192,8 +209,10 @@ TEST(Train, ARunIsNeitherOverwrittenNorResumedWithOtherSettings) {
   const TemporaryFolder folder;
   expect_refusals({
       {shared_training(run), {run, "holds a run already", "--resume"}},
-      {{"train", "--out", run, "--resume", "--width", "16", "--iterations", "9"}, {"--resume", "width is 8 there, 16 was given"}},
-      {{"train", "--out", run, "--resume", "--iterations", "3"}, {"iterations is 4 there and can only be raised, 3 was given"}},
+      {{"train", "--out", run, "--resume", "--width", "16", "--iterations", "9"},
+       {"--resume", "width is 8 there, 16 was given"}},
+      {{"train", "--out", run, "--resume", "--iterations", "3"},
+       {"iterations is 4 there and can only be raised, 3 was given"}},
       {small_training(folder / "new", {"--resume"}), {"no run in", (folder / "new").string()}},
   });
   EXPECT_EQ(contents(run), before);
@@ -204,10 +223,20 @@ TEST(TrainSlow, NoIdentityOptionMayChangeInAResumedRun) {
   const std::string run = shared_run().path.string();
   const auto before = contents(run);
   std::vector<Refusal> refusals;
-  for (const auto& [name, value] : std::map<std::string, std::string>{
-           {"seed", "6"}, {"meta-batch", "2"}, {"inner-lr", "0.05"}, {"outer-lr", "0.002"}, {"order", "first"}, {"norm", "batch"},
-           {"augment", "none"}, {"lr-schedule", "cosine"}, {"val-every", "3"}, {"shots", "2"}, {"method", "maml"}, {"atoms", "5"}})
-    refusals.push_back({{"train", "--out", run, "--resume", "--" + name, value, "--iterations", "9"}, {"--resume", name + " is "}});
+  for (const auto& [name, value] : std::map<std::string, std::string>{{"seed", "6"},
+                                                                      {"meta-batch", "2"},
+                                                                      {"inner-lr", "0.05"},
+                                                                      {"outer-lr", "0.002"},
+                                                                      {"order", "first"},
+                                                                      {"norm", "batch"},
+                                                                      {"augment", "none"},
+                                                                      {"lr-schedule", "cosine"},
+                                                                      {"val-every", "3"},
+                                                                      {"shots", "2"},
+                                                                      {"method", "maml"},
+                                                                      {"atoms", "5"}})
+    refusals.push_back(
+        {{"train", "--out", run, "--resume", "--" + name, value, "--iterations", "9"}, {"--resume", name + " is "}});
   expect_refusals(refusals);
   EXPECT_EQ(contents(run), before);
 }

@@ -44,10 +44,12 @@ class EveryNetwork : public ::testing::TestWithParam<std::tuple<std::string, std
   }
 };
 INSTANTIATE_TEST_SUITE_P(Backbones, EveryNetwork,
-                         ::testing::Combine(::testing::ValuesIn(backbone_names()), ::testing::ValuesIn(convolution_kinds()),
+                         ::testing::Combine(::testing::ValuesIn(backbone_names()),
+                                            ::testing::ValuesIn(convolution_kinds()),
                                             ::testing::Values("flatten", "mean"), ::testing::Values(28, 33)),
                          [](const auto& info) {
-                           const std::string backbone = std::regex_replace(std::get<0>(info.param), std::regex("-"), "_");
+                           const std::string backbone =
+                               std::regex_replace(std::get<0>(info.param), std::regex("-"), "_");
                            return backbone + "_" + std::get<1>(info.param) + "_" + std::get<2>(info.param) + "_" +
                                   std::to_string(std::get<3>(info.param));
                          });
@@ -80,12 +82,15 @@ TEST_P(EveryNetwork, BlocksNameEveryParameterThatTheyRead) {
   at::NoGradGuard no_graph;
   for (int block = 0; block < net.backbone->blocks(); ++block) {
     const auto before = net.backbone->forward(net.images(2), net.parameters, 0, block, NormMode::kBatch).x;
-    const auto run = [&](const ParameterSet& p) { return net.backbone->forward(before, p, block, block + 1, NormMode::kBatch).x; };
+    const auto run = [&](const ParameterSet& p) {
+      return net.backbone->forward(before, p, block, block + 1, NormMode::kBatch).x;
+    };
     const Tensor expected = run(net.parameters);
     const auto named = net.backbone->block_parameters(block);
     const std::set<size_t> reads(named.begin(), named.end());
     for (const size_t i : net.parameters.trainable()) {
-      const Tensor other = net.parameters.tensor(i) + normal_tensor(net.parameters.tensor(i).sizes(), 0.5, 3, "other").to(at::kDouble);
+      const Tensor other =
+          net.parameters.tensor(i) + normal_tensor(net.parameters.tensor(i).sizes(), 0.5, 3, "other").to(at::kDouble);
       EXPECT_EQ(!run(net.parameters.with({i}, {other})).equal(expected), reads.count(i) > 0)
           << "block " << block << ", " << net.parameters[i].name;
     }
@@ -149,9 +154,11 @@ TEST(Backbone, OptionsOutOfRangeAreRefused) {
   EXPECT_NE(message(changed([](auto& o) { o.backbone = "conv5"; })).find("did you mean 'conv4'"), std::string::npos);
   EXPECT_NE(message(changed([](auto& o) { o.pool = "flaten"; })).find("did you mean 'flatten'"), std::string::npos);
   for (const int width : {-1, 0, 1025})
-    EXPECT_NE(message(changed([&](auto& o) { o.width = width; })).find("width is " + std::to_string(width)), std::string::npos);
+    EXPECT_NE(message(changed([&](auto& o) { o.width = width; })).find("width is " + std::to_string(width)),
+              std::string::npos);
   for (const int size : {0, 27, 225})
-    EXPECT_NE(message(changed([&](auto& o) { o.image_size = size; })).find("image size is " + std::to_string(size)), std::string::npos);
+    EXPECT_NE(message(changed([&](auto& o) { o.image_size = size; })).find("image size is " + std::to_string(size)),
+              std::string::npos);
   for (const int channels : {0, 2, 4})
     EXPECT_NE(message(changed([&](auto& o) { o.channels = channels; })).find("channels is " + std::to_string(channels)),
               std::string::npos);
@@ -178,13 +185,16 @@ TEST(RunningStatistics, MergeAsPyTorchsBatchNormDoes) {
     const ParameterSet before = parameters;
     parameters = merge_statistics(parameters, net.backbone->forward(x, parameters, NormMode::kBatch).updates);
     EXPECT_LT((by_name(parameters, "block1.norm.mean") - mean).abs().max().item<double>(), 1e-12) << "pass " << pass;
-    EXPECT_LT((by_name(parameters, "block1.norm.variance") - variance).abs().max().item<double>(), 1e-12) << "pass " << pass;
+    EXPECT_LT((by_name(parameters, "block1.norm.variance") - variance).abs().max().item<double>(), 1e-12)
+        << "pass " << pass;
     for (size_t i = 0; i < parameters.size(); ++i)
-      EXPECT_EQ(parameters.tensor(i).is_same(before.tensor(i)), parameters[i].role != Role::kStatistic) << parameters[i].name;
+      EXPECT_EQ(parameters.tensor(i).is_same(before.tensor(i)), parameters[i].role != Role::kStatistic)
+          << parameters[i].name;
   }
   // And they normalise in evaluation as PyTorch's do.
   const Tensor y = at::conv2d(net.images(3), by_name(parameters, "block1.conv.kernel"), {}, 1, 1);
-  const Tensor expected = at::max_pool2d(at::batch_norm(y, {}, {}, mean, variance, /*training=*/false, 0.1, 1e-5, false).relu(), {2, 2});
+  const Tensor expected =
+      at::max_pool2d(at::batch_norm(y, {}, {}, mean, variance, /*training=*/false, 0.1, 1e-5, false).relu(), {2, 2});
   const Tensor ours = net.backbone->forward(net.images(3), parameters, 0, 1, NormMode::kRunning).x;
   EXPECT_LT((ours - expected).abs().max().item<double>(), 1e-10);
 }
@@ -234,7 +244,8 @@ TEST(ParameterSet, LeavesAreCutFromTheGraphAndStatisticsNeverNeedGradients) {
 
 TEST(Role, NamesReadBackAndUnknownOnesOfferTheNearest) {
   for (const Role role : trainable_roles()) EXPECT_EQ(role_from_string(to_string(role)), role);
-  EXPECT_NE(test::message_of<UsageError>([] { role_from_string("atoms"); }).find("did you mean 'atom'"), std::string::npos);
+  EXPECT_NE(test::message_of<UsageError>([] { role_from_string("atoms"); }).find("did you mean 'atom'"),
+            std::string::npos);
   EXPECT_THROW(role_from_string("statistic"), UsageError);  // never adapted
   EXPECT_THROW(role_from_string(""), UsageError);
 }

@@ -14,11 +14,11 @@ namespace {
 
 /// The six 3x3 atoms as the DCFNet and ACDC authors print them.
 Tensor published_basis() {
-  return torch::tensor({.0493, .3053, .0493, .3053, .6731, .3053, .0493, .3053, .0493,          //
-                        -.0783, -.5928, -.0783, 0., 0., 0., .0783, .5928, .0783,                //
-                        -.0783, 0., .0783, -.5928, 0., .5928, -.0783, 0., .0783,                //
-                        0., .6799, 0., -.6799, 0., -.6799, 0., .6799, 0.,                       //
-                        .1477, 0., -.1477, 0., 0., 0., -.1477, 0., .1477,                       //
+  return torch::tensor({.0493,  .3053,  .0493,  .3053,  .6731, .3053,  .0493,  .3053,  .0493,    //
+                        -.0783, -.5928, -.0783, 0.,     0.,    0.,     .0783,  .5928,  .0783,    //
+                        -.0783, 0.,     .0783,  -.5928, 0.,    .5928,  -.0783, 0.,     .0783,    //
+                        0.,     .6799,  0.,     -.6799, 0.,    -.6799, 0.,     .6799,  0.,       //
+                        .1477,  0.,     -.1477, 0.,     0.,    0.,     -.1477, 0.,     .1477,    //
                         -.1117, -.4088, -.1117, -.4088, 1.027, -.4088, -.1117, -.4088, -.1117},  //
                        torch::kDouble)
       .view({6, 9});
@@ -69,8 +69,10 @@ TEST(Atoms, BeyondTheSixthAreOrthogonalToAllBefore) {
 
 TEST(Atoms, CountsAndSizesOutOfRangeAreRefused) {
   for (const auto& [count, size] : {std::pair{0, 3}, std::pair{-1, 3}, std::pair{10, 3}, std::pair{26, 5}})
-    EXPECT_NE(test::message_of<UsageError>([&, count = count, size = size] { fourier_bessel_atoms(count, size); })
-                  .find("atoms is " + std::to_string(count)), std::string::npos);
+    EXPECT_NE(test::message_of<UsageError>([&, count = count, size = size] {
+                fourier_bessel_atoms(count, size);
+              }).find("atoms is " + std::to_string(count)),
+              std::string::npos);
   for (const int size : {1, 2, 4, 13}) EXPECT_THROW(fourier_bessel_atoms(1, size), UsageError) << size;
 }
 
@@ -94,8 +96,8 @@ std::vector<ConvLayer> two_stages() {
   const auto layer = [](const char* name, int in, int out, int block, int stage) {
     return ConvLayer{.name = name, .in = in, .out = out, .block = block, .stage = stage};
   };
-  std::vector<ConvLayer> layers = {layer("stem", 3, 4, 0, 0),  layer("a1", 4, 4, 1, 0), layer("a2", 4, 4, 1, 0),
-                                   layer("b1", 4, 4, 2, 0),    layer("c1", 4, 8, 3, 1), layer("c2", 8, 8, 3, 1)};
+  std::vector<ConvLayer> layers = {layer("stem", 3, 4, 0, 0), layer("a1", 4, 4, 1, 0), layer("a2", 4, 4, 1, 0),
+                                   layer("b1", 4, 4, 2, 0),   layer("c1", 4, 8, 3, 1), layer("c2", 8, 8, 3, 1)};
   layers[0].stem = true;
   return layers;
 }
@@ -225,7 +227,8 @@ TEST(Initial, EveryConvolutionKeepsTheVarianceOfHe) {
   const int widths[] = {16, 16, 32, 64, 64};
   for (int l = 0; l < 4; ++l) {
     even.push_back({.name = numbered("e", l), .in = 32, .out = 32, .block = l, .stage = l / 2});
-    growing.push_back({.name = numbered("g", l), .in = widths[l], .out = widths[l + 1], .block = l / 2, .stage = l / 2});
+    growing.push_back(
+        {.name = numbered("g", l), .in = widths[l], .out = widths[l + 1], .block = l / 2, .stage = l / 2});
   }
   std::vector<ConvOptions> kinds = {{}};
   for (const std::string sharing : {"layer", "block", "stage", "net"})
@@ -246,13 +249,15 @@ TEST(Initial, EveryConvolutionKeepsTheVarianceOfHe) {
 TEST(Initial, ActivationVarianceStaysThroughTheDepth) {
   for (const std::string sharing : {"standard", "layer", "block", "stage", "net"}) {
     std::vector<ConvLayer> layers;
-    for (int l = 0; l < 6; ++l) layers.push_back({.name = numbered("l", l), .in = 64, .out = 64, .block = l, .stage = l / 3});
+    for (int l = 0; l < 6; ++l)
+      layers.push_back({.name = numbered("l", l), .in = 64, .out = 64, .block = l, .stage = l / 3});
     ParameterSet parameters;
     const auto made = make_convolutions(layers, sharing == "standard" ? ConvOptions{} : acdc(sharing), 4, parameters);
     Tensor x = normal_tensor({4, 64, 24, 24}, 1, 2, "x");
     for (size_t l = 0; l < layers.size(); ++l) {
       const Tensor y = made[l]->forward(x, parameters);
-      const double variance = y.narrow(2, 6, 12).narrow(3, 6, 12).pow(2).mean().item<double>();  // away from the padding
+      const double variance =
+          y.narrow(2, 6, 12).narrow(3, 6, 12).pow(2).mean().item<double>();  // away from the padding
       EXPECT_GT(variance, 1.0) << sharing << " layer " << l;
       EXPECT_LT(variance, 4.0) << sharing << " layer " << l;
       // Unit second moment by channel again, as a norm layer would see to it.

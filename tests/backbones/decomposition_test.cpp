@@ -16,9 +16,11 @@ double error_of(const DecomposedKernels& fit, const std::vector<Tensor>& kernels
 
 TEST(DecomposeKernels, OneKernelIsTheTruncatedSingularValueDecomposition) {
   const Tensor kernel = normal_tensor({7, 5, 3, 3}, 1, 1, "kernel");
-  const Tensor values = std::get<0>(at::linalg_eigh(at::mm(kernel.flatten(2).flatten(0, 1).t(), kernel.flatten(2).flatten(0, 1)).to(at::kDouble)));  // ascending
+  const Tensor values = std::get<0>(at::linalg_eigh(
+      at::mm(kernel.flatten(2).flatten(0, 1).t(), kernel.flatten(2).flatten(0, 1)).to(at::kDouble)));  // ascending
   for (const int64_t m : {1, 4, 8}) {
-    const double least = values.narrow(0, 0, 9 - m).sum().item<double>();  // Eckart, Young: what the smaller singular values hold
+    const double least =
+        values.narrow(0, 0, 9 - m).sum().item<double>();  // Eckart, Young: what the smaller singular values hold
     EXPECT_NEAR(error_of(decompose_kernels({kernel}, m), {kernel}), least, 1e-4 * values.sum().item<double>()) << m;
   }
   EXPECT_LT(error_of(decompose_kernels({kernel}, 9), {kernel}), 1e-8);
@@ -40,7 +42,8 @@ TEST(DecomposeKernels, WhatHasSharedCoefficientsIsFoundAgain) {
 
 TEST(DecomposeKernels, MoreAtomsComeNearerAndCoefficientsHaveTheUsualSize) {
   std::vector<Tensor> kernels;
-  for (int i = 0; i < 3; ++i) kernels.push_back(normal_tensor({6, i == 0 ? 3 : 6, 3, 3}, 1, 1, "kernel" + std::to_string(i)));
+  for (int i = 0; i < 3; ++i)
+    kernels.push_back(normal_tensor({6, i == 0 ? 3 : 6, 3, 3}, 1, 1, "kernel" + std::to_string(i)));
   double before = 1e30;
   for (int64_t m = 1; m <= 9; ++m) {
     const DecomposedKernels fit = decompose_kernels(kernels, m);
@@ -53,10 +56,16 @@ TEST(DecomposeKernels, MoreAtomsComeNearerAndCoefficientsHaveTheUsualSize) {
 
 class DecomposedNetwork : public ::testing::TestWithParam<ConvOptions> {};
 INSTANTIATE_TEST_SUITE_P(Conv, DecomposedNetwork,
-                         ::testing::Values(ConvOptions{.kind = "acdc", .sharing = "layer", .atoms = 3}, ConvOptions{.kind = "acdc", .sharing = "block", .atoms = 3},
-                                           ConvOptions{.kind = "acdc", .sharing = "stage", .atoms = 3}, ConvOptions{.kind = "acdc", .sharing = "net", .atoms = 3},
+                         ::testing::Values(ConvOptions{.kind = "acdc", .sharing = "layer", .atoms = 3},
+                                           ConvOptions{.kind = "acdc", .sharing = "block", .atoms = 3},
+                                           ConvOptions{.kind = "acdc", .sharing = "stage", .atoms = 3},
+                                           ConvOptions{.kind = "acdc", .sharing = "net", .atoms = 3},
                                            ConvOptions{.kind = "acdc", .sharing = "net", .atoms = 3, .group = 2},
-                                           ConvOptions{.kind = "acdc", .sharing = "layer", .atoms = 3, .decompose_stem = true, .decompose_pointwise = true}));
+                                           ConvOptions{.kind = "acdc",
+                                                       .sharing = "layer",
+                                                       .atoms = 3,
+                                                       .decompose_stem = true,
+                                                       .decompose_pointwise = true}));
 
 TEST_P(DecomposedNetwork, OfADecomposableOneIsThatAgain) {
   NetworkOptions options;
@@ -81,7 +90,8 @@ TEST_P(DecomposedNetwork, OfADecomposableOneIsThatAgain) {
       for (const ConvLayer& layer : acdc->layers()) {
         if (layer.name + ".kernel" != p.name) continue;
         Tensor coefficients = tensor(coefficients_name(layer, GetParam().sharing));
-        if (GetParam().group == 0) coefficients = coefficients.narrow(0, 0, layer.out).narrow(1, 0, layer.in).contiguous();
+        if (GetParam().group == 0)
+          coefficients = coefficients.narrow(0, 0, layer.out).narrow(1, 0, layer.in).contiguous();
         value = compose_kernel(coefficients, tensor(layer.name + ".atoms"));
       }
     }
@@ -93,7 +103,8 @@ TEST_P(DecomposedNetwork, OfADecomposableOneIsThatAgain) {
   ASSERT_FALSE(errors.empty());
   for (const LayerError& e : errors) EXPECT_LT(e.relative, 0.02) << e.layer;
   const Tensor images = normal_tensor({4, 3, 32, 32}, 1, 5, "images");
-  const Tensor expected = standard->forward(images, dense, NormMode::kBatch).x, y = acdc->forward(images, made, NormMode::kBatch).x;
+  const Tensor expected = standard->forward(images, dense, NormMode::kBatch).x,
+               y = acdc->forward(images, made, NormMode::kBatch).x;
   EXPECT_LT((y - expected).norm().item<double>(), 0.05 * expected.norm().item<double>());
 }
 
@@ -106,7 +117,10 @@ TEST(Decomposed, AnotherBackboneIsRefused) {
   options.conv.kind = "acdc";
   const auto acdc = make_backbone(options, 0, acdc_initial);
   std::vector<LayerError> errors;
-  EXPECT_NE(test::message_of<UsageError>([&] { decomposed(acdc_initial, standard, *acdc, options.conv, errors); }).find("block2.conv.kernel"), std::string::npos);
+  EXPECT_NE(test::message_of<UsageError>([&] {
+              decomposed(acdc_initial, standard, *acdc, options.conv, errors);
+            }).find("block2.conv.kernel"),
+            std::string::npos);
 }
 
 }  // namespace

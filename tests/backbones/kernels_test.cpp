@@ -16,7 +16,9 @@ namespace {
 
 using torch::autograd::grad;
 
-Tensor numbers(at::IntArrayRef shape, const std::string& name) { return normal_tensor(shape, 1, 9, name).to(at::kDouble); }
+Tensor numbers(at::IntArrayRef shape, const std::string& name) {
+  return normal_tensor(shape, 1, 9, name).to(at::kDouble);
+}
 
 using Operation = std::function<Tensor(const std::vector<Tensor>&)>;
 
@@ -45,7 +47,8 @@ void expect_same_derivatives(const Operation& ours, const Operation& reference, 
   for (size_t i = 0; i < a.size(); ++i) {
     ASSERT_EQ(a[i].sizes(), b[i].sizes()) << what << ", item " << i;
     const double scale = 1 + b[i].abs().max().item<double>();
-    EXPECT_LE((a[i] - b[i]).abs().max().item<double>(), 1e-10 * scale) << what << ", item " << i << " of value, first, second";
+    EXPECT_LE((a[i] - b[i]).abs().max().item<double>(), 1e-10 * scale)
+        << what << ", item " << i << " of value, first, second";
   }
 }
 
@@ -57,18 +60,22 @@ TEST(Conv2d, ValueAndTwoDerivativesEqualLibTorchs) {
       for (const int padding : {0, 1})
         for (const auto& [in, out] : {std::pair{1, 3}, std::pair{4, 2}}) {
           const auto ours = [=](const std::vector<Tensor>& v) { return conv2d(v[0], v[1], stride, padding); };
-          const auto reference = [=](const std::vector<Tensor>& v) { return at::conv2d(v[0], v[1], {}, stride, padding); };
-          expect_same_derivatives(ours, reference, {numbers({2, in, 7, 6}, "x"), numbers({out, in, k, k}, "w")},
-                                  "k " + std::to_string(k) + " stride " + std::to_string(stride) + " padding " + std::to_string(padding));
+          const auto reference = [=](const std::vector<Tensor>& v) {
+            return at::conv2d(v[0], v[1], {}, stride, padding);
+          };
+          expect_same_derivatives(
+              ours, reference, {numbers({2, in, 7, 6}, "x"), numbers({out, in, k, k}, "w")},
+              "k " + std::to_string(k) + " stride " + std::to_string(stride) + " padding " + std::to_string(padding));
         }
 }
 
-/// Channels that the kernels by minimal filtering take, also such as fill no registers; odd sizes, one pixel, sizes beyond one batch of tiles.
+/// Channels that the kernels by minimal filtering take, also such as fill no registers; odd sizes, one pixel, sizes
+/// beyond one batch of tiles.
 struct FilteringCase {
   int64_t n, in, out, h, w;
 };
-const FilteringCase kFilterings[] = {{2, 16, 32, 6, 6}, {1, 32, 16, 5, 7}, {3, 48, 16, 1, 1}, {2, 16, 64, 3, 20}, {2, 16, 16, 21, 130},
-                                     {2, 17, 30, 6, 5}, {1, 54, 54, 5, 5}, {1, 23, 16, 21, 66}};
+const FilteringCase kFilterings[] = {{2, 16, 32, 6, 6},    {1, 32, 16, 5, 7}, {3, 48, 16, 1, 1}, {2, 16, 64, 3, 20},
+                                     {2, 16, 16, 21, 130}, {2, 17, 30, 6, 5}, {1, 54, 54, 5, 5}, {1, 23, 16, 21, 66}};
 
 std::vector<Tensor> filtering_inputs(const FilteringCase& s) {
   return {numbers({s.n, s.in, s.h, s.w}, "x"), numbers({s.out, s.in, 3, 3}, "w")};
@@ -78,8 +85,9 @@ Tensor filtering_reference(const std::vector<Tensor>& v) { return at::conv2d(v[0
 
 TEST(Conv2d, MinimalFilteringGivesLibTorchsValueAndTwoDerivatives) {
   for (const FilteringCase& s : kFilterings)
-    expect_same_derivatives(filtering, filtering_reference, filtering_inputs(s),
-                            std::to_string(s.in) + " to " + std::to_string(s.out) + " channels, " + std::to_string(s.w) + " wide");
+    expect_same_derivatives(
+        filtering, filtering_reference, filtering_inputs(s),
+        std::to_string(s.in) + " to " + std::to_string(s.out) + " channels, " + std::to_string(s.w) + " wide");
 }
 
 TEST(Conv2d, GradientsNobodyAskedForAreLeftOut) {
@@ -87,7 +95,8 @@ TEST(Conv2d, GradientsNobodyAskedForAreLeftOut) {
   const Tensor by_w = grad({conv2d(x, w, 1, 1).pow(2).sum()}, {w}, {}, c10::nullopt, true)[0];
   const Tensor expected = grad({at::conv2d(x, w, {}, 1, 1).pow(2).sum()}, {w}, {}, c10::nullopt, true)[0];
   EXPECT_LT((by_w - expected).abs().max().item<double>(), 1e-10);
-  EXPECT_LT((grad({by_w.pow(2).sum()}, {w})[0] - grad({expected.pow(2).sum()}, {w})[0]).abs().max().item<double>(), 1e-7);
+  EXPECT_LT((grad({by_w.pow(2).sum()}, {w})[0] - grad({expected.pow(2).sum()}, {w})[0]).abs().max().item<double>(),
+            1e-7);
 }
 
 TEST(Conv2d, ThirdDerivativeEqualsLibTorchs) {
@@ -111,7 +120,9 @@ TEST(Conv2d, TakesEveryMemoryLayout) {
 }
 
 TEST(Conv2d, ShapesThatDoNotFitAreNamed) {
-  const std::string message = test::message_of<c10::Error>([] { conv2d(at::zeros({1, 2, 5, 5}), at::zeros({3, 4, 3, 3}), 1, 1); });
+  const std::string message = test::message_of<c10::Error>([] {
+    conv2d(at::zeros({1, 2, 5, 5}), at::zeros({3, 4, 3, 3}), 1, 1);
+  });
   EXPECT_NE(message.find("[1, 2, 5, 5]"), std::string::npos) << message;
   EXPECT_NE(message.find("[3, 4, 3, 3]"), std::string::npos) << message;
 }
@@ -127,8 +138,8 @@ std::vector<Tensor> norm_inputs(const Images& s) {
   return {numbers({s.n, s.c, s.h, s.w}, "x") * 1.5 + 0.7, numbers({s.c}, "scale"), 0.5 * numbers({s.c}, "shift")};
 }
 
-const Images kShapes[] = {{3, 4, 8, 8}, {2, 5, 7, 9}, {2, 1, 6, 6}, {1, 3, 5, 4}, {4, 3, 2, 2}, {2, 2, 3, 3}, {1, 1, 2, 7},
-                          {5, 17, 4, 6}};
+const Images kShapes[] = {{3, 4, 8, 8}, {2, 5, 7, 9}, {2, 1, 6, 6}, {1, 3, 5, 4},
+                          {4, 3, 2, 2}, {2, 2, 3, 3}, {1, 1, 2, 7}, {5, 17, 4, 6}};
 
 std::string name_of(const Images& s) {
   return std::to_string(s.n) + "x" + std::to_string(s.c) + "x" + std::to_string(s.h) + "x" + std::to_string(s.w);
@@ -136,17 +147,19 @@ std::string name_of(const Images& s) {
 
 TEST(NormReluPool, OwnStatisticsGiveTheReferencesValueAndTwoDerivatives) {
   for (const Images& shape : kShapes)
-    expect_same_derivatives([](const std::vector<Tensor>& v) { return norm_relu_pool(v[0], v[1], v[2], nullptr, nullptr); },
-                            [](const std::vector<Tensor>& v) { return norm_relu_pool_reference(v[0], v[1], v[2], nullptr, nullptr); },
-                            norm_inputs(shape), name_of(shape));
+    expect_same_derivatives(
+        [](const std::vector<Tensor>& v) { return norm_relu_pool(v[0], v[1], v[2], nullptr, nullptr); },
+        [](const std::vector<Tensor>& v) { return norm_relu_pool_reference(v[0], v[1], v[2], nullptr, nullptr); },
+        norm_inputs(shape), name_of(shape));
 }
 
 TEST(NormReluPool, GivenStatisticsGiveTheReferencesValueAndTwoDerivatives) {
   for (const Images& shape : kShapes) {
     const NormStatistics given{numbers({shape.c}, "mean"), numbers({shape.c}, "variance").abs() + 0.1};
-    expect_same_derivatives([&](const std::vector<Tensor>& v) { return norm_relu_pool(v[0], v[1], v[2], &given, nullptr); },
-                            [&](const std::vector<Tensor>& v) { return norm_relu_pool_reference(v[0], v[1], v[2], &given, nullptr); },
-                            norm_inputs(shape), name_of(shape));
+    expect_same_derivatives(
+        [&](const std::vector<Tensor>& v) { return norm_relu_pool(v[0], v[1], v[2], &given, nullptr); },
+        [&](const std::vector<Tensor>& v) { return norm_relu_pool_reference(v[0], v[1], v[2], &given, nullptr); },
+        norm_inputs(shape), name_of(shape));
   }
 }
 
@@ -155,10 +168,12 @@ TEST(NormReluPool, ReferenceIsLibTorchsBatchNormReluAndPooling) {
     const auto v = norm_inputs(shape);
     NormStatistics own;
     const Tensor ours = norm_relu_pool_reference(v[0], v[1], v[2], nullptr, &own);
-    const Tensor expected = at::max_pool2d(at::batch_norm(v[0], v[1], v[2], {}, {}, true, 0.1, kNormEpsilon, false).relu(), {2, 2});
+    const Tensor expected =
+        at::max_pool2d(at::batch_norm(v[0], v[1], v[2], {}, {}, true, 0.1, kNormEpsilon, false).relu(), {2, 2});
     EXPECT_LT((ours - expected).abs().max().item<double>(), 1e-12) << name_of(shape);
     EXPECT_LT((own.mean - v[0].mean(at::IntArrayRef{0, 2, 3})).abs().max().item<double>(), 1e-12);
-    EXPECT_LT((own.variance - v[0].var(at::IntArrayRef{0, 2, 3}, /*unbiased=*/false)).abs().max().item<double>(), 1e-12);
+    EXPECT_LT((own.variance - v[0].var(at::IntArrayRef{0, 2, 3}, /*unbiased=*/false)).abs().max().item<double>(),
+              1e-12);
     NormStatistics fused;
     norm_relu_pool(v[0], v[1], v[2], nullptr, &fused);
     EXPECT_LT((own.mean - fused.mean).abs().max().item<double>(), 1e-12);
@@ -170,7 +185,8 @@ TEST(NormReluPool, ReferenceIsLibTorchsBatchNormReluAndPooling) {
 TEST(NormReluPool, FloatIsCloseToDouble) {
   for (const Images& shape : {Images{4, 32, 42, 42}, Images{2, 5, 7, 9}}) {
     const auto v = norm_inputs(shape);
-    const Tensor single = norm_relu_pool(v[0].to(at::kFloat), v[1].to(at::kFloat), v[2].to(at::kFloat), nullptr, nullptr);
+    const Tensor single =
+        norm_relu_pool(v[0].to(at::kFloat), v[1].to(at::kFloat), v[2].to(at::kFloat), nullptr, nullptr);
     const Tensor expected = norm_relu_pool_reference(v[0], v[1], v[2], nullptr, nullptr);
     EXPECT_EQ(single.scalar_type(), at::kFloat);
     EXPECT_LT((single.to(at::kDouble) - expected).abs().max().item<double>(), 2e-5) << name_of(shape);
@@ -189,7 +205,8 @@ TEST(NormReluPool, ConstantChannelsAndZeroScalesStayFinite) {
   auto v = norm_inputs({2, 3, 4, 4});
   v[0].select(1, 0).fill_(3.25);  // no variance
   v[1][1] = 0.0;
-  for (const auto& t : derivatives([](const std::vector<Tensor>& i) { return norm_relu_pool(i[0], i[1], i[2], nullptr, nullptr); }, v))
+  for (const auto& t :
+       derivatives([](const std::vector<Tensor>& i) { return norm_relu_pool(i[0], i[1], i[2], nullptr, nullptr); }, v))
     EXPECT_TRUE(t.isfinite().all().item<bool>());
   const Tensor y = norm_relu_pool(v[0], v[1], v[2], nullptr, nullptr);
   EXPECT_LT((y.select(1, 1) - v[2][1].clamp_min(0)).abs().max().item<double>(), 1e-12);
@@ -219,7 +236,8 @@ TEST(NormReluPool, TwoInnerGradientsOfOneValueAddUp) {
   };
   const auto a = gradients([](const auto& v) { return norm_relu_pool(v[0], v[1], v[2], nullptr, nullptr); });
   const auto b = gradients([](const auto& v) { return norm_relu_pool_reference(v[0], v[1], v[2], nullptr, nullptr); });
-  for (size_t i = 0; i < a.size(); ++i) EXPECT_LT(((a[i] - b[i]).abs().max() / b[i].abs().max()).item<double>(), 1e-10) << i;
+  for (size_t i = 0; i < a.size(); ++i)
+    EXPECT_LT(((a[i] - b[i]).abs().max() / b[i].abs().max()).item<double>(), 1e-10) << i;
 }
 
 TEST(NormReluPool, AGradientThatStopsBeforeXLeavesNothingBehind) {
@@ -253,7 +271,8 @@ TEST(NormReluPool, ShapesThatDoNotFitAreNamed) {
 
 TEST(NormSoftplusPool, IsTheSmoothTwin) {
   const auto v = norm_inputs({2, 3, 6, 6});
-  const Tensor expected = at::avg_pool2d(at::softplus(at::batch_norm(v[0], v[1], v[2], {}, {}, true, 0.1, kNormEpsilon, false)), {2, 2});
+  const Tensor expected =
+      at::avg_pool2d(at::softplus(at::batch_norm(v[0], v[1], v[2], {}, {}, true, 0.1, kNormEpsilon, false)), {2, 2});
   EXPECT_LT((norm_softplus_pool(v[0], v[1], v[2], nullptr, nullptr) - expected).abs().max().item<double>(), 1e-12);
 }
 
@@ -262,15 +281,16 @@ TEST(NormSoftplusPool, IsTheSmoothTwin) {
 struct StemCase {
   int64_t n, in, h, w, out;
 };
-const StemCase kStems[] = {{2, 3, 8, 8, 16}, {3, 1, 7, 9, 32}, {1, 3, 5, 4, 48}, {2, 3, 21, 10, 16}, {1, 1, 2, 3, 16}, {2, 3, 7, 8, 17}, {1, 1, 5, 6, 54}};
+const StemCase kStems[] = {{2, 3, 8, 8, 16}, {3, 1, 7, 9, 32}, {1, 3, 5, 4, 48}, {2, 3, 21, 10, 16},
+                           {1, 1, 2, 3, 16}, {2, 3, 7, 8, 17}, {1, 1, 5, 6, 54}};
 
 std::vector<Tensor> stem_inputs(const StemCase& s) {
   return {numbers({s.out, s.in, 3, 3}, "kernel"), numbers({s.out}, "scale"), 0.5 * numbers({s.out}, "shift")};
 }
 Tensor stem_pixels(const StemCase& s) { return numbers({s.n, s.in, s.h, s.w}, "images") + 0.7; }
 std::string name_of(const StemCase& s) {
-  return std::to_string(s.n) + "x" + std::to_string(s.in) + "x" + std::to_string(s.h) + "x" + std::to_string(s.w) + " to " +
-         std::to_string(s.out);
+  return std::to_string(s.n) + "x" + std::to_string(s.in) + "x" + std::to_string(s.h) + "x" + std::to_string(s.w) +
+         " to " + std::to_string(s.out);
 }
 
 TEST(Stem, ValueAndTwoDerivativesEqualThoseOfConvolutionThenNormAndPool) {
@@ -280,7 +300,9 @@ TEST(Stem, ValueAndTwoDerivativesEqualThoseOfConvolutionThenNormAndPool) {
     const NormStatistics fixed{numbers({s.out}, "mean"), numbers({s.out}, "variance").abs() + 0.1};
     for (const NormStatistics* given : {static_cast<const NormStatistics*>(nullptr), &fixed})
       expect_same_derivatives(
-          [&](const std::vector<Tensor>& v) { return stem_norm_relu_pool(stem_images(images), v[0], v[1], v[2], given, nullptr); },
+          [&](const std::vector<Tensor>& v) {
+            return stem_norm_relu_pool(stem_images(images), v[0], v[1], v[2], given, nullptr);
+          },
           [&](const std::vector<Tensor>& v) {
             return norm_relu_pool_reference(at::conv2d(images, v[0], {}, 1, 1), v[1], v[2], given, nullptr);
           },
@@ -293,10 +315,14 @@ TEST(Stem, MomentsAreThoseOfThePatches) {
     const Tensor images = stem_pixels(s);
     const StemImages stem = stem_images(images);
     // unfold's features are [in, row, column], ours [row, column, in].
-    const Tensor patches = at::im2col(images, {3, 3}, {1, 1}, {1, 1}, {1, 1}).view({s.n, s.in, 9, -1}).permute({2, 1, 0, 3}).reshape({9 * s.in, -1});
+    const Tensor patches = at::im2col(images, {3, 3}, {1, 1}, {1, 1}, {1, 1})
+                               .view({s.n, s.in, 9, -1})
+                               .permute({2, 1, 0, 3})
+                               .reshape({9 * s.in, -1});
     const Tensor mean = patches.mean(1), centred = patches - mean.unsqueeze(1);
     EXPECT_LT((stem.mean - mean).abs().max().item<double>(), 1e-12) << name_of(s);
-    EXPECT_LT((stem.covariance - at::mm(centred, centred.t()) / patches.size(1)).abs().max().item<double>(), 1e-11) << name_of(s);
+    EXPECT_LT((stem.covariance - at::mm(centred, centred.t()) / patches.size(1)).abs().max().item<double>(), 1e-11)
+        << name_of(s);
     EXPECT_EQ(stem.pixels(), static_cast<double>(patches.size(1)));
   }
 }
@@ -312,12 +338,15 @@ TEST(Stem, OwnStatisticsAreThoseOfTheConvolution) {
 }
 
 TEST(Stem, OfEqualElementsTheFirstIsTaken) {
-  // Flat images: all elements of an inner window are equal, and the gradient goes to one of them as in LibTorch's pooling.
+  // Flat images: all elements of an inner window are equal, and the gradient goes to one of them as in LibTorch's
+  // pooling.
   const StemCase s{1, 3, 8, 8, 16};
   const Tensor images = at::full({1, 3, 8, 8}, 0.5, at::kDouble);
   const NormStatistics given{at::zeros({16}, at::kDouble), at::ones({16}, at::kDouble)};
   expect_same_derivatives(
-      [&](const std::vector<Tensor>& v) { return stem_norm_relu_pool(stem_images(images), v[0], v[1], v[2], &given, nullptr); },
+      [&](const std::vector<Tensor>& v) {
+        return stem_norm_relu_pool(stem_images(images), v[0], v[1], v[2], &given, nullptr);
+      },
       [&](const std::vector<Tensor>& v) {
         return norm_relu_pool_reference(at::conv2d(images, v[0], {}, 1, 1), v[1], v[2], &given, nullptr);
       },
@@ -330,7 +359,8 @@ TEST(Stem, NaNReachesTheOutput) {
   const auto v = stem_inputs(kStems[0]);
   const NormStatistics given{at::zeros({16}, at::kDouble), at::ones({16}, at::kDouble)};
   for (const NormStatistics* statistics : {static_cast<const NormStatistics*>(nullptr), &given})
-    EXPECT_TRUE(stem_norm_relu_pool(stem_images(images), v[0], v[1], v[2], statistics, nullptr).isnan().any().item<bool>());
+    EXPECT_TRUE(
+        stem_norm_relu_pool(stem_images(images), v[0], v[1], v[2], statistics, nullptr).isnan().any().item<bool>());
 }
 
 TEST(Stem, FitsOnlyWhatItCanDo) {
@@ -345,10 +375,12 @@ TEST(Stem, FitsOnlyWhatItCanDo) {
 struct AtomCase {
   int64_t n, in, out, h, w, m;
 };
-const AtomCase kAtomCases[] = {{2, 16, 32, 5, 14, 4}, {2, 3, 4, 6, 6, 2}, {1, 2, 17, 5, 7, 6}, {2, 4, 32, 10, 21, 3}, {1, 1, 1, 1, 1, 1}, {1, 5, 16, 3, 13, 9}, {2, 17, 30, 5, 7, 3}, {1, 54, 54, 4, 4, 2}};
+const AtomCase kAtomCases[] = {{2, 16, 32, 5, 14, 4}, {2, 3, 4, 6, 6, 2},   {1, 2, 17, 5, 7, 6},  {2, 4, 32, 10, 21, 3},
+                               {1, 1, 1, 1, 1, 1},    {1, 5, 16, 3, 13, 9}, {2, 17, 30, 5, 7, 3}, {1, 54, 54, 4, 4, 2}};
 
 std::vector<Tensor> atom_inputs(const AtomCase& s) {
-  return {numbers({s.n, s.in, s.h, s.w}, "x"), numbers({s.out, s.in, s.m}, "coefficients"), numbers({s.m, 3, 3}, "atoms")};
+  return {numbers({s.n, s.in, s.h, s.w}, "x"), numbers({s.out, s.in, s.m}, "coefficients"),
+          numbers({s.m, 3, 3}, "atoms")};
 }
 
 TEST(AtomMaps, ValueAndTwoDerivativesEqualTheComposedConvolutions) {
@@ -381,7 +413,8 @@ TEST(AtomMaps, GradientsWithoutAGraphAreSummedOverAllUses) {
       return grad({loss}, v);
     };
     const auto a = gradients(true), b = gradients(false);
-    for (size_t i = 0; i < a.size(); ++i) EXPECT_LT(((a[i] - b[i]).abs().max() / b[i].abs().max()).item<double>(), 1e-11) << i;
+    for (size_t i = 0; i < a.size(); ++i)
+      EXPECT_LT(((a[i] - b[i]).abs().max() / b[i].abs().max()).item<double>(), 1e-11) << i;
   }
 }
 
@@ -389,7 +422,8 @@ TEST(AtomMaps, MapsThatAreUsedOtherwiseTooGetThatGradientAsWell) {
   auto v = atom_inputs(kAtomCases[0]);
   for (Tensor& t : v) t.requires_grad_(true);
   const AtomMaps maps = make_atom_maps(v[0], v[1]);
-  const auto both = grad({apply_atoms(maps, v[2]).sum() + maps.maps.pow(2).sum()}, {v[1]}, {}, c10::nullopt, /*create_graph=*/false);
+  const auto both =
+      grad({apply_atoms(maps, v[2]).sum() + maps.maps.pow(2).sum()}, {v[1]}, {}, c10::nullopt, /*create_graph=*/false);
   const AtomMaps again = make_atom_maps(v[0], v[1]);
   const auto first = grad({apply_atoms(again, v[2]).sum()}, {v[1]});
   const AtomMaps third = make_atom_maps(v[0], v[1]);
@@ -412,22 +446,26 @@ TEST(Levels, EveryOneGivesTheReferencesValueAndTwoDerivatives) {
     loops::set_level(level);
     EXPECT_EQ(loops::level(), level);
     for (const Images& shape : {Images{2, 5, 7, 9}, Images{2, 32, 10, 10}})
-      expect_same_derivatives([](const std::vector<Tensor>& v) { return norm_relu_pool(v[0], v[1], v[2], nullptr, nullptr); },
-                              [](const std::vector<Tensor>& v) { return norm_relu_pool_reference(v[0], v[1], v[2], nullptr, nullptr); },
-                              norm_inputs(shape), level + ", norm " + name_of(shape));
+      expect_same_derivatives(
+          [](const std::vector<Tensor>& v) { return norm_relu_pool(v[0], v[1], v[2], nullptr, nullptr); },
+          [](const std::vector<Tensor>& v) { return norm_relu_pool_reference(v[0], v[1], v[2], nullptr, nullptr); },
+          norm_inputs(shape), level + ", norm " + name_of(shape));
     for (const StemCase& s : {kStems[1], kStems[3], kStems[5], kStems[6]}) {
       const Tensor images = stem_pixels(s);
       expect_same_derivatives(
-          [&](const std::vector<Tensor>& v) { return stem_norm_relu_pool(stem_images(images), v[0], v[1], v[2], nullptr, nullptr); },
+          [&](const std::vector<Tensor>& v) {
+            return stem_norm_relu_pool(stem_images(images), v[0], v[1], v[2], nullptr, nullptr);
+          },
           [&](const std::vector<Tensor>& v) {
             return norm_relu_pool_reference(at::conv2d(images, v[0], {}, 1, 1), v[1], v[2], nullptr, nullptr);
           },
           stem_inputs(s), level + ", stem " + name_of(s));
     }
     for (const AtomCase& s : {kAtomCases[0], kAtomCases[2], kAtomCases[3], kAtomCases[6], kAtomCases[7]})
-      expect_same_derivatives([](const std::vector<Tensor>& v) { return apply_atoms(make_atom_maps(v[0], v[1]), v[2]).sin(); },
-                              [](const std::vector<Tensor>& v) { return at::conv2d(v[0], compose_kernel(v[1], v[2]), {}, 1, 1).sin(); },
-                              atom_inputs(s), level + ", atoms");
+      expect_same_derivatives(
+          [](const std::vector<Tensor>& v) { return apply_atoms(make_atom_maps(v[0], v[1]), v[2]).sin(); },
+          [](const std::vector<Tensor>& v) { return at::conv2d(v[0], compose_kernel(v[1], v[2]), {}, 1, 1).sin(); },
+          atom_inputs(s), level + ", atoms");
     for (const FilteringCase& s : {kFilterings[0], kFilterings[3], kFilterings[5], kFilterings[6], kFilterings[7]})
       expect_same_derivatives(filtering, filtering_reference, filtering_inputs(s), level + ", minimal filtering");
   }
@@ -459,14 +497,16 @@ TEST(Levels, FloatIsCloseToDoubleOnEveryOne) {
   };
   for (const std::string& level : loops::available_levels()) {
     loops::set_level(level);
-    const auto compare = [&](const std::vector<Tensor>& single, const std::vector<Tensor>& wide, const std::string& what) {
+    const auto compare = [&](const std::vector<Tensor>& single, const std::vector<Tensor>& wide,
+                             const std::string& what) {
       for (size_t i = 0; i < wide.size(); ++i)
         EXPECT_LT(((single[i].to(at::kDouble) - wide[i]).abs().max() / wide[i].abs().max()).item<double>(), 1e-5)
             << level << ", " << what << ", item " << i;
     };
     compare(stem_results(at::kFloat), stem_results(at::kDouble), "stem");
     compare(atom_results(at::kFloat), atom_results(at::kDouble), "atoms");
-    for (const FilteringCase& f : {FilteringCase{3, 32, 32, 42, 42}, FilteringCase{2, 64, 64, 21, 21}, FilteringCase{2, 54, 37, 21, 21}}) {
+    for (const FilteringCase& f :
+         {FilteringCase{3, 32, 32, 42, 42}, FilteringCase{2, 64, 64, 21, 21}, FilteringCase{2, 54, 37, 21, 21}}) {
       const auto results = [&](at::ScalarType type) {
         const auto v = in_type(filtering_inputs(f), type);
         const Tensor y = filtering(v);

@@ -1,7 +1,7 @@
 #include <fstream>
 
-#include <nlohmann/json.hpp>
 #include <torch/autograd.h>
+#include <nlohmann/json.hpp>
 
 #include "backbones/backbone.h"
 #include "episodes/errors.h"
@@ -91,24 +91,28 @@ TEST(ResNet, GroupsBringResNet18BelowFivePercentOfTheStandardWeights) {
   options.conv = {.kind = "acdc", .sharing = "net", .atoms = 6, .group = 64};
   make_backbone(options, 0, grouped);
   int64_t atoms = 0;
-  for (const auto& [in, out, layers] : {std::tuple{1, 1, 4}, {1, 2, 1}, {2, 2, 3}, {2, 4, 1}, {4, 4, 3}, {4, 8, 1}, {8, 8, 3}})
+  for (const auto& [in, out, layers] :
+       {std::tuple{1, 1, 4}, {1, 2, 1}, {2, 2, 3}, {2, 4, 1}, {4, 4, 3}, {4, 8, 1}, {8, 8, 3}})
     atoms += int64_t{in} * out * layers * 6 * 9;
   EXPECT_EQ(numbers_in(grouped, Role::kAtom), atoms);
   EXPECT_EQ(numbers_in(grouped, Role::kCoefficient), 64 * 64 * 6);
-  const double all = static_cast<double>(numbers_in(grouped, Role::kAtom) + numbers_in(grouped, Role::kCoefficient) + numbers_in(grouped, Role::kKernel));
+  const double all = static_cast<double>(numbers_in(grouped, Role::kAtom) + numbers_in(grouped, Role::kCoefficient) +
+                                         numbers_in(grouped, Role::kKernel));
   EXPECT_LT(all / static_cast<double>(numbers_in(standard, Role::kKernel)), 0.05);
 }
 
 // ---- Initial values.
 
 class Variance : public ::testing::TestWithParam<ConvOptions> {};
-INSTANTIATE_TEST_SUITE_P(
-    Conv, Variance,
-    ::testing::Values(ConvOptions{}, ConvOptions{.kind = "separable"}, ConvOptions{.kind = "acdc", .sharing = "layer"},
-                      ConvOptions{.kind = "acdc", .sharing = "block"}, ConvOptions{.kind = "acdc", .sharing = "stage", .atoms = 3},
-                      ConvOptions{.kind = "acdc", .sharing = "net", .atoms = 9}, ConvOptions{.kind = "acdc", .sharing = "net", .group = 16},
-                      ConvOptions{.kind = "acdc", .sharing = "stage", .group = 8},
-                      ConvOptions{.kind = "acdc", .sharing = "net", .decompose_pointwise = true}));
+INSTANTIATE_TEST_SUITE_P(Conv, Variance,
+                         ::testing::Values(ConvOptions{}, ConvOptions{.kind = "separable"},
+                                           ConvOptions{.kind = "acdc", .sharing = "layer"},
+                                           ConvOptions{.kind = "acdc", .sharing = "block"},
+                                           ConvOptions{.kind = "acdc", .sharing = "stage", .atoms = 3},
+                                           ConvOptions{.kind = "acdc", .sharing = "net", .atoms = 9},
+                                           ConvOptions{.kind = "acdc", .sharing = "net", .group = 16},
+                                           ConvOptions{.kind = "acdc", .sharing = "stage", .group = 8},
+                                           ConvOptions{.kind = "acdc", .sharing = "net", .decompose_pointwise = true}));
 
 TEST_P(Variance, StaysThroughEighteenLayers) {
   NetworkOptions options = resnet("resnet18", 32, 84);
@@ -191,13 +195,23 @@ TEST(NormKinds, AreLibTorchsAndLookAtOneImageAlone) {
     const ParameterSet wide = parameters.to(at::kDouble);
     const Tensor images = normal_tensor({3, 3, 28, 28}, 1, 5, "images").to(at::kDouble);
     const Tensor all = backbone->forward(images, wide, NormMode::kBatch).x;
-    EXPECT_LT((all.narrow(0, 1, 1) - backbone->forward(images.narrow(0, 1, 1), wide, NormMode::kBatch).x).abs().max().item<double>(), 1e-10) << kind;
+    EXPECT_LT((all.narrow(0, 1, 1) - backbone->forward(images.narrow(0, 1, 1), wide, NormMode::kBatch).x)
+                  .abs()
+                  .max()
+                  .item<double>(),
+              1e-10)
+        << kind;
     // The first block by hand.
     const auto tensor = [&](const std::string& name) { return wide.find(name)->tensor; };
     const Tensor scale = tensor("block1.norm.scale"), shift = tensor("block1.norm.shift");
     Tensor x = at::conv2d(images, tensor("block1.conv.kernel"), {}, 1, 1);
     if (kind != "none") x = at::group_norm(x, kind == "layer" ? 1 : 2, scale, shift, kNormEpsilon);
-    EXPECT_LT((backbone->forward(images, wide, 0, 1, NormMode::kBatch).x - at::max_pool2d(x.relu(), {2, 2})).abs().max().item<double>(), 1e-9) << kind;
+    EXPECT_LT((backbone->forward(images, wide, 0, 1, NormMode::kBatch).x - at::max_pool2d(x.relu(), {2, 2}))
+                  .abs()
+                  .max()
+                  .item<double>(),
+              1e-9)
+        << kind;
   }
 }
 
@@ -208,7 +222,9 @@ TEST(DropBlock, IsAFunctionOfItsKeyAndKeepsTheScale) {
   const auto backbone = make_backbone(options, 0, parameters);
   const Tensor images = normal_tensor({4, 3, 42, 42}, 1, 5, "images");
   at::NoGradGuard no_graph;
-  const auto run = [&](uint64_t key) { return backbone->forward(images, parameters, 0, 1, Pass(NormMode::kBatch, key)).x; };
+  const auto run = [&](uint64_t key) {
+    return backbone->forward(images, parameters, 0, 1, Pass(NormMode::kBatch, key)).x;
+  };
   const Tensor plain = run(0), one = run(1);
   EXPECT_TRUE(one.equal(run(1)));
   EXPECT_FALSE(one.equal(run(2)));
@@ -225,7 +241,8 @@ TEST(DropBlock, WhereThereIsNoneItIsRefused) {
   NetworkOptions options = resnet("resnet18", 4, 42);
   options.drop_rate = 0.1;
   ParameterSet parameters;
-  EXPECT_NE(test::message_of<UsageError>([&] { make_backbone(options, 0, parameters); }).find("resnet12"), std::string::npos);
+  EXPECT_NE(test::message_of<UsageError>([&] { make_backbone(options, 0, parameters); }).find("resnet12"),
+            std::string::npos);
 }
 
 }  // namespace

@@ -64,8 +64,9 @@ TEST(Safetensors, WhatIsWrittenReadsBackIdentical) {
 TEST(Safetensors, EveryBitOfAFloatSurvives) {
   const test::TemporaryFolder folder;
   SafeTensors contents;
-  contents.tensors["odd"] = torch::tensor({-0.0F, std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN(),
-                                           std::numeric_limits<float>::denorm_min()});
+  contents.tensors["odd"] =
+      torch::tensor({-0.0F, std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN(),
+                     std::numeric_limits<float>::denorm_min()});
   write_safetensors(folder / "f", contents);
   const Tensor read = read_safetensors(folder / "f").tensors.at("odd");
   EXPECT_EQ(std::memcmp(read.data_ptr(), contents.tensors["odd"].data_ptr(), 16), 0);
@@ -78,7 +79,8 @@ TEST(Safetensors, ViewsAreWrittenByValue) {
   contents.tensors["transposed"] = whole.t();
   contents.tensors["narrowed"] = whole.narrow(1, 2, 2);
   contents.tensors["in a graph"] = (whole.clone().requires_grad_(true) * 2).narrow(0, 1, 2);
-  contents.tensors["channels last"] = at::arange(24, at::kFloat).view({1, 2, 3, 4}).contiguous(at::MemoryFormat::ChannelsLast);
+  contents.tensors["channels last"] =
+      at::arange(24, at::kFloat).view({1, 2, 3, 4}).contiguous(at::MemoryFormat::ChannelsLast);
   write_safetensors(folder / "f", contents);
   for (const auto& [name, tensor] : read_safetensors(folder / "f").tensors)
     EXPECT_TRUE(tensor.equal(contents.tensors.at(name).detach())) << name;
@@ -111,7 +113,8 @@ assert header['byte']['dtype'] == 'U8' and values('byte', 'B') == list(range(7))
 assert header['scalar']['shape'] == [] and values('scalar', 'f') == [2.5]
 assert header['empty']['shape'] == [0, 3] and values('empty', 'f') == []
 )");
-  const std::string command = "python3 '" + (folder / "read.py").string() + "' '" + (folder / "file.safetensors").string() + "' 2>&1";
+  const std::string command =
+      "python3 '" + (folder / "read.py").string() + "' '" + (folder / "file.safetensors").string() + "' 2>&1";
   EXPECT_EQ(std::system(command.c_str()), 0);
 }
 
@@ -178,7 +181,8 @@ TEST(Safetensors, ChangedHeaderBytesNeverCrash) {
 }
 
 TEST(Safetensors, HeaderLengthsBeyondTheFileAreRefusedBeforeMemoryIsTaken) {
-  for (const uint64_t length : {uint64_t{3}, uint64_t{100}, uint64_t{5'000'000'000}, uint64_t{1} << 40, ~uint64_t{0}, ~uint64_t{0} - 7}) {
+  for (const uint64_t length :
+       {uint64_t{3}, uint64_t{100}, uint64_t{5'000'000'000}, uint64_t{1} << 40, ~uint64_t{0}, ~uint64_t{0} - 7}) {
     std::string bytes(sizeof length, '\0');
     std::memcpy(bytes.data(), &length, sizeof length);
     const std::string message = refusal(bytes + "{}");
@@ -187,8 +191,8 @@ TEST(Safetensors, HeaderLengthsBeyondTheFileAreRefusedBeforeMemoryIsTaken) {
 }
 
 TEST(Safetensors, HeadersThatAreNoObjectAreRefused) {
-  for (const char* header : {"", " ", "x", "[]", "3", "null", "\"text\"", "{\"a\":", "{} {}", "{\"a\": 1}", "{\"a\": {}}", "{\"a\": []}",
-                             "{\"__metadata__\": 3}", "{\"__metadata__\": {\"a\": 1}}"})
+  for (const char* header : {"", " ", "x", "[]", "3", "null", "\"text\"", "{\"a\":", "{} {}", "{\"a\": 1}",
+                             "{\"a\": {}}", "{\"a\": []}", "{\"__metadata__\": 3}", "{\"__metadata__\": {\"a\": 1}}"})
     refusal(file_of(header));
   std::string deep(20'000, '[');
   refusal(file_of(deep));
@@ -218,12 +222,14 @@ TEST(Safetensors, TensorsThatDoNotAgreeWithTheDataAreNamed) {
                             "[4294967296,4294967296,4294967296]", "[18446744073709551615]", "[4611686018427387905]"})
     EXPECT_NE(message("\"F32\"", shape, "[0,16]").find("'t'"), std::string::npos) << shape;
   // An empty tensor must not carry an overflowing shape past the check.
-  for (const char* shape : {"[0,4611686018427387904,4611686018427387904]", "[4611686018427387904,4611686018427387904,0]"})
+  for (const char* shape :
+       {"[0,4611686018427387904,4611686018427387904]", "[4611686018427387904,4611686018427387904,0]"})
     message("\"F32\"", shape, "[0,0]");
   for (const char* dtype : {"\"F16\"", "\"BF16\"", "\"f32\"", "\"\"", "\"I128\""})
     EXPECT_NE(message(dtype, "[2,2]", "[0,16]").find("F32, F64, I64 or U8"), std::string::npos) << dtype;
   for (const char* wrong : {"3", "null", "[]", "{}"}) message(wrong, "[2,2]", "[0,16]");
-  for (const char* wrong : {"3", "null", "\"2\"", "[\"2\"]", "[null]", "{}", "[[2,2]]", "[2.5,2]"}) message("\"F32\"", wrong, "[0,16]");
+  for (const char* wrong : {"3", "null", "\"2\"", "[\"2\"]", "[null]", "{}", "[[2,2]]", "[2.5,2]"})
+    message("\"F32\"", wrong, "[0,16]");
   for (const char* wrong : {"3", "null", "[\"0\",\"16\"]", "{}", "[0,16.5]"}) message("\"F32\"", "[2,2]", wrong);
 }
 

@@ -19,7 +19,8 @@ SafeTensors file_of(const json& golden) {
   SafeTensors file;
   for (const auto& [name, tensor] : golden.at("tensors").items())
     if (!tensor.contains("copy_of"))
-      file.tensors[name] = formula(name, tensor.at("shape").get<std::vector<int64_t>>(), tensor.at("scale"), tensor.at("offset"));
+      file.tensors[name] =
+          formula(name, tensor.at("shape").get<std::vector<int64_t>>(), tensor.at("scale"), tensor.at("offset"));
   for (const auto& [name, tensor] : golden.at("tensors").items())
     if (tensor.contains("copy_of")) file.tensors[name] = file.tensors.at(tensor.at("copy_of").get<std::string>());
   file.tensors["counter.num_batches_tracked"] = at::zeros({}, at::kLong);
@@ -54,7 +55,10 @@ TEST_P(ImportedNetwork, GivesTheFeaturesOfPyTorchsModule) {
   const SafeTensors file = file_of(golden);
   const Network network(file, GetParam(), size);
   const TorchImport made = import_torch(file, "file", GetParam(), *network.backbone, network.initial);
-  const Tensor y = network.backbone->forward(formula("images", {2, 3, size, size}, 1, 0).to(at::kFloat), made.parameters, NormMode::kRunning).x;
+  const Tensor y =
+      network.backbone
+          ->forward(formula("images", {2, 3, size, size}, 1, 0).to(at::kFloat), made.parameters, NormMode::kRunning)
+          .x;
   const std::vector<double> expected = golden.at("features");
   ASSERT_EQ(y.numel(), static_cast<int64_t>(expected.size()));
   const Tensor difference = (y.flatten().to(at::kDouble) - at::tensor(expected, at::kDouble)).abs();
@@ -78,8 +82,11 @@ TEST(TorchNames, WithoutRunningStatisticsTheyAreNotNeeded) {
 TEST(TorchNames, OtherNamingsOfConv4AreTheSameNetwork) {
   const SafeTensors closerlook = file_of(goldens().at("torch-conv4"));
   const Network network(closerlook, "torch-conv4", 32);
-  const ParameterSet expected = import_torch(closerlook, "file", "torch-conv4", *network.backbone, network.initial).parameters;
-  for (const auto& [conv, norm] : {std::pair{"features.@0.conv", "features.@0.normalize"}, {"net.layer@1.conv", "net.layer@1.norm"}, {"encoder.@0.0", "encoder.@0.1"}}) {
+  const ParameterSet expected =
+      import_torch(closerlook, "file", "torch-conv4", *network.backbone, network.initial).parameters;
+  for (const auto& [conv, norm] : {std::pair{"features.@0.conv", "features.@0.normalize"},
+                                   {"net.layer@1.conv", "net.layer@1.norm"},
+                                   {"encoder.@0.0", "encoder.@0.1"}}) {
     SafeTensors other;
     for (int block = 0; block < 4; ++block) {
       const auto named = [&](std::string text) {
@@ -87,12 +94,14 @@ TEST(TorchNames, OtherNamingsOfConv4AreTheSameNetwork) {
         return std::regex_replace(text, std::regex("@1"), std::to_string(block + 1));
       };
       const std::string from = "feature.trunk." + std::to_string(block);
-      for (const char* part : {".weight", ".bias"}) other.tensors[named(conv) + part] = closerlook.tensors.at(from + ".C" + part);
+      for (const char* part : {".weight", ".bias"})
+        other.tensors[named(conv) + part] = closerlook.tensors.at(from + ".C" + part);
       for (const char* part : {".weight", ".bias", ".running_mean", ".running_var"})
         other.tensors[named(norm) + part] = closerlook.tensors.at(from + ".BN" + part);
     }
     const ParameterSet made = import_torch(other, "file", "torch-conv4", *network.backbone, network.initial).parameters;
-    for (size_t i = 0; i < made.size(); ++i) EXPECT_TRUE(made.tensor(i).equal(expected.tensor(i))) << conv << " " << made[i].name;
+    for (size_t i = 0; i < made.size(); ++i)
+      EXPECT_TRUE(made.tensor(i).equal(expected.tensor(i))) << conv << " " << made[i].name;
   }
 }
 
@@ -105,14 +114,16 @@ TEST(TorchNames, MistakesAreNamed) {
       import_torch(f, "net.safetensors", source, *network.backbone, network.initial);
     });
   };
-  EXPECT_NE(data_error(file, "torchvision-resnet18").find("net.safetensors' has not the names of torchvision-resnet18"), std::string::npos);
+  EXPECT_NE(data_error(file, "torchvision-resnet18").find("net.safetensors' has not the names of torchvision-resnet18"),
+            std::string::npos);
   SafeTensors lacking = file;
   lacking.tensors.erase("feature.trunk.2.BN.weight");
   EXPECT_NE(data_error(lacking, "torch-conv4").find("lacks feature.trunk.2.BN.weight"), std::string::npos);
   SafeTensors odd = file;
   odd.tensors["feature.trunk.2.C.weight"] = at::zeros({4, 5, 3, 3});
   EXPECT_NE(data_error(odd, "torch-conv4").find("[4, 5, 3, 3]"), std::string::npos);
-  EXPECT_NE(test::message_of<UsageError>([&] { network_of_torch(file, "f", "torch-conv", {}); }).find("torch-conv4"), std::string::npos);
+  EXPECT_NE(test::message_of<UsageError>([&] { network_of_torch(file, "f", "torch-conv", {}); }).find("torch-conv4"),
+            std::string::npos);
 }
 
 }  // namespace

@@ -23,7 +23,8 @@ std::vector<uint8_t> values(const cv::Mat& picture) {
 cv::Mat ramp(int width, int height) {
   cv::Mat picture(height, width, CV_8UC3);
   for (int y = 0; y < height; ++y)
-    for (int x = 0; x < width; ++x) picture.at<cv::Vec3b>(y, x) = cv::Vec3b(40 + 160 * x / width, 40 + 160 * y / height, 90);
+    for (int x = 0; x < width; ++x)
+      picture.at<cv::Vec3b>(y, x) = cv::Vec3b(40 + 160 * x / width, 40 + 160 * y / height, 90);
   return picture;
 }
 

@@ -101,19 +101,22 @@ TEST_F(Cub, NamesFileAndLineOfMalformedMetadata) {
     write_file(folder / name, before);
     return text;
   };
-  const auto images = test::read_file(folder / "images.txt"), labels = test::read_file(folder / "image_class_labels.txt"),
+  const auto images = test::read_file(folder / "images.txt"),
+             labels = test::read_file(folder / "image_class_labels.txt"),
              boxes = test::read_file(folder / "bounding_boxes.txt");
   EXPECT_THAT(message("images.txt", images + "99\n"), HasSubstr("images.txt' line 11 is '99', expected 'id path'"));
   EXPECT_THAT(message("images.txt", images + "x 001.Bird1/b0.png\n"), HasSubstr("images.txt' line 11"));
   EXPECT_THAT(message("images.txt", images + "10 001.Bird1/b0.png\n"), HasSubstr("line 11 repeats id 10"));
   EXPECT_THAT(message("images.txt", images + "99 001.Bird1/b0.png\n"),
               HasSubstr("image_class_labels.txt' has no line for id 99"));
-  EXPECT_THAT(message("images.txt", "10 ../../secret.png\n"), HasSubstr("line 1 is '10 ../../secret.png', expected a path"));
+  EXPECT_THAT(message("images.txt", "10 ../../secret.png\n"),
+              HasSubstr("line 1 is '10 ../../secret.png', expected a path"));
   EXPECT_THAT(message("images.txt", "10 /etc/secret.png\n"), HasSubstr("not absolute"));
   EXPECT_THAT(message("images.txt", "10 001.Bird1/gone.png\n"), HasSubstr("gone.png"));
   EXPECT_THAT(message("image_class_labels.txt", "10 201\n" + labels.substr(labels.find('\n') + 1)),
               HasSubstr("image_class_labels.txt' line 1 is '10 201', expected a class from 1 to 200"));
-  EXPECT_THAT(message("image_class_labels.txt", "10 1.5\n" + labels.substr(labels.find('\n') + 1)), HasSubstr("numbers"));
+  EXPECT_THAT(message("image_class_labels.txt", "10 1.5\n" + labels.substr(labels.find('\n') + 1)),
+              HasSubstr("numbers"));
   EXPECT_THAT(message("classes.txt", "2 002.Bird2\n"), HasSubstr("classes.txt' has no line for id 1"));
   EXPECT_THAT(message("bounding_boxes.txt", "10 0 0 ten 10\n" + boxes.substr(boxes.find('\n') + 1), "bbox"),
               HasSubstr("bounding_boxes.txt' line 1 is '10 0 0 ten 10'"));

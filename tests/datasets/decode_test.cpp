@@ -88,8 +88,8 @@ std::string png_of(uint32_t width, uint32_t height) {
   const auto chunk = [&](const std::string& type, const std::string& content) {
     const std::string body = type + content;
     return number(static_cast<uint32_t>(content.size())) + body +
-           number(
-               static_cast<uint32_t>(crc32(0, reinterpret_cast<const Bytef*>(body.data()), static_cast<uInt>(body.size()))));
+           number(static_cast<uint32_t>(
+               crc32(0, reinterpret_cast<const Bytef*>(body.data()), static_cast<uInt>(body.size()))));
   };
   return "\x89PNG\r\n\x1a\n" + chunk("IHDR", number(width) + number(height) + std::string("\x08\x02\0\0\0", 5)) +
          chunk("IDAT", "x") + chunk("IEND", "");
@@ -107,9 +107,10 @@ TEST(DecodeImage, RefusesAbsurdSizesBeforeTakingMemory) {
   const size_t frame = jpeg.find("\xFF\xC0");
   jpeg.replace(frame + 5, 4, "\xFF\xFF\xFF\xFF");
   EXPECT_THAT(message(jpeg), HasSubstr("65535x65535"));
-  EXPECT_THAT(message(std::string("BM\x36\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\xA0\x86\x01\0\xA0\x86\x01\0\x01\0\x18\0", 30) +
-                      std::string(60, '\0')),
-              HasSubstr("cannot be decoded"));
+  EXPECT_THAT(
+      message(std::string("BM\x36\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\xA0\x86\x01\0\xA0\x86\x01\0\x01\0\x18\0", 30) +
+              std::string(60, '\0')),
+      HasSubstr("cannot be decoded"));
 }
 
 /// A .npy file of version 1.
@@ -119,7 +120,8 @@ std::string npy(const std::string& type, const std::string& order, const std::st
 }
 
 TEST(DecodeImage, ReadsArrays) {
-  EXPECT_THAT(first_pixel(decode_image(npy("|u1", "False", "(1, 2, 3)", "abcdef"), "x", 3)), ElementsAre('a', 'b', 'c'));
+  EXPECT_THAT(first_pixel(decode_image(npy("|u1", "False", "(1, 2, 3)", "abcdef"), "x", 3)),
+              ElementsAre('a', 'b', 'c'));
   EXPECT_THAT(first_pixel(decode_image(npy("|u1", "True", "(1, 2, 3)", "abcdef"), "x", 3)), ElementsAre('a', 'c', 'e'));
   EXPECT_THAT(first_pixel(decode_image(npy("|u1", "False", "(3, 2, 2)", "aaaabbbbcccc"), "x", 3)),
               ElementsAre('a', 'b', 'c'));
@@ -164,8 +166,7 @@ TEST(DecodeImage, ReducesPhotographsWhileEnoughPixelsRemain) {
   EXPECT_EQ(decode_image(png, "x", 3, false, 2).size(), cv::Size(400, 240));
   for (int y = 10; y < 110; y += 10)  // the same place, the same colours in the same order
     for (int x = 10; x < 190; x += 10)
-      for (int c = 0; c < 3; ++c)
-        EXPECT_NEAR(half.at<cv::Vec3b>(y, x)[c], whole.at<cv::Vec3b>(2 * y, 2 * x)[c], 4);
+      for (int c = 0; c < 3; ++c) EXPECT_NEAR(half.at<cv::Vec3b>(y, x)[c], whole.at<cv::Vec3b>(2 * y, 2 * x)[c], 4);
   EXPECT_EQ(decode_image(encoded(cv::Mat(64, 64, CV_8UC1, cv::Scalar(77)), ".jpg"), "x", 1, false, 2).channels(), 1);
 }
 

@@ -18,7 +18,9 @@ using test::TemporaryFolder;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-DatasetOptions options(int size, int channels = 3) { return {.name = "folders", .image_size = size, .channels = channels}; }
+DatasetOptions options(int size, int channels = 3) {
+  return {.name = "folders", .image_size = size, .channels = channels};
+}
 
 std::shared_ptr<const ImageSource> one_file(const std::filesystem::path& file, const DatasetOptions& with) {
   return file_source({}, open_anywhere(), {{"class", {{file.string(), {}}}, 0}}, with);
@@ -37,7 +39,8 @@ TEST(FileSource, ConvertsGreyAndColourBothWays) {
   cv::imwrite((folder / "grey.png").string(), cv::Mat(8, 8, CV_8U, cv::Scalar(77)));
   test::write_image(folder / "red.png", 8, 8, {255, 0, 0});
   EXPECT_EQ(pixels(*one_file(folder / "grey.png", options(8, 3)), 0, 0), std::vector<uint8_t>(8 * 8 * 3, 77));
-  EXPECT_EQ(pixels(*one_file(folder / "red.png", options(8, 1)), 0, 0), std::vector<uint8_t>(8 * 8, 76));  // 0.299 * 255
+  EXPECT_EQ(pixels(*one_file(folder / "red.png", options(8, 1)), 0, 0),
+            std::vector<uint8_t>(8 * 8, 76));  // 0.299 * 255
 }
 
 TEST(FileSource, ShrinksByArea) {
@@ -48,8 +51,8 @@ TEST(FileSource, ShrinksByArea) {
   EXPECT_EQ(pixels(*one_file(folder / "stripes.png", options(8, 1)), 0, 0), std::vector<uint8_t>(64, 50));
 }
 
-// A photograph much larger than the target is decoded at half scale or less: nearly the same pixels, boxes included; the very
-// same on request.
+// A photograph much larger than the target is decoded at half scale or less: nearly the same pixels, boxes included;
+// the very same on request.
 TEST(FileSource, DecodesPhotographsAtReducedScaleUnlessExact) {
   const TemporaryFolder folder;
   cv::Mat picture(200, 240, CV_8UC3);
@@ -137,7 +140,8 @@ TEST(FileSource, TurnsCounterClockwise) {
 
 TEST(FileSource, Inverts) {
   const TemporaryFolder folder;
-  const auto source = file_source({}, open_anywhere(), {{"c", {{quadrants(folder), {}}}, 0}}, options(16, 1), /*inverted=*/true);
+  const auto source =
+      file_source({}, open_anywhere(), {{"c", {{quadrants(folder), {}}}, 0}}, options(16, 1), /*inverted=*/true);
   EXPECT_EQ(pixels(*source, 0, 0)[0], 245);
 }
 
@@ -195,27 +199,28 @@ TEST_P(BadImage, IsOneDataErrorThatNamesTheFile) {
 
 INSTANTIATE_TEST_SUITE_P(
     Files, BadImage,
-    testing::Values(
-        BadFile{"Empty", "a.jpg", [] { return std::string(); }, "is empty"},
-        BadFile{"Text", "a.jpg", [] { return std::string("hello, this is no image\n"); }, "cannot be decoded as an image"},
-        BadFile{"Zeros", "a.png", [] { return std::string(5000, '\0'); }, "cannot be decoded as an image"},
-        BadFile{"JpegHalf", "a.jpg", [] { return head(encoded(".jpg"), 0.5); }, "truncated"},
-        BadFile{"JpegAlmostWhole", "a.jpg", [] { return encoded(".jpg").substr(0, encoded(".jpg").size() - 2); },
-                "truncated"},
-        BadFile{"JpegStart", "a.jpg", [] { return encoded(".jpg").substr(0, 30); }, "truncated"},
-        BadFile{"JpegTwoBytes", "a.jpg", [] { return std::string("\xFF\xD8"); }, "truncated"},
-        BadFile{"JpegWithThumbnail", "a.jpg", cut_after_thumbnail, "truncated"},
-        BadFile{"JpegNoFrame", "a.jpg", [] { return std::string("\xFF\xD8\xFF\xDA\x00\x02\xFF\xD9", 8); }, "decoded"},
-        BadFile{"PngHalf", "a.png", [] { return head(encoded(".png"), 0.5); }, "truncated"},
-        BadFile{"PngWithoutEnd", "a.png", [] { return encoded(".png").substr(0, encoded(".png").size() - 12); },
-                "truncated"},
-        BadFile{"PngDamaged", "a.png",
-                [] {
-                  auto bytes = encoded(".png");
-                  bytes[bytes.size() / 2] ^= 0x55;
-                  return bytes;
-                },
-                "damaged"}),
+    testing::Values(BadFile{"Empty", "a.jpg", [] { return std::string(); }, "is empty"},
+                    BadFile{"Text", "a.jpg", [] { return std::string("hello, this is no image\n"); },
+                            "cannot be decoded as an image"},
+                    BadFile{"Zeros", "a.png", [] { return std::string(5000, '\0'); }, "cannot be decoded as an image"},
+                    BadFile{"JpegHalf", "a.jpg", [] { return head(encoded(".jpg"), 0.5); }, "truncated"},
+                    BadFile{"JpegAlmostWhole", "a.jpg",
+                            [] { return encoded(".jpg").substr(0, encoded(".jpg").size() - 2); }, "truncated"},
+                    BadFile{"JpegStart", "a.jpg", [] { return encoded(".jpg").substr(0, 30); }, "truncated"},
+                    BadFile{"JpegTwoBytes", "a.jpg", [] { return std::string("\xFF\xD8"); }, "truncated"},
+                    BadFile{"JpegWithThumbnail", "a.jpg", cut_after_thumbnail, "truncated"},
+                    BadFile{"JpegNoFrame", "a.jpg", [] { return std::string("\xFF\xD8\xFF\xDA\x00\x02\xFF\xD9", 8); },
+                            "decoded"},
+                    BadFile{"PngHalf", "a.png", [] { return head(encoded(".png"), 0.5); }, "truncated"},
+                    BadFile{"PngWithoutEnd", "a.png",
+                            [] { return encoded(".png").substr(0, encoded(".png").size() - 12); }, "truncated"},
+                    BadFile{"PngDamaged", "a.png",
+                            [] {
+                              auto bytes = encoded(".png");
+                              bytes[bytes.size() / 2] ^= 0x55;
+                              return bytes;
+                            },
+                            "damaged"}),
     [](const auto& info) { return info.param.test_name; });
 
 TEST(FileSource, NamesAMissingFile) {

@@ -101,7 +101,8 @@ TEST_P(EveryTree, ReadsTheSame) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, EveryTree, testing::Values("folder", "x.tar", "x.tar.gz", "x.tgz", "x.zip", "stored.zip"),
+INSTANTIATE_TEST_SUITE_P(Kinds, EveryTree,
+                         testing::Values("folder", "x.tar", "x.tar.gz", "x.tgz", "x.zip", "stored.zip"),
                          [](const auto& info) {
                            std::string name = info.param;
                            std::replace(name.begin(), name.end(), '.', '_');

@@ -84,7 +84,8 @@ TEST_F(Folders, ReadsSplitFolders) {
 
 TEST_F(Folders, CountsFilesThatAreNoImages) {
   write_classes(3);
-  for (const char* name : {"notes.txt", "Thumbs.db", "a.jpg.bak", ".hidden"}) write_file(folder / "class100" / name, "x");
+  for (const char* name : {"notes.txt", "Thumbs.db", "a.jpg.bak", ".hidden"})
+    write_file(folder / "class100" / name, "x");
   EXPECT_THAT(open_dataset(options(), "train")->info().notices, ElementsAre(HasSubstr("ignored 3 files")));
 }
 
@@ -104,7 +105,10 @@ TEST_F(Folders, RefusesAClassInTwoSplits) {
 TEST_F(Folders, AFileNamedLikeAnImageThatIsNoneIsFoundWhenRead) {
   for (const char* c : {"a", "b", "c"}) write_file(folder / c / "x.png", "text");
   const auto source = open_dataset(options(), "train");
-  EXPECT_THAT(message_of<DataError>([&] { source->image({0, 0, 0}); }), HasSubstr("x.png' cannot be decoded as an image"));
+  EXPECT_THAT(message_of<DataError>([&] {
+                source->image({0, 0, 0});
+              }),
+              HasSubstr("x.png' cannot be decoded as an image"));
 }
 
 TEST_F(Folders, RefusesAnEmptyRoot) {
@@ -118,7 +122,8 @@ TEST_F(Folders, OpensClassFoldersWithoutSplits) {
   EXPECT_THAT(class_names(*source), ElementsAre("class100", "class101"));
   EXPECT_EQ(source->height(), 16);
   EXPECT_EQ(source->channels(), 1);
-  EXPECT_THAT(message_of<UsageError>([&] { open_class_folders({.root = folder / "absent"}); }), HasSubstr("does not exist"));
+  EXPECT_THAT(message_of<UsageError>([&] { open_class_folders({.root = folder / "absent"}); }),
+              HasSubstr("does not exist"));
 }
 
 TEST_F(Folders, OpensSingleImagesInTheOrderGiven) {

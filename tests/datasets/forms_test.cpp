@@ -16,7 +16,8 @@
 #include "tests/datasets/python.h"
 #include "tests/testing.h"
 
-// Every form that Python's tools write (make_forms.py) holds the same images: counts, mean pixel and first episode agree.
+// Every form that Python's tools write (make_forms.py) holds the same images: counts, mean pixel and first episode
+// agree.
 
 namespace fewatoms {
 namespace {
@@ -63,13 +64,15 @@ class Forms : public testing::Test {
     folder_ = std::make_unique<test::TemporaryFolder>();
     const auto real = test::sample_folder("mini-imagenet");
     const std::string command = python + " '" + FEWATOMS_SOURCE_DIR + "/tests/datasets/make_forms.py' '" +
-                                folder_->path().string() + "'" + (real.empty() ? std::string() : " '" + real.string() + "'");
+                                folder_->path().string() + "'" +
+                                (real.empty() ? std::string() : " '" + real.string() + "'");
     ASSERT_EQ(std::system(command.c_str()), 0) << command;
     all_ = json::parse(test::read_file(*folder_ / "forms.json"));
   }
   static void TearDownTestSuite() { folder_.reset(); }
   void SetUp() override {
-    if (!folder_) GTEST_SKIP() << "no Python 3 with h5py, numpy and PIL (Debian: python3-h5py, python3-numpy, python3-pil)";
+    if (!folder_)
+      GTEST_SKIP() << "no Python 3 with h5py, numpy and PIL (Debian: python3-h5py, python3-numpy, python3-pil)";
   }
 
   static DatasetOptions options_of(const json& form) {

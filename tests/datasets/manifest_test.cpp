@@ -30,8 +30,11 @@ class ManifestTest : public testing::Test {
     for (int i = 1; i <= 6; ++i)
       write_image(folder / "pictures" / (std::to_string(i) + ".png"), 8, 8, {10.0 * i, 10.0 * i, 10.0 * i});
   }
-  DatasetOptions options(const std::string& file) { return {.name = "manifest", .root = folder / file, .image_size = 8}; }
-  std::shared_ptr<const ImageSource> open(const std::string& file, const std::string& text, const std::string& split = "train") {
+  DatasetOptions options(const std::string& file) {
+    return {.name = "manifest", .root = folder / file, .image_size = 8};
+  }
+  std::shared_ptr<const ImageSource> open(const std::string& file, const std::string& text,
+                                          const std::string& split = "train") {
     write_file(folder / file, text);
     return open_dataset(options(file), split);
   }
@@ -44,16 +47,18 @@ class ManifestTest : public testing::Test {
 };
 
 TEST_F(ManifestTest, ReadsSplitsByColumnWithPathsBelowItsFolder) {
-  const auto train = open("m.csv",
-                          "path,label,split\npictures/2.png,owl,train\npictures/1.png,owl,train\n\npictures/3.png,ant,train\n"
-                          "pictures/4.png,bee,validation\n");
+  const auto train =
+      open("m.csv",
+           "path,label,split\npictures/2.png,owl,train\npictures/1.png,owl,train\n\npictures/3.png,ant,train\n"
+           "pictures/4.png,bee,validation\n");
   EXPECT_THAT(class_names(*train), ElementsAre("ant", "owl"));
   EXPECT_EQ(pixels(*train, 1, 0)[0], 20);  // in the order of the lines
   EXPECT_EQ(pixels(*train, 1, 1)[0], 10);
   EXPECT_EQ(train->info().form, "manifest");
   EXPECT_EQ(train->info().split_rule, "");
   EXPECT_THAT(present_splits(options("m.csv")), ElementsAre("train", "val"));
-  EXPECT_THAT(message_of<UsageError>([&] { open_dataset(options("m.csv"), "test"); }), HasSubstr("there is train, val"));
+  EXPECT_THAT(message_of<UsageError>([&] { open_dataset(options("m.csv"), "test"); }),
+              HasSubstr("there is train, val"));
 }
 
 // One table in the ways in which people's programs write it.
@@ -69,8 +74,9 @@ TEST_F(ManifestTest, IsTheSameInEveryWayOfWriting) {
       {"s.csv", backslashes},
       {"o.csv", "split,label,path\ntrain,\"b, \"\"c\"\"\",\"pictures/2.png\"\ntrain,a,./pictures/1.png"},
       {"m.tsv", "path\tlabel\tsplit\npictures/1.png\ta\ttrain\npictures/2.png\t\"b, \"\"c\"\"\"\ttrain\n"},
-      {"m.jsonl", "{\"path\": \"pictures/1.png\", \"label\": \"a\", \"split\": \"train\"}\r\n"
-                  "{\"label\": \"b, \\\"c\\\"\", \"path\": \"pictures/2.png\", \"split\": \"train\"}\n"}};
+      {"m.jsonl",
+       "{\"path\": \"pictures/1.png\", \"label\": \"a\", \"split\": \"train\"}\r\n"
+       "{\"label\": \"b, \\\"c\\\"\", \"path\": \"pictures/2.png\", \"split\": \"train\"}\n"}};
   for (const auto& [file, text] : ways) {
     SCOPED_TRACE(file);
     const auto source = open(file, text);
@@ -119,15 +125,19 @@ TEST_F(ManifestTest, SplitsClassesByList) {
     write_file(by_list.split_file, list);
     return message_of<DataError>([&] { open_dataset(by_list, "train"); });
   };
-  EXPECT_THAT(bad_list("class,split\nclass2,train\n"), HasSubstr("has the columns class, split, expected label and split"));
-  EXPECT_THAT(bad_list("label,split\nclass9,train\n"), HasSubstr("split.csv' line 2 names class 'class9', which the data do not have"));
-  EXPECT_THAT(bad_list("label,split\nclass1,train\nclass1,test\n"), HasSubstr("line 3 puts class 'class1' in test, an earlier line in train"));
+  EXPECT_THAT(bad_list("class,split\nclass2,train\n"),
+              HasSubstr("has the columns class, split, expected label and split"));
+  EXPECT_THAT(bad_list("label,split\nclass9,train\n"),
+              HasSubstr("split.csv' line 2 names class 'class9', which the data do not have"));
+  EXPECT_THAT(bad_list("label,split\nclass1,train\nclass1,test\n"),
+              HasSubstr("line 3 puts class 'class1' in test, an earlier line in train"));
 }
 
 TEST_F(ManifestTest, ImagesOfOneGroupAreOnOneSideOfEveryEpisode) {
-  const auto source = open("m.csv",
-                           "path,label,split,group\npictures/1.png,a,train,p1\npictures/2.png,a,train,p1\npictures/3.png,a,train,\n"
-                           "pictures/4.png,b,train,p2\npictures/5.png,b,train,p2\npictures/6.png,b,train,p1\n");
+  const auto source =
+      open("m.csv",
+           "path,label,split,group\npictures/1.png,a,train,p1\npictures/2.png,a,train,p1\npictures/3.png,a,train,\n"
+           "pictures/4.png,b,train,p2\npictures/5.png,b,train,p2\npictures/6.png,b,train,p1\n");
   const auto a = source->image_groups(0), b = source->image_groups(1);
   ASSERT_EQ(a.size(), 3u);
   EXPECT_EQ(a[0], a[1]);
@@ -138,7 +148,8 @@ TEST_F(ManifestTest, ImagesOfOneGroupAreOnOneSideOfEveryEpisode) {
     for (const Episode& episode : {draw_episode(*source, {2, 1, 1}, 0, i)})
       for (const EpisodeImage& s : episode.support)
         for (const EpisodeImage& q : episode.query)
-          EXPECT_NE(source->image_groups(s.ref.class_index)[s.ref.image_index], source->image_groups(q.ref.class_index)[q.ref.image_index]);
+          EXPECT_NE(source->image_groups(s.ref.class_index)[s.ref.image_index],
+                    source->image_groups(q.ref.class_index)[q.ref.image_index]);
 }
 
 TEST_F(ManifestTest, CutsBoxesOnRequest) {
@@ -146,7 +157,8 @@ TEST_F(ManifestTest, CutsBoxesOnRequest) {
   picture(cv::Rect(8, 0, 8, 8)) = cv::Scalar::all(200);
   cv::imwrite((folder / "two.png").string(), picture);
   const std::string text =
-      "path,label,split,x,y,width,height\ntwo.png,left,train,0,0,8,8\ntwo.png,right,train,8,0,8,8\npictures/1.png,right,train,,,,\n";
+      "path,label,split,x,y,width,height\ntwo.png,left,train,0,0,8,8\ntwo.png,right,train,8,0,8,8\npictures/"
+      "1.png,right,train,,,,\n";
   write_file(folder / "m.csv", text);
   DatasetOptions cut = options("m.csv");
   cut.crop = "bbox";
@@ -154,7 +166,8 @@ TEST_F(ManifestTest, CutsBoxesOnRequest) {
   EXPECT_EQ(pixels(*source, 0, 0), std::vector<uint8_t>(8 * 8 * 3, 7));
   EXPECT_EQ(pixels(*source, 1, 0), std::vector<uint8_t>(8 * 8 * 3, 200));
   EXPECT_EQ(pixels(*source, 1, 1)[0], 10);
-  EXPECT_THAT(refusal(text), HasSubstr("line 3 repeats image 'two.png' of line 2 (--crop bbox tells them apart by their boxes)"));
+  EXPECT_THAT(refusal(text),
+              HasSubstr("line 3 repeats image 'two.png' of line 2 (--crop bbox tells them apart by their boxes)"));
   EXPECT_THAT(open("one.csv", "path,label,split,x,y,width,height\ntwo.png,left,train,0,0,8,8\n")->info().notices,
               ElementsAre(HasSubstr("are not used (--crop bbox does)")));
 }
@@ -165,7 +178,8 @@ TEST_F(ManifestTest, LiesInAFolderOrArchiveToo) {
   in_folder.root = folder.path();
   EXPECT_EQ(open_dataset(in_folder, "train")->classes(), 1);
   write_file(folder / "manifest.tsv", "path\tlabel\n");
-  EXPECT_THAT(message_of<UsageError>([&] { open_dataset(in_folder, "train"); }), HasSubstr("holds two manifests: manifest.csv and manifest.tsv"));
+  EXPECT_THAT(message_of<UsageError>([&] { open_dataset(in_folder, "train"); }),
+              HasSubstr("holds two manifests: manifest.csv and manifest.tsv"));
   in_folder.root = folder / "pictures";
   EXPECT_THAT(message_of<UsageError>([&] { open_dataset(in_folder, "train"); }), HasSubstr("holds no manifest.csv"));
   in_folder.root = folder / "gone.csv";
@@ -177,13 +191,16 @@ TEST_F(ManifestTest, NamesLineAndReasonOfBadData) {
   const std::vector<std::pair<std::string, const char*>> table{
       {"", "m.csv' is empty, expected a header and rows"},
       {header, "m.csv' lists no images"},
-      {"pictures/1.png,a\npictures/2.png,b\n", "has the columns 'pictures/1.png, a', expected a header with path and label"},
+      {"pictures/1.png,a\npictures/2.png,b\n",
+       "has the columns 'pictures/1.png, a', expected a header with path and label"},
       {header + good + "pictures/2.png,b\n", "m.csv' line 3 has 2 fields, expected the header's 3: path, label, split"},
       {header + "pictures/2.png,\"b,train\n", "m.csv' line 2 opens a quote that nothing closes"},
-      {header + "\"pictures/2.png\"x,b,train\n", "m.csv' line 2 has text after a closing quote, expected ',' or the line's end"},
+      {header + "\"pictures/2.png\"x,b,train\n",
+       "m.csv' line 2 has text after a closing quote, expected ',' or the line's end"},
       {header + ",b,train\n", "m.csv' line 2 has an empty path"},
       {header + "pictures/2.png,,train\n", "m.csv' line 2 has an empty label"},
-      {header + good + "gone.png,a,train\n", "m.csv' line 3 names image 'gone.png', which is not there: expected it below"},
+      {header + good + "gone.png,a,train\n",
+       "m.csv' line 3 names image 'gone.png', which is not there: expected it below"},
       {header + good + "./pictures/1.png,b,train\n", "m.csv' line 3 repeats image './pictures/1.png' of line 2"},
       {header + "../secret.png,a,train\n", "line 2 has the path '../secret.png', which leaves the manifest's folder"},
       {header + "/etc/passwd,a,train\n", "line 2 has the path '/etc/passwd', which leaves the manifest's folder"},
@@ -191,21 +208,26 @@ TEST_F(ManifestTest, NamesLineAndReasonOfBadData) {
       {"path,path,label\n" + good, "has column 'path' twice"},
       {"path,label,x,y,width\npictures/1.png,a,0,0,8\n", "has columns for a part of a box"},
       {"path,label,x,y,width,height\npictures/1.png,a,0,0,,8\n", "line 2 has a part of a box"},
-      {"path,label,x,y,width,height\npictures/1.png,a,0,0,8,wide\n", "line 2 has 'wide' as height, expected a number of pixels"},
+      {"path,label,x,y,width,height\npictures/1.png,a,0,0,8,wide\n",
+       "line 2 has 'wide' as height, expected a number of pixels"},
       {"path,label,x,y,width,height\npictures/1.png,a,0,0,0,8\n", "line 2 has a box without area"},
       {std::string("\xFF\xFEp\0", 4), "is UTF-16, expected UTF-8"},
   };
   for (const auto& [text, expected] : table) EXPECT_THAT(refusal(text), HasSubstr(expected));
-  EXPECT_THAT(refusal("{\"path\": \"pictures/1.png\", \"label\": \"a\"}\n{\"path\"\n", "m.jsonl"), HasSubstr("m.jsonl' line 2 is '{\"path\"', expected a JSON object"));
-  EXPECT_THAT(refusal("{\"path\": [1], \"label\": \"a\"}\n", "m.jsonl"), HasSubstr("m.jsonl' line 1 has [1] as 'path', expected text or a number"));
+  EXPECT_THAT(refusal("{\"path\": \"pictures/1.png\", \"label\": \"a\"}\n{\"path\"\n", "m.jsonl"),
+              HasSubstr("m.jsonl' line 2 is '{\"path\"', expected a JSON object"));
+  EXPECT_THAT(refusal("{\"path\": [1], \"label\": \"a\"}\n", "m.jsonl"),
+              HasSubstr("m.jsonl' line 1 has [1] as 'path', expected text or a number"));
   DatasetOptions boxes = options("m.csv");
   boxes.crop = "bbox";
   write_file(folder / "m.csv", header + good);
-  EXPECT_THAT(message_of<UsageError>([&] { open_dataset(boxes, "train"); }), HasSubstr("needs the columns x, y, width and height"));
+  EXPECT_THAT(message_of<UsageError>([&] { open_dataset(boxes, "train"); }),
+              HasSubstr("needs the columns x, y, width and height"));
 }
 
 TEST_F(ManifestTest, NamesColumnsItDoesNotUse) {
-  EXPECT_THAT(open("m.csv", "path,label,split,camera\npictures/1.png,a,train,x\n")->info().notices, ElementsAre(HasSubstr("not used: 'camera'")));
+  EXPECT_THAT(open("m.csv", "path,label,split,camera\npictures/1.png,a,train,x\n")->info().notices,
+              ElementsAre(HasSubstr("not used: 'camera'")));
 }
 
 TEST(CsvField, IsReadBackAsItWas) {

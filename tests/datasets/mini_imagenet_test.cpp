@@ -56,7 +56,8 @@ TEST_F(MiniImagenet, ReadsImagesWithCsv) {
   EXPECT_EQ(source->info().form, "images+csv");
   EXPECT_EQ(source->info().split_rule, "ravi");
   EXPECT_EQ(source->info().crop, "none");
-  EXPECT_THAT(source->info().notices, ElementsAre(HasSubstr("is not the official file of split 'train'"), "split 'train' has 2 of 64 classes, 1 to 2 of 600 images each"));
+  EXPECT_THAT(source->info().notices, ElementsAre(HasSubstr("is not the official file of split 'train'"),
+                                                  "split 'train' has 2 of 64 classes, 1 to 2 of 600 images each"));
 }
 
 TEST_F(MiniImagenet, ReadsImagesInFoldersOfTheirClass) {
@@ -122,9 +123,9 @@ TEST_F(MiniImagenet, RefusesTheVinyalsSplit) {
 }
 
 TEST_F(MiniImagenet, RefusesTheClassesOfTheVinyalsSplitInAnyForm) {
-  for (const char* name : {"n04201297", "n04204347", "n04239074", "n04277352", "n04370456", "n04409515", "n04456115", "n04479046",
-                            "n04487394", "n04525038", "n04591713", "n04599235", "n07565083", "n07613480", "n07695742", "n07714571",
-                            "n07717410", "n07753275", "n10148035", "n12768682"})
+  for (const char* name : {"n04201297", "n04204347", "n04239074", "n04277352", "n04370456", "n04409515", "n04456115",
+                           "n04479046", "n04487394", "n04525038", "n04591713", "n04599235", "n07565083", "n07613480",
+                           "n07695742", "n07714571", "n07717410", "n07753275", "n10148035", "n12768682"})
     write_image(folder / "test" / name / "1.png", 8, 8, {1, 2, 3});
   EXPECT_THAT(usage_error("test"), HasSubstr("split 'test' has the classes of 'test' of the Vinyals split"));
   std::filesystem::remove_all(folder / "test" / "n04201297");  // no longer its classes

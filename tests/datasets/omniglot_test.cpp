@@ -75,7 +75,8 @@ TEST_F(Omniglot, NamesTheFolderOfAMissingSplit) {
 }
 
 TEST_F(Omniglot, RefusesARootWithoutAlphabets) {
-  EXPECT_THAT(message_of<UsageError>([&] { open("train"); }), HasSubstr("holds no omniglot: expected images_background/"));
+  EXPECT_THAT(message_of<UsageError>([&] { open("train"); }),
+              HasSubstr("holds no omniglot: expected images_background/"));
   std::filesystem::create_directories(folder / "images_background/Latin");
   EXPECT_THAT(message_of<UsageError>([&] { open("train"); }), HasSubstr("has no images for split 'train'"));
 }

@@ -5,8 +5,8 @@
 
 #include <cstring>
 
-#include "episodes/digest.h"
 #include "datasets/survey.h"
+#include "episodes/digest.h"
 #include "episodes/episode.h"
 #include "episodes/errors.h"
 #include "tests/datasets/images.h"
@@ -44,8 +44,7 @@ void expect_same(const ImageSource& a, const ImageSource& b, const EpisodeSpec& 
   for (int e = 0; e < 3; ++e) {
     const Episode one = draw_episode(a, spec, 3, e), other = draw_episode(b, spec, 3, e);
     for (const auto& [x, y] : {std::pair{&one.support, &other.support}, {&one.query, &other.query}})
-      for (size_t i = 0; i < x->size(); ++i)
-        EXPECT_EQ(pixels(a.image((*x)[i].ref)), pixels(b.image((*y)[i].ref)));
+      for (size_t i = 0; i < x->size(); ++i) EXPECT_EQ(pixels(a.image((*x)[i].ref)), pixels(b.image((*y)[i].ref)));
   }
 }
 
@@ -76,16 +75,19 @@ TEST_F(PackTest, GivesTheSameEpisodesAsItsSource) {
 }
 
 TEST_F(PackTest, KeepsGroupsAndTheBoxesItWasMadeWith) {
-  write_file(folder / "m.csv",
-             "path,label,split,group,x,y,width,height\nphotos/class0/0.png,a,train,g,0,0,9,9\nphotos/class0/1.png,a,train,g,,,,\n"
-             "photos/class0/2.png,a,train,h,3,3,9,9\nphotos/class1/0.png,b,train,i,,,,\nphotos/class1/1.png,b,train,j,,,,\n");
+  write_file(
+      folder / "m.csv",
+      "path,label,split,group,x,y,width,height\nphotos/class0/0.png,a,train,g,0,0,9,9\nphotos/class0/"
+      "1.png,a,train,g,,,,\n"
+      "photos/class0/2.png,a,train,h,3,3,9,9\nphotos/class1/0.png,b,train,i,,,,\nphotos/class1/1.png,b,train,j,,,,\n");
   DatasetOptions from{.name = "manifest", .root = folder / "m.csv", .image_size = 16, .crop = "bbox"};
   write_pack(from, folder / "m.pack");
   DatasetOptions to = from;
   to.root = folder / "m.pack";
   expect_same(*open_dataset(from, "train"), *open_dataset(to, "train"), {2, 1, 1});
   to.crop = "none";
-  EXPECT_THAT(message_of<UsageError>([&] { open_dataset(to, "train"); }), HasSubstr("was packed with --crop bbox, asked is none"));
+  EXPECT_THAT(message_of<UsageError>([&] { open_dataset(to, "train"); }),
+              HasSubstr("was packed with --crop bbox, asked is none"));
 }
 
 TEST_F(PackTest, DrawnCharactersNeedNoRootButMayBePacked) {
@@ -102,10 +104,13 @@ TEST_F(PackTest, HashIsThatOfTheImagesWhateverTheirForm) {
   for (int c = 0; c < 5; ++c)
     for (int i = 0; i < 4; ++i)
       manifest += "photos/class" + std::to_string(c) + "/" + std::to_string(i) + ".png,class" + std::to_string(c) +
-                  (c < 3 ? ",train\n" : c == 3 ? ",val\n" : ",test\n");
+                  (c < 3    ? ",train\n"
+                   : c == 3 ? ",val\n"
+                            : ",test\n");
   write_file(folder / "m.csv", manifest);
   const std::string hash = write_pack(by_list, folder / "a.pack").source_hash;
-  EXPECT_EQ(write_pack({.name = "manifest", .root = folder / "m.csv", .image_size = 16}, folder / "b.pack").source_hash, hash);
+  EXPECT_EQ(write_pack({.name = "manifest", .root = folder / "m.csv", .image_size = 16}, folder / "b.pack").source_hash,
+            hash);
   EXPECT_EQ(hash.size(), 64u);
   write_image(folder / "photos" / "class0" / "0.png", 20, 24, {1, 0, 100});
   EXPECT_NE(write_pack(by_list, folder / "c.pack").source_hash, hash);
@@ -113,10 +118,11 @@ TEST_F(PackTest, HashIsThatOfTheImagesWhateverTheirForm) {
 
 TEST_F(PackTest, TruncatedAtAnyLengthItIsRefused) {
   const std::string whole = read_file(file());
-  for (const size_t length : {size_t{0}, size_t{7}, size_t{20}, size_t{48}, size_t{200}, size_t{4096}, whole.size() - 1})
+  for (const size_t length :
+       {size_t{0}, size_t{7}, size_t{20}, size_t{48}, size_t{200}, size_t{4096}, whole.size() - 1})
     EXPECT_THAT(refusal_of(whole.substr(0, length)), HasSubstr("is truncated")) << length;
-  EXPECT_THAT(refusal_of(whole + "x"), HasSubstr("was altered: it has " + std::to_string(whole.size() + 1) + " bytes, expected " +
-                                                 std::to_string(whole.size())));
+  EXPECT_THAT(refusal_of(whole + "x"), HasSubstr("was altered: it has " + std::to_string(whole.size() + 1) +
+                                                 " bytes, expected " + std::to_string(whole.size())));
 }
 
 TEST_F(PackTest, AnyAlteredByteOfTheIndexIsFoundAtOpening) {
@@ -134,7 +140,10 @@ TEST_F(PackTest, AnAlteredImageIsFoundWhenItIsRead) {
   write_file(file(), bytes);
   const auto train = open_dataset(packed(), "train");
   EXPECT_NO_THROW(train->image({0, 0, 0}));
-  EXPECT_THAT(message_of<DataError>([&] { train->image({0, 1, 0}); }), HasSubstr("was altered or damaged: image 1 of class 'class"));
+  EXPECT_THAT(message_of<DataError>([&] {
+                train->image({0, 1, 0});
+              }),
+              HasSubstr("was altered or damaged: image 1 of class 'class"));
   EXPECT_NO_THROW(train->image({0, 2, 0}));
   EXPECT_THAT(message_of<DataError>([&] { verify_pack(file()); }), HasSubstr("image 1 of class"));
   const auto found = survey(packed());
@@ -164,9 +173,12 @@ TEST_F(PackTest, RefusesToServeWhatItDoesNotHold) {
     change(asked);
     return message_of<UsageError>([&] { open_dataset(asked, "train"); });
   };
-  EXPECT_THAT(refusal([](DatasetOptions& o) { o.name = "cub"; }), HasSubstr("packs data set 'folders', not 'cub': expected --dataset folders"));
-  EXPECT_THAT(refusal([](DatasetOptions& o) { o.channels = 1; }), HasSubstr("was packed with --channels 3, asked is 1"));
-  EXPECT_THAT(refusal([](DatasetOptions& o) { o.split_seed = 4; }), HasSubstr("holds the class split 'seed-0', asked is 'seed-4'"));
+  EXPECT_THAT(refusal([](DatasetOptions& o) { o.name = "cub"; }),
+              HasSubstr("packs data set 'folders', not 'cub': expected --dataset folders"));
+  EXPECT_THAT(refusal([](DatasetOptions& o) { o.channels = 1; }),
+              HasSubstr("was packed with --channels 3, asked is 1"));
+  EXPECT_THAT(refusal([](DatasetOptions& o) { o.split_seed = 4; }),
+              HasSubstr("holds the class split 'seed-0', asked is 'seed-4'"));
   EXPECT_THAT(refusal([](DatasetOptions& o) { o.exif = true; }), HasSubstr("was packed with --exif false"));
 }
 
@@ -186,13 +198,15 @@ TEST_F(PackTest, OtherSizesAreMadeFromThePackedOneWithANotice) {
 
 TEST_F(PackTest, ABadImageLeavesNoFileBehind) {
   write_file(folder / "photos" / "class0" / "0.png", "no image");
-  EXPECT_THAT(message_of<DataError>([&] { write_pack(source(), folder / "new.pack"); }), HasSubstr("0.png' cannot be decoded"));
+  EXPECT_THAT(message_of<DataError>([&] { write_pack(source(), folder / "new.pack"); }),
+              HasSubstr("0.png' cannot be decoded"));
   EXPECT_FALSE(fs::exists(folder / "new.pack"));
   EXPECT_FALSE(fs::exists(folder / "new.pack.tmp"));
   DatasetOptions skipping = source();
   skipping.skip_bad = true;
   EXPECT_EQ(write_pack(skipping, folder / "new.pack").skipped, 1);
-  EXPECT_THAT(message_of<DataError>([&] { write_pack(skipping, folder / "no" / "folder.pack"); }), HasSubstr("cannot be written"));
+  EXPECT_THAT(message_of<DataError>([&] { write_pack(skipping, folder / "no" / "folder.pack"); }),
+              HasSubstr("cannot be written"));
 }
 
 TEST_F(PackTest, ViewsOutliveTheSource) {
@@ -209,7 +223,8 @@ TEST(PackOfSamples, PhotographsGiveTheSameEpisodes) {
   write_pack(from, folder / "cub.pack");
   DatasetOptions to = from;
   to.root = folder / "cub.pack";
-  for (const char* split : {"train", "val"}) expect_same(*open_dataset(from, split), *open_dataset(to, split), {2, 1, 5});
+  for (const char* split : {"train", "val"})
+    expect_same(*open_dataset(from, split), *open_dataset(to, split), {2, 1, 5});
 }
 
 }  // namespace

@@ -58,7 +58,8 @@ TEST_F(PickleFile, ReadsWhatPython2Wrote) {
   EXPECT_THAT(pickle.integers(pickle.at(pickle.root(), "l"), "l"), ElementsAre(10, 300, -1));
   EXPECT_EQ(pickle.text(pickle.at(pickle.root(), "b"), "b"), "text");
   EXPECT_EQ(pickle.find(pickle.root(), "z"), nullptr);
-  EXPECT_THAT(message_of<DataError>([&] { pickle.at(pickle.root(), "z"); }), HasSubstr("no key 'z', it has 'a', 'l', 'b'"));
+  EXPECT_THAT(message_of<DataError>([&] { pickle.at(pickle.root(), "z"); }),
+              HasSubstr("no key 'z', it has 'a', 'l', 'b'"));
   EXPECT_THAT(message_of<DataError>([&] { pickle.integers(pickle.at(pickle.root(), "b"), "b"); }),
               HasSubstr("b is text, expected a list"));
 }
@@ -102,7 +103,8 @@ TEST_F(PickleFile, AnyByteChangedIsReadOrRefused) {
 TEST_F(PickleFile, UnknownGlobalsAreRefusedByName) {
   EXPECT_THAT(error("cos\nsystem\n(S'echo owned'\ntR."),
               HasSubstr("asks for the Python global 'os.system', which is refused"));
-  EXPECT_THAT(error("\x80\x04\x8c\x08"s + "builtins\x8c\x04"s + "eval\x93\x8c\x01x\x85R."), HasSubstr("'builtins.eval'"));
+  EXPECT_THAT(error("\x80\x04\x8c\x08"s + "builtins\x8c\x04"s + "eval\x93\x8c\x01x\x85R."),
+              HasSubstr("'builtins.eval'"));
   EXPECT_THAT(error("c__main__\nBird\n)\x81."), HasSubstr("'__main__.Bird'"));
 }
 
@@ -147,7 +149,8 @@ TEST_F(PickleFile, ReadsWhatPythonWritesAtEveryProtocol) {
   if (python.empty()) GTEST_SKIP() << "no Python 3 with numpy";
   const std::string script =
       "import pickle, sys, collections, numpy as np\n"
-      "v = collections.OrderedDict(none=None, yes=True, no=False, ints=[0, 1, 255, 256, 65536, -1, -70000, 2**40, -2**62],\n"
+      "v = collections.OrderedDict(none=None, yes=True, no=False, ints=[0, 1, 255, 256, 65536, -1, -70000, 2**40, "
+      "-2**62],\n"
       "  real=[1.5, -2.25], text='h\\u00e4h\\n\\\\ \\u4e2d \\U0001f426', raw=bytes(range(256)), "
       "array=bytearray(b'\\x00\\xffz'),\n"
       "  empty=b'', t=(1, (2,), (3, 4), (5, 6, 7), (8, 9, 10, 11)), scalar=np.int16(-3), numbers=[np.int64(5), "

@@ -11,7 +11,8 @@
 #include "tests/datasets/images.h"
 #include "tests/testing.h"
 
-// Data sets of the user's own: plugins (tests/plugins and examples/plugin_dataset), and sources registered in the program.
+// Data sets of the user's own: plugins (tests/plugins and examples/plugin_dataset), and sources registered in the
+// program.
 
 namespace fewatoms {
 namespace {
@@ -23,7 +24,10 @@ using testing::HasSubstr;
 using testing::Not;
 
 DatasetOptions plugin(const std::string& name, std::vector<std::string> options = {}) {
-  return {.name = "plugin", .image_size = 28, .plugin = std::string(FEWATOMS_PLUGINS) + "/lib" + name + ".so", .plugin_options = std::move(options)};
+  return {.name = "plugin",
+          .image_size = 28,
+          .plugin = std::string(FEWATOMS_PLUGINS) + "/lib" + name + ".so",
+          .plugin_options = std::move(options)};
 }
 
 TEST(Plugin, ServesItsSplitsInTheSizeAsked) {
@@ -48,7 +52,8 @@ TEST(Plugin, ServesItsSplitsInTheSizeAsked) {
 }
 
 TEST(Plugin, GetsItsOptions) {
-  EXPECT_NE(pixels(*open_dataset(plugin("birds", {"seed=1"}), "train"), 0, 0), pixels(*open_dataset(plugin("birds", {"seed=2"}), "train"), 0, 0));
+  EXPECT_NE(pixels(*open_dataset(plugin("birds", {"seed=1"}), "train"), 0, 0),
+            pixels(*open_dataset(plugin("birds", {"seed=2"}), "train"), 0, 0));
   DatasetOptions grey = plugin("birds");
   grey.channels = 1;
   EXPECT_EQ(open_dataset(grey, "val")->image({0, 0, 0}).channels, 1);
@@ -66,21 +71,31 @@ TEST(Plugin, OutlivesWhatOpenedIt) {
 // Each of these is one line that names the file and what was wrong or expected.
 TEST(Plugin, RefusesWhatIsNoPluginOfThisVersion) {
   const auto data_error = [](const std::string& name, std::vector<std::string> options = {}) {
-    const std::string text = message_of<DataError>([&] { open_dataset(plugin(name, std::move(options)), "train")->image({2, 3, 0}); });
+    const std::string text = message_of<DataError>([&] {
+      open_dataset(plugin(name, std::move(options)), "train")->image({2, 3, 0});
+    });
     EXPECT_THAT(text, HasSubstr("lib" + name + ".so'"));
     EXPECT_THAT(text, Not(HasSubstr("\n")));
     return text;
   };
-  EXPECT_THAT(data_error("other_abi"), HasSubstr("was built for 'fewatoms-plugin-0 c++abi-1002 cxx11-strings-0', expected '" FEWATOMS_PLUGIN_ABI "'"));
-  EXPECT_THAT(data_error("no_symbol"), HasSubstr("has no symbol 'fewatoms_plugin_abi', expected a library with FEWATOMS_PLUGIN"));
+  EXPECT_THAT(
+      data_error("other_abi"),
+      HasSubstr("was built for 'fewatoms-plugin-0 c++abi-1002 cxx11-strings-0', expected '" FEWATOMS_PLUGIN_ABI "'"));
+  EXPECT_THAT(data_error("no_symbol"),
+              HasSubstr("has no symbol 'fewatoms_plugin_abi', expected a library with FEWATOMS_PLUGIN"));
   EXPECT_THAT(data_error("undefined"), HasSubstr("cannot be loaded: undefined symbol: "));
   EXPECT_THAT(data_error("throwing", {"at=splits"}), HasSubstr("so': 'birds.db' line 3: expected a name"));
-  EXPECT_THAT(data_error("throwing", {"at=names"}), HasSubstr("has the splits train, holdout, expected some of train, val and test"));
+  EXPECT_THAT(data_error("throwing", {"at=names"}),
+              HasSubstr("has the splits train, holdout, expected some of train, val and test"));
   EXPECT_THAT(data_error("throwing", {"at=open"}), HasSubstr("it failed with 'no film in the camera'"));
   EXPECT_THAT(data_error("throwing", {"at=null"}), HasSubstr("opened nothing for split 'train'"));
-  EXPECT_THAT(data_error("throwing", {"at=image"}), HasSubstr("image 3 of class 'train2': it failed with 'the film was torn'"));
-  EXPECT_THAT(data_error("throwing", {"at=other"}), HasSubstr("image 3 of class 'train2': it threw something that is no std::exception"));
-  EXPECT_THAT(message_of<DataError>([] { open_dataset(plugin("throwing", {"at=size"}), "train")->image({2, 3, 0}); }),
+  EXPECT_THAT(data_error("throwing", {"at=image"}),
+              HasSubstr("image 3 of class 'train2': it failed with 'the film was torn'"));
+  EXPECT_THAT(data_error("throwing", {"at=other"}),
+              HasSubstr("image 3 of class 'train2': it threw something that is no std::exception"));
+  EXPECT_THAT(message_of<DataError>([] {
+                open_dataset(plugin("throwing", {"at=size"}), "train")->image({2, 3, 0});
+              }),
               HasSubstr("image 'train2/3' is 4x8x1, expected 8x8x1"));
 }
 
@@ -90,19 +105,30 @@ TEST(Plugin, RefusesTheCallersMistakes) {
   };
   EXPECT_THAT(usage_error({.name = "plugin"}), HasSubstr("needs a shared library: --plugin FILE"));
   EXPECT_THAT(usage_error(plugin("absent")), HasSubstr("there is no plugin '"));
-  EXPECT_THAT(usage_error({.name = "plugin", .plugin = FEWATOMS_PLUGINS}), HasSubstr("is no file, expected a shared library"));
-  EXPECT_THAT(usage_error(plugin("birds", {"specis=20"})), HasSubstr("libbirds.so': unknown plugin option 'specis', did you mean 'species'?"));
-  EXPECT_THAT(usage_error(plugin("birds", {"species=14"})), HasSubstr("plugin option 'species' is '14', expected a whole number from 15 to 10000"));
+  EXPECT_THAT(usage_error({.name = "plugin", .plugin = FEWATOMS_PLUGINS}),
+              HasSubstr("is no file, expected a shared library"));
+  EXPECT_THAT(usage_error(plugin("birds", {"specis=20"})),
+              HasSubstr("libbirds.so': unknown plugin option 'specis', did you mean 'species'?"));
+  EXPECT_THAT(usage_error(plugin("birds", {"species=14"})),
+              HasSubstr("plugin option 'species' is '14', expected a whole number from 15 to 10000"));
   EXPECT_THAT(usage_error(plugin("birds", {"species"})), HasSubstr("plugin option 'species' is not key=value"));
   EXPECT_THAT(usage_error(plugin("throwing"), "val"), HasSubstr("has no split 'val': there is train, test"));
-  EXPECT_THAT(usage_error({.name = "strokes", .plugin = "x.so"}), HasSubstr("go with data set 'plugin', the data set is 'strokes'"));
+  EXPECT_THAT(usage_error({.name = "strokes", .plugin = "x.so"}),
+              HasSubstr("go with data set 'plugin', the data set is 'strokes'"));
 }
 
 std::vector<std::string> one_split(const DatasetOptions&) { return {"train"}; }
 
 TEST(RegisterDataset, MakesASourceADataSet) {
-  register_dataset({.name = "registered", .summary = "drawn here", .needs_root = false, .usual_size = 16, .usual_channels = 3, .splits = one_split,
-                    .open = [](const DatasetOptions& o, const std::string&) { return prepared_source(std::make_shared<SyntheticSource>(6, 20, 8), o); }});
+  register_dataset({.name = "registered",
+                    .summary = "drawn here",
+                    .needs_root = false,
+                    .usual_size = 16,
+                    .usual_channels = 3,
+                    .splits = one_split,
+                    .open = [](const DatasetOptions& o, const std::string&) {
+                      return prepared_source(std::make_shared<SyntheticSource>(6, 20, 8), o);
+                    }});
   const DatasetOptions options = resolve({.name = "registered"});
   EXPECT_EQ(options.image_size, 16);
   const auto source = open_dataset(options, "train");
@@ -110,8 +136,10 @@ TEST(RegisterDataset, MakesASourceADataSet) {
   EXPECT_EQ(view.width, 16);
   EXPECT_EQ(view.channels, 3);
   EXPECT_EQ(summarise(options)[0].images, 120);
-  EXPECT_THAT(message_of<UsageError>([] { register_dataset({.name = "registered", .splits = one_split}); }), HasSubstr("already"));
-  EXPECT_THAT(message_of<UsageError>([] { register_dataset({.name = "half", .splits = one_split}); }), HasSubstr("no open"));
+  EXPECT_THAT(message_of<UsageError>([] { register_dataset({.name = "registered", .splits = one_split}); }),
+              HasSubstr("already"));
+  EXPECT_THAT(message_of<UsageError>([] { register_dataset({.name = "half", .splits = one_split}); }),
+              HasSubstr("no open"));
 }
 
 TEST(PreparedSource, LeavesPixelsOfTheSizeAskedAlone) {
@@ -123,7 +151,9 @@ TEST(PreparedSource, LeavesPixelsOfTheSizeAskedAlone) {
 
 TEST(PreparedSource, RefusesSourcesThatCannotBe) {
   const auto refusal = [](std::vector<int> sizes) {
-    return message_of<DataError>([&] { prepared_source(std::make_shared<SyntheticSource>(std::move(sizes), 8), {.image_size = 8, .channels = 1}); });
+    return message_of<DataError>([&] {
+      prepared_source(std::make_shared<SyntheticSource>(std::move(sizes), 8), {.image_size = 8, .channels = 1});
+    });
   };
   EXPECT_THAT(refusal({}), HasSubstr("synthetic split 'train' has no classes"));
   EXPECT_THAT(refusal({3, 0}), HasSubstr("class 'class1' of synthetic split 'train' is empty"));

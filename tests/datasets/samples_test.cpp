@@ -104,8 +104,8 @@ TEST(Samples, SplitRulesOfCubAreThePublishedLists) {
     for (const auto& name : listed(lists / "cub-closerlook-torchmeta" / (std::string(split) + ".json")))
       test::write_file(folder / name / "x.png", "");
   for (const auto& [rule, where, extension] : {std::tuple{"closerlook", "cub-closerlook-torchmeta", ".json"},
-                                              {"metadataset", "cub-140-30-30", ".json"},
-                                              {"feat", "cub-feat", ".csv"}})
+                                               {"metadataset", "cub-140-30-30", ".json"},
+                                               {"feat", "cub-feat", ".csv"}})
     for (const char* split : {"train", "val", "test"}) {
       const auto source = open_dataset({.name = "cub", .root = folder.path(), .split_rule = rule}, split);
       const auto names = test::class_names(*source);
@@ -137,8 +137,11 @@ TEST(Samples, SplitRuleVinyalsOfOmniglotIsThePublishedList) {
     EXPECT_EQ(known_split(names).rule, "vinyals");
     EXPECT_EQ(known_split(names).split, split);
   }
-  EXPECT_EQ(open_dataset({.name = "omniglot", .root = folder.path(), .split_rule = "background-evaluation"}, "train")->classes(), 964 * 4);
-  EXPECT_THROW(open_dataset({.name = "omniglot", .root = folder.path(), .split_rule = "background-evaluation"}, "val"), UsageError);
+  EXPECT_EQ(open_dataset({.name = "omniglot", .root = folder.path(), .split_rule = "background-evaluation"}, "train")
+                ->classes(),
+            964 * 4);
+  EXPECT_THROW(open_dataset({.name = "omniglot", .root = folder.path(), .split_rule = "background-evaluation"}, "val"),
+               UsageError);
 }
 
 TEST(Samples, MiniImagenetsOfficialListsAreKnown) {
@@ -161,14 +164,16 @@ TEST(Samples, PublishedFilelistsOfCubAreRead) {
   const auto list = lists / "cub-closerlook-filelists" / "val.json";
   std::filesystem::copy(list, folder / "val.json");
   const auto content = nlohmann::json::parse(test::read_file(list));
-  for (const std::string path : content["image_names"]) test::write_file(folder / path.substr(path.find("images/")), "");
+  for (const std::string path : content["image_names"])
+    test::write_file(folder / path.substr(path.find("images/")), "");
   const auto source = open_dataset({.name = "cub", .root = folder.path()}, "val");
   int images = 0;
   for (int c = 0; c < source->classes(); ++c) images += source->class_size(c);
   EXPECT_EQ(images, 2950);
   EXPECT_EQ(source->info().form, "filelist-json");
   EXPECT_TRUE(source->info().notices.empty());
-  EXPECT_THAT(test::message_of<UsageError>([&] { open_dataset({.name = "cub", .root = folder.path(), .split_rule = "feat"}, "val"); }),
+  EXPECT_THAT(test::message_of<UsageError>(
+                  [&] { open_dataset({.name = "cub", .root = folder.path(), .split_rule = "feat"}, "val"); }),
               HasSubstr("expected --split-rule closerlook"));
 }
 

@@ -74,12 +74,16 @@ TEST_F(SurveyTest, SkipBadLeavesOutAndCounts) {
   EXPECT_EQ(whole->info().skipped, 0);
   EXPECT_THAT(good->info().notices, testing::Contains(HasSubstr("left out 1 bad image (--skip-bad): '")));
   require_servable(*good, {2, 1, 1});
-  EXPECT_THAT(message_of<DataError>([&] { require_servable(*good, {2, 1, 2}); }), HasSubstr("class 'bee' has 2 images, 3 are needed"));
+  EXPECT_THAT(message_of<DataError>([&] {
+                require_servable(*good, {2, 1, 2});
+              }),
+              HasSubstr("class 'bee' has 2 images, 3 are needed"));
   EXPECT_EQ(open_dataset(skipping, "test")->info().skipped, 0);
 }
 
 TEST_F(SurveyTest, SkipBadTakesMissingFilesOfAManifestForBad) {
-  write_file(folder / "m.csv", "path,label,split,group\ngone.png,a,train,x\ntrain/ant/0.png,a,train,y\ntrain/ant/1.png,a,train,x\n");
+  write_file(folder / "m.csv",
+             "path,label,split,group\ngone.png,a,train,x\ntrain/ant/0.png,a,train,y\ntrain/ant/1.png,a,train,x\n");
   DatasetOptions skipping{.name = "manifest", .root = folder / "m.csv", .image_size = 8};
   skipping.skip_bad = true;
   const auto good = open_dataset(skipping, "train");
@@ -94,7 +98,8 @@ TEST_F(SurveyTest, DrawsAContactSheet) {
   EXPECT_EQ(sheet.rows, 3 * 26 + 4);
   EXPECT_EQ(sheet.at<cv::Vec3b>(4 + 14 + 4, 8), cv::Vec3b(3, 2, 1));
   EXPECT_EQ(sheet.at<cv::Vec3b>(4 + 26 + 14 + 3, 4 + 12 + 3), cv::Vec3b(0, 0, 255));  // the broken one
-  EXPECT_THAT(message_of<DataError>([&] { write_contact_sheet(options(), folder / "sheet.text"); }), HasSubstr("cannot be written"));
+  EXPECT_THAT(message_of<DataError>([&] { write_contact_sheet(options(), folder / "sheet.text"); }),
+              HasSubstr("cannot be written"));
 }
 
 }  // namespace

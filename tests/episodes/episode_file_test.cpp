@@ -37,8 +37,9 @@ void expect_equal(const std::vector<EpisodeImage>& a, const std::vector<EpisodeI
 TEST(EpisodeFile, EpisodesAreReadAsTheyWereWritten) {
   const TemporaryFolder folder;
   const SyntheticSource source(8, 20, 4);
-  for (const EpisodeSpec& spec : {EpisodeSpec{.ways = 3, .shots = 2, .queries = 4},
-                                  EpisodeSpec{.ways = 6, .shots = 5, .queries = 2, .fewest_ways = 2, .fewest_shots = 1, .imbalanced = true}}) {
+  for (const EpisodeSpec& spec :
+       {EpisodeSpec{.ways = 3, .shots = 2, .queries = 4},
+        EpisodeSpec{.ways = 6, .shots = 5, .queries = 2, .fewest_ways = 2, .fewest_shots = 1, .imbalanced = true}}) {
     const std::vector<Episode> written = some_episodes(source, spec, 20);
     write_file(folder / "e.json", episodes_to_json(source, written));
     const std::vector<Episode> read = read_episodes(folder / "e.json", source);
@@ -59,7 +60,8 @@ TEST(EpisodeFile, NamesImagesForOtherPrograms) {
   EXPECT_EQ(text.at("dataset"), source.info().dataset);
   for (int label = 0; label < 3; ++label) {
     EXPECT_EQ(text.at("episodes")[0].at("classes")[label], source.class_name(episode.classes[label]));
-    EXPECT_EQ(text.at("episodes")[0].at("support")[label], json::array({source.image_name(episode.support[label].ref)}));
+    EXPECT_EQ(text.at("episodes")[0].at("support")[label],
+              json::array({source.image_name(episode.support[label].ref)}));
     EXPECT_EQ(text.at("episodes")[0].at("query")[label][1], source.image_name(episode.query[2 * label + 1].ref));
   }
 }
@@ -98,7 +100,8 @@ TEST(EpisodeFile, RefusesWhatCannotBeMeant) {
   for (const auto& c : cases) EXPECT_THAT(refusal(c.change), HasSubstr(c.words));
   write_file(folder / "e.json", good.substr(0, good.size() / 2));
   EXPECT_THAT(message_of<DataError>([&] { read_episodes(folder / "e.json", source); }), HasSubstr("is no JSON"));
-  EXPECT_THAT(message_of<UsageError>([&] { read_episodes(folder / "gone.json", source); }), HasSubstr("cannot be read"));
+  EXPECT_THAT(message_of<UsageError>([&] { read_episodes(folder / "gone.json", source); }),
+              HasSubstr("cannot be read"));
 }
 
 }  // namespace

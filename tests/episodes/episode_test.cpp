@@ -79,7 +79,8 @@ TEST(Episode, IsTheSameFromAnyThreadInAnyOrder) {
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t)
     threads.emplace_back([&, t] {
-      for (int i = kEpisodes - 1 - t; i >= 0; i -= 4) backwards[i] = numbers(draw_episode(source, spec, 5, i, Augmented::kBoth));
+      for (int i = kEpisodes - 1 - t; i >= 0; i -= 4)
+        backwards[i] = numbers(draw_episode(source, spec, 5, i, Augmented::kBoth));
     });
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(forwards, backwards);
@@ -113,7 +114,8 @@ TEST(Episode, AugmentationChangesTheKeysAlone) {
 /// Classes in groups "a" and so on, as many as the sizes say, then one class in none.
 class Grouped : public NoPixels {
  public:
-  explicit Grouped(std::vector<int> sizes) : NoPixels(static_cast<int>(std::accumulate(sizes.begin(), sizes.end(), 1)), 30, 8) {
+  explicit Grouped(std::vector<int> sizes)
+      : NoPixels(static_cast<int>(std::accumulate(sizes.begin(), sizes.end(), 1)), 30, 8) {
     for (size_t g = 0; g < sizes.size(); ++g)
       for (int c = 0; c < sizes[g]; ++c) groups_.emplace_back(1, static_cast<char>('a' + g));
     groups_.emplace_back();
@@ -141,7 +143,9 @@ TEST(EpisodeOfChangingSize, DrawsWaysAndShotsEvenlyFromTheirRanges) {
     ASSERT_EQ(shots_by_class(episode), std::vector<int>(episode.spec.ways, episode.spec.shots));
     ++ways.at(episode.spec.ways - 5);
     ++shots.at(episode.spec.shots - 1);
-    if (index < 20) { EXPECT_EQ(numbers(draw_episode(source, spec, 3, index)), numbers(episode)); }
+    if (index < 20) {
+      EXPECT_EQ(numbers(draw_episode(source, spec, 3, index)), numbers(episode));
+    }
   }
   EXPECT_LT(chi_square(ways), 23.5);   // 4 degrees of freedom, p = 1e-4
   EXPECT_LT(chi_square(shots), 21.1);  // 3
@@ -158,7 +162,8 @@ TEST(EpisodeOfChangingSize, ImbalancedShotsAreEachClassesOwn) {
     for (const int own : shots) ++counts.at(own - 2);
     EXPECT_EQ(episode.spec.shots, *std::max_element(shots.begin(), shots.end()));
     differ = differ || std::set(shots.begin(), shots.end()).size() > 1;
-    EXPECT_TRUE(std::is_sorted(episode.support.begin(), episode.support.end(), [](const auto& a, const auto& b) { return a.label < b.label; }));
+    EXPECT_TRUE(std::is_sorted(episode.support.begin(), episode.support.end(),
+                               [](const auto& a, const auto& b) { return a.label < b.label; }));
   }
   EXPECT_TRUE(differ);
   EXPECT_LT(chi_square(counts), 23.5);
@@ -183,7 +188,9 @@ TEST(EpisodeWithinGroup, VariableWaysEndWithTheGroup) {
   const Grouped source({4, 2, 3});
   std::set<int> ways;
   for (uint64_t index = 0; index < 500; ++index)
-    ways.insert(draw_episode(source, {.ways = 8, .shots = 1, .queries = 1, .fewest_ways = 3, .within_group = true}, 1, index).spec.ways);
+    ways.insert(
+        draw_episode(source, {.ways = 8, .shots = 1, .queries = 1, .fewest_ways = 3, .within_group = true}, 1, index)
+            .spec.ways);
   EXPECT_THAT(ways, testing::ElementsAre(3, 4));
 }
 
@@ -193,16 +200,20 @@ TEST(Episode, AugmentsSupportOrQueryAlone) {
   for (const Augmented which : {Augmented::kSupport, Augmented::kQuery}) {
     const Episode one = draw_episode(source, {}, 1, 4, which);
     const bool support = which == Augmented::kSupport;
-    for (size_t i = 0; i < one.support.size(); ++i) EXPECT_EQ(one.support[i].ref.augment_key, support ? both.support[i].ref.augment_key : 0);
-    for (size_t i = 0; i < one.query.size(); ++i) EXPECT_EQ(one.query[i].ref.augment_key, support ? 0 : both.query[i].ref.augment_key);
+    for (size_t i = 0; i < one.support.size(); ++i)
+      EXPECT_EQ(one.support[i].ref.augment_key, support ? both.support[i].ref.augment_key : 0);
+    for (size_t i = 0; i < one.query.size(); ++i)
+      EXPECT_EQ(one.query[i].ref.augment_key, support ? 0 : both.query[i].ref.augment_key);
   }
 }
 
 TEST(Episode, AnUnservableSourceThrows) {
-  EXPECT_THAT(message_of<UsageError>([] { draw_episode(NoPixels(3, 20, 8), {.ways = 5}, 1, 0); }), HasSubstr("has 3 classes, an episode of 5 ways"));
+  EXPECT_THAT(message_of<UsageError>([] { draw_episode(NoPixels(3, 20, 8), {.ways = 5}, 1, 0); }),
+              HasSubstr("has 3 classes, an episode of 5 ways"));
   EXPECT_THROW(draw_episode(NoPixels(std::vector<int>{}, 8), {}, 1, 0), UsageError);
   EXPECT_THROW(draw_episode(NoPixels(5, 20, 8), {.ways = 0}, 1, 0), UsageError);
-  EXPECT_THAT(message_of<DataError>([] { draw_episode(NoPixels(5, 15, 8), {}, 1, 0); }), HasSubstr("has 15 images, an episode needs 16"));
+  EXPECT_THAT(message_of<DataError>([] { draw_episode(NoPixels(5, 15, 8), {}, 1, 0); }),
+              HasSubstr("has 15 images, an episode needs 16"));
   EXPECT_THROW(draw_episode(NoPixels(5, 0, 8), {}, 1, 0), DataError);
 }
 
@@ -213,18 +224,23 @@ TEST(DrawEpisodesOfUniqueClasses, RepeatsNoSetOfClasses) {
   for (const Episode& episode : episodes) sets.emplace(episode.classes.begin(), episode.classes.end());
   EXPECT_EQ(sets.size(), 10u);
   EXPECT_EQ(numbers(episodes[0]), numbers(draw_episode(source, {.ways = 2}, 1, 0)));
-  EXPECT_THAT(message_of<UsageError>([&] { draw_episodes_of_unique_classes(source, {.ways = 2}, 1, 11); }), HasSubstr("about 10 sets of classes"));
+  EXPECT_THAT(message_of<UsageError>([&] { draw_episodes_of_unique_classes(source, {.ways = 2}, 1, 11); }),
+              HasSubstr("about 10 sets of classes"));
 }
 
 TEST(RequireServable, RefusesRangesAndGroupsThatCannotBe) {
   const NoPixels source(5, 30, 8);
-  const auto refusal = [&](const EpisodeSpec& spec) { return message_of<UsageError>([&] { require_servable(source, spec); }); };
+  const auto refusal = [&](const EpisodeSpec& spec) {
+    return message_of<UsageError>([&] { require_servable(source, spec); });
+  };
   EXPECT_THAT(refusal({.fewest_ways = 1}), HasSubstr("ways is 1..5, expected 2 or more"));
   EXPECT_THAT(refusal({.fewest_ways = 6}), HasSubstr("ways is 6..5"));
   EXPECT_THAT(refusal({.shots = 3, .fewest_shots = 4}), HasSubstr("shots is 4..3"));
   EXPECT_THAT(refusal({.imbalanced = true}), HasSubstr("need a range of shots"));
   EXPECT_THAT(refusal({.within_group = true}), HasSubstr("has no groups of classes"));
-  EXPECT_THAT(message_of<UsageError>([] { require_servable(Grouped({4, 2}), {.ways = 5, .within_group = true}); }),
+  EXPECT_THAT(message_of<UsageError>([] {
+                require_servable(Grouped({4, 2}), {.ways = 5, .within_group = true});
+              }),
               HasSubstr("no group of 5 classes: the largest, 'a', has 4"));
 }
 

@@ -18,12 +18,12 @@ using testing::HasSubstr;
 
 TEST(GroupedDraw, TellsWhatCanBeSplit) {
   EXPECT_TRUE(can_be_split(std::vector{0, 1, 2, 3}, 2, 2));
-  EXPECT_FALSE(can_be_split(std::vector{0, 0, 0, 0}, 1, 1));   // one group
-  EXPECT_TRUE(can_be_split(std::vector{0, 0, 0, 1}, 1, 3));    // the single image supports
+  EXPECT_FALSE(can_be_split(std::vector{0, 0, 0, 0}, 1, 1));  // one group
+  EXPECT_TRUE(can_be_split(std::vector{0, 0, 0, 1}, 1, 3));   // the single image supports
   EXPECT_TRUE(can_be_split(std::vector{0, 0, 0, 1}, 3, 1));
-  EXPECT_FALSE(can_be_split(std::vector{0, 0, 1, 1}, 1, 3));   // any support takes two
+  EXPECT_FALSE(can_be_split(std::vector{0, 0, 1, 1}, 1, 3));  // any support takes two
   EXPECT_TRUE(can_be_split(std::vector{0, 0, 1, 1, 2}, 1, 4));
-  EXPECT_FALSE(can_be_split(std::vector{0, 1, 2}, 2, 2));      // too few
+  EXPECT_FALSE(can_be_split(std::vector{0, 1, 2}, 2, 2));  // too few
 }
 
 /// No group of an episode is on both sides.
@@ -34,14 +34,17 @@ void expect_apart(const SyntheticSource& source, const Episode& episode) {
     for (const EpisodeImage& image : *side) {
       EXPECT_TRUE(images.insert({image.ref.class_index, image.ref.image_index}).second) << "an image twice";
       EXPECT_EQ(image.ref.class_index, episode.classes[image.label]);
-      (side == &episode.support ? support : query).insert(source.image_groups(image.ref.class_index)[image.ref.image_index]);
+      (side == &episode.support ? support : query)
+          .insert(source.image_groups(image.ref.class_index)[image.ref.image_index]);
     }
   for (const int group : support) EXPECT_FALSE(query.contains(group)) << "group " << group;
 }
 
 TEST(GroupedDraw, AGroupIsOnOneSide) {
   SyntheticSource source(3, 12, 4);
-  source.set_groups({{0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2}, {3, 3, 3, 3, 3, 3, 3, 4, 4, 4, 5, 5}, {6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17}});
+  source.set_groups({{0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2},
+                     {3, 3, 3, 3, 3, 3, 3, 4, 4, 4, 5, 5},
+                     {6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17}});
   const EpisodeSpec spec{3, 2, 5};
   require_servable(source, spec);
   std::set<int> first_support;
@@ -66,15 +69,21 @@ TEST(GroupedDraw, AClassThatCannotBeSplitIsRefusedByName) {
   SyntheticSource source({6, 6}, 4);
   source.set_groups({{0, 1, 2, 3, 4, 5}, {7, 7, 7, 8, 8, 8}});
   require_servable(source, {2, 3, 3});
-  EXPECT_THAT(message_of<DataError>([&] { require_servable(source, {2, 1, 4}); }),
-              HasSubstr("the 2 groups of class 'class1' with 6 images cannot serve 1 shot and 4 queries with each group on one side"));
+  EXPECT_THAT(message_of<DataError>([&] {
+                require_servable(source, {2, 1, 4});
+              }),
+              HasSubstr("the 2 groups of class 'class1' with 6 images cannot serve 1 shot and 4 queries with each "
+                        "group on one side"));
 }
 
 TEST(GroupedDraw, GroupsThatAlwaysCollideAreRefused) {
   SyntheticSource source(2, 4, 4);  // the second class needs group 0 and group 1 on the other side than the first
   source.set_groups({{0, 0, 0, 1}, {0, 1, 1, 1}});
   require_servable(source, {2, 1, 3});
-  EXPECT_THAT(message_of<DataError>([&] { draw_episode(source, {2, 1, 3}, 0, 0); }), HasSubstr("no 2 classes were found"));
+  EXPECT_THAT(message_of<DataError>([&] {
+                draw_episode(source, {2, 1, 3}, 0, 0);
+              }),
+              HasSubstr("no 2 classes were found"));
 }
 
 TEST(GroupedDraw, WithoutGroupsEpisodesAreAsBefore) {

@@ -13,7 +13,8 @@ struct Subject {
   ParameterSet parameters;
   Learner learner;
   SyntheticSource source{6, 12, 28};
-  EvaluationOptions options{.spec = {.ways = test::kWays, .shots = 2, .queries = 3}, .episodes = 6, .inner_steps = {0, 2}};
+  EvaluationOptions options{
+      .spec = {.ways = test::kWays, .shots = 2, .queries = 3}, .episodes = 6, .inner_steps = {0, 2}};
 };
 
 LearnerOptions prototypes() {
@@ -69,7 +70,8 @@ TEST(AdaptedEpisode, OneEpisodeOfAnEvaluationAgain) {
       s.options.given = episodes;
       const Evaluation one = evaluate(s.learner, s.parameters, s.source, s.options);
       EXPECT_EQ(one.accuracies[0], all.accuracies[4]) << options.head;
-      for (size_t mark = 0; mark < s.options.inner_steps.size(); ++mark) EXPECT_NEAR(one.losses[0][mark], all.losses[4][mark], 1e-5) << options.head;
+      for (size_t mark = 0; mark < s.options.inner_steps.size(); ++mark)
+        EXPECT_NEAR(one.losses[0][mark], all.losses[4][mark], 1e-5) << options.head;
     }
   }
   Subject s(prototypes());
@@ -87,8 +89,10 @@ TEST(AdaptedEpisode, IsThatOfTheEvaluation) {
   const AdaptedEpisode looked = adapt_to_episode(s.learner, s.parameters, s.source, s.options, 3, 2);
   EXPECT_TRUE(test::identical(looked.before, s.parameters));
   const Tensor labels = evaluation_task(s.source, s.options, 3).query_labels;
-  EXPECT_DOUBLE_EQ(accuracy(s.learner.class_logits(looked.features_before.query, looked.before), labels), all.accuracies[3][0]);
-  EXPECT_DOUBLE_EQ(accuracy(s.learner.class_logits(looked.features_after.query, looked.after), labels), all.accuracies[3][1]);
+  EXPECT_DOUBLE_EQ(accuracy(s.learner.class_logits(looked.features_before.query, looked.before), labels),
+                   all.accuracies[3][0]);
+  EXPECT_DOUBLE_EQ(accuracy(s.learner.class_logits(looked.features_after.query, looked.after), labels),
+                   all.accuracies[3][1]);
   EXPECT_EQ(looked.features_after.support.size(0), 6);
   EXPECT_EQ(looked.features_after.query.size(0), 9);
   EXPECT_FALSE(looked.features_after.query.equal(looked.features_before.query));
@@ -109,7 +113,8 @@ TEST(AdaptedEpisode, IsThatOfTheEvaluation) {
 
 TEST(PlaneMap, KeepsDistancesOfPointsThatLieInAPlane) {
   const Tensor flat = normal_tensor({7, 2}, 1, 3, "points").to(at::kDouble);
-  const Tensor axes = std::get<0>(at::linalg_qr(normal_tensor({5, 2}, 1, 3, "axes").to(at::kDouble)));  // [5, 2], orthonormal
+  const Tensor axes =
+      std::get<0>(at::linalg_qr(normal_tensor({5, 2}, 1, 3, "axes").to(at::kDouble)));  // [5, 2], orthonormal
   const Tensor points = at::mm(flat, axes.t()) + 3;
   const PlaneMap map = plane_map(points, points * 2 - 7);
   test::expect_close(at::cdist(map.before, map.before), at::cdist(flat, flat), 1e-9, "distances");
@@ -119,10 +124,11 @@ TEST(PlaneMap, KeepsDistancesOfPointsThatLieInAPlane) {
 }
 
 TEST(PlaneMap, TheFirstAxisHasTheMostVariance) {
-  const Tensor points = normal_tensor({40, 3}, 1, 5, "points").to(at::kDouble) * at::tensor({1.0, 9.0, 3.0}, at::kDouble);
+  const Tensor points =
+      normal_tensor({40, 3}, 1, 5, "points").to(at::kDouble) * at::tensor({1.0, 9.0, 3.0}, at::kDouble);
   const PlaneMap map = plane_map(points, points);
-  EXPECT_NEAR(map.before.select(1, 0).abs().max().item<double>(), (points - points.mean(0)).select(1, 1).abs().max().item<double>(),
-              1.5);
+  EXPECT_NEAR(map.before.select(1, 0).abs().max().item<double>(),
+              (points - points.mean(0)).select(1, 1).abs().max().item<double>(), 1.5);
   EXPECT_GT(map.before.select(1, 0).std().item<double>(), 2 * map.before.select(1, 1).std().item<double>());
   EXPECT_GT(map.explained_before, 0.95);
   EXPECT_LT(map.explained_before, 1);

@@ -84,7 +84,8 @@ TEST_P(EveryKind, AnswersAreThoseOfTheEngineWhereNormsSeeTheSupportImages) {
   const PreparedTask prepared = prepare(*s.learner, s.parameters, task, s.learner->evaluation_norm());
   const ParameterSet adapted = adapt(*s.learner, s.parameters, prepared, kind.steps, Order::kFirst);
   const Tensor expected = query_logits(*s.learner, adapted, prepared).softmax(1);
-  const Tensor given = TaskClassifier(*s.learner, s.parameters, s.adapted(kind.steps), "it").probabilities(task.support);
+  const Tensor given =
+      TaskClassifier(*s.learner, s.parameters, s.adapted(kind.steps), "it").probabilities(task.support);
   // Running statistics hold the unbiased variance, which is a few percent larger for six small images.
   expect_close(given, expected, s.learner->transductive() ? 0.06 : 1e-4, "probabilities");
 }
@@ -95,7 +96,8 @@ TEST_P(EveryKind, KeepsWhatTheScopeSelectsAndNoMore) {
   const Adapter adapter = s.adapted(kind.steps);
   int64_t numbers = 0, expected = 0;
   for (const Parameter& p : adapter.values) numbers += p.tensor.numel();
-  for (const auto& [role, count] : s.learner->adapted_count(s.parameters)) expected += kind.steps > 0 || role == Role::kHead ? count : 0;
+  for (const auto& [role, count] : s.learner->adapted_count(s.parameters))
+    expected += kind.steps > 0 || role == Role::kHead ? count : 0;
   EXPECT_EQ(numbers, expected);
   EXPECT_EQ(adapter.statistics.empty(), !s.learner->transductive());
   EXPECT_EQ(adapter.support_features.defined(), !has_class_weights(s.learner->head()));
@@ -109,13 +111,16 @@ TEST_P(EveryKind, KeepsWhatTheScopeSelectsAndNoMore) {
 
 INSTANTIATE_TEST_SUITE_P(Adapter, EveryKind,
                          ::testing::Values(Kind{"AtomHeadBatch", "linear", "batch", "atom+head", 2, "learned", "acdc"},
-                                           Kind{"AllRunning", "linear", "running", "all", 2}, Kind{"HeadPerStep", "linear", "per-step", "head", 2},
+                                           Kind{"AllRunning", "linear", "running", "all", 2},
+                                           Kind{"HeadPerStep", "linear", "per-step", "head", 2},
                                            Kind{"AllGroup", "linear", "group", "all", 1},
                                            Kind{"MadeHead", "linear", "batch", "all", 2, "prototype"},
                                            Kind{"FreshCosine", "cosine", "running", "head", 3, "fresh"},
-                                           Kind{"ProtoNet", "prototype", "running", "none", 0}, Kind{"ProtoBatch", "prototype", "batch", "none", 0},
+                                           Kind{"ProtoNet", "prototype", "running", "none", 0},
+                                           Kind{"ProtoBatch", "prototype", "batch", "none", 0},
                                            Kind{"AtomProto", "prototype", "batch", "atom", 1, "learned", "acdc"},
-                                           Kind{"Ridge", "ridge", "running", "none", 0}, Kind{"Matching", "matching", "running", "none", 0},
+                                           Kind{"Ridge", "ridge", "running", "none", 0},
+                                           Kind{"Matching", "matching", "running", "none", 0},
                                            Kind{"Relation", "relation", "running", "none", 0}),
                          [](const auto& info) { return info.param.name; });
 
@@ -131,7 +136,8 @@ TEST(Adapter, SpareOutputsOfALearnedHeadAreMasked) {
   const SyntheticSource two(2, 3, 28);
   const Task task = support_task(two, PixelNorm::kUnit);
   require_adaptable(*s.learner, two, 2);
-  const TaskClassifier classifier(*s.learner, s.parameters, make_adapter(*s.learner, s.parameters, task, {"a", "b"}, 2), "it");
+  const TaskClassifier classifier(*s.learner, s.parameters, make_adapter(*s.learner, s.parameters, task, {"a", "b"}, 2),
+                                  "it");
   const Tensor p = classifier.probabilities(task.support);
   EXPECT_EQ(p.size(1), 2);
   expect_close(p.sum(1), at::ones(6), 1e-5, "sums");
@@ -150,7 +156,8 @@ TEST(Adapter, SpareOutputsOfALearnedHeadAreMasked) {
 TEST(Adapter, StepsLearnTheTask) {
   const Subject s({"", "linear", "running", "all", 2}, 0, 4);
   const auto right = [&](int steps) {
-    return accuracy(TaskClassifier(*s.learner, s.parameters, s.adapted(steps), "it").probabilities(s.task.support), s.task.support_labels);
+    return accuracy(TaskClassifier(*s.learner, s.parameters, s.adapted(steps), "it").probabilities(s.task.support),
+                    s.task.support_labels);
   };
   EXPECT_GT(right(60), right(0));
 }
@@ -159,7 +166,8 @@ TEST(Adapter, AnotherRunsIsRefused) {
   const Subject a(kAtomHead), b(kAtomHead, 1);
   EXPECT_EQ(network_identity(*a.learner, a.parameters), network_identity(*a.learner, a.parameters));
   EXPECT_NE(network_identity(*a.learner, a.parameters), network_identity(*b.learner, b.parameters));
-  const std::string text = message_of<UsageError>([&] { TaskClassifier(*b.learner, b.parameters, a.adapted(1), "adapter 'x'"); });
+  const std::string text =
+      message_of<UsageError>([&] { TaskClassifier(*b.learner, b.parameters, a.adapted(1), "adapter 'x'"); });
   EXPECT_NE(text.find("adapter 'x' belongs to another run"), std::string::npos) << text;
 }
 
@@ -168,12 +176,17 @@ TEST(Adapter, WhatCannotBeLearnedIsRefused) {
   const auto refusal = [&](const Subject& subject, const SyntheticSource& source, int steps) {
     return message_of<UsageError>([&] { require_adaptable(*subject.learner, source, steps); });
   };
-  EXPECT_NE(refusal(s, SyntheticSource(4, 1, 28), 1).find("4 classes to learn, but the linear head of this run has 3 ways"), std::string::npos);
+  EXPECT_NE(
+      refusal(s, SyntheticSource(4, 1, 28), 1).find("4 classes to learn, but the linear head of this run has 3 ways"),
+      std::string::npos);
   EXPECT_NE(refusal(s, SyntheticSource(1, 2, 28), 1).find("1 class to learn, at least 2"), std::string::npos);
   EXPECT_NE(refusal(s, SyntheticSource(2, 2, 28), 1001).find("1001"), std::string::npos);
-  const Subject prototype({"", "prototype", "batch", "atom", 1, "learned", "acdc"}), fixed({"", "prototype", "running", "none", 0});
+  const Subject prototype({"", "prototype", "batch", "atom", 1, "learned", "acdc"}),
+      fixed({"", "prototype", "running", "none", 0});
   EXPECT_NE(refusal(fixed, SyntheticSource(2, 2, 28), 1).find("adapts nothing"), std::string::npos);
-  EXPECT_NE(message_of<DataError>([&] { require_adaptable(*prototype.learner, SyntheticSource({3, 1}, 28), 1); }).find("class 'class1' has 1 image"),
+  EXPECT_NE(message_of<DataError>([&] {
+              require_adaptable(*prototype.learner, SyntheticSource({3, 1}, 28), 1);
+            }).find("class 'class1' has 1 image"),
             std::string::npos);
   EXPECT_NO_THROW(require_adaptable(*prototype.learner, SyntheticSource({1, 1, 1, 1}, 28), 1));  // views instead
   EXPECT_NO_THROW(require_adaptable(*prototype.learner, SyntheticSource({3, 1}, 28), 0));
@@ -185,22 +198,27 @@ TEST(Adapter, BadFilesAreRefused) {
   Adapter adapter = s.adapted(1);
   EXPECT_NE(message_of<UsageError>([&] { load_adapter(folder / "none"); }).find("none"), std::string::npos);
   write_safetensors(folder / "other", {{{"a", at::zeros({2})}}, {}});
-  EXPECT_NE(message_of<UsageError>([&] { load_adapter(folder / "other"); }).find("is not an adapter"), std::string::npos);
+  EXPECT_NE(message_of<UsageError>([&] { load_adapter(folder / "other"); }).find("is not an adapter"),
+            std::string::npos);
   save_adapter(folder / "whole", adapter);
   SafeTensors file = read_safetensors(folder / "whole");
   const auto damaged = [&](auto&& change) {
     SafeTensors copy = file;
     change(copy);
     write_safetensors(folder / "damaged", copy);
-    return message_of<DataError>([&] { TaskClassifier(*s.learner, s.parameters, load_adapter(folder / "damaged"), "adapter 'damaged'"); });
+    return message_of<DataError>(
+        [&] { TaskClassifier(*s.learner, s.parameters, load_adapter(folder / "damaged"), "adapter 'damaged'"); });
   };
   EXPECT_NE(damaged([](SafeTensors& f) { f.tensors.erase("head.bias"); }).find("head.bias"), std::string::npos);
-  EXPECT_NE(damaged([](SafeTensors& f) { f.tensors.erase("block1.norm.mean"); }).find("block1.norm.mean"), std::string::npos);
-  EXPECT_NE(damaged([](SafeTensors& f) { f.tensors["head.bias"] = at::zeros({7}); }).find("head.bias"), std::string::npos);
+  EXPECT_NE(damaged([](SafeTensors& f) { f.tensors.erase("block1.norm.mean"); }).find("block1.norm.mean"),
+            std::string::npos);
+  EXPECT_NE(damaged([](SafeTensors& f) { f.tensors["head.bias"] = at::zeros({7}); }).find("head.bias"),
+            std::string::npos);
   EXPECT_NE(damaged([](SafeTensors& f) { f.metadata["classes"] = "["; }).find("'classes'"), std::string::npos);
   EXPECT_NE(damaged([](SafeTensors& f) { f.metadata["classes"] = "[\"one\"]"; }).find("1 classes"), std::string::npos);
   EXPECT_NE(damaged([](SafeTensors& f) { f.metadata.erase("inner_steps"); }).find("'inner_steps'"), std::string::npos);
-  EXPECT_NE(damaged([](SafeTensors& f) { f.metadata["classes"] = R"(["a","b","c","d"])"; }).find("4 classes"), std::string::npos);
+  EXPECT_NE(damaged([](SafeTensors& f) { f.metadata["classes"] = R"(["a","b","c","d"])"; }).find("4 classes"),
+            std::string::npos);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
-// One suite over method, convolution with its sharing, scope, norm and backbone: every pair of values in the quick run. The slow one has every
-// combination of method, convolution, scope and norm on conv4, and of backbone, convolution and norm for a method of each kind.
+// One suite over method, convolution with its sharing, scope, norm and backbone: every pair of values in the quick run.
+// The slow one has every combination of method, convolution, scope and norm on conv4, and of backbone, convolution and
+// norm for a method of each kind.
 
 #include <tbb/global_control.h>
 #include <tbb/task_arena.h>
@@ -40,7 +41,8 @@ struct Combination {
     o.network.backbone = backbone;
     if (!backbone.starts_with("conv")) {
       o.network.pool = "mean";
-      if (o.feature_norm == "none") o.feature_norm = "l2";  // long features of random networks leave no loss to learn from
+      if (o.feature_norm == "none")
+        o.feature_norm = "l2";  // long features of random networks leave no loss to learn from
     }
     o.network.conv = convolutions();
     if (scope != "preset") o.scope = scope;
@@ -73,9 +75,11 @@ bool refused(const Combination& c) {
 }
 
 /// Every combination with this method and backbone that is not refused.
-std::vector<Combination> combinations(const std::string& method, const std::string& backbone, const std::vector<std::string>& scopes) {
+std::vector<Combination> combinations(const std::string& method, const std::string& backbone,
+                                      const std::vector<std::string>& scopes) {
   std::vector<Combination> all;
-  for (const std::string conv : {"standard", "separable", "acdc/net", "acdc/stage", "acdc/block", "acdc/layer", "acdc/group"})
+  for (const std::string conv :
+       {"standard", "separable", "acdc/net", "acdc/stage", "acdc/block", "acdc/layer", "acdc/group"})
     for (const std::string& scope : scopes)
       for (const std::string norm : {"preset", "batch", "running", "per-step", "group", "layer", "none"}) {
         const Combination c{method, conv, scope, norm, backbone};
@@ -91,11 +95,13 @@ std::vector<Combination> pairwise(const std::vector<Combination>& all) {
   std::set<std::string> seen;
   for (const size_t least : {8U, 4U, 1U})  // those that bring many first
     for (const Combination& c : all) {
-      const std::vector<std::string> values = {"m" + c.method, "c" + c.conv, "s" + c.scope, "n" + c.norm, "b" + c.backbone};
+      const std::vector<std::string> values = {"m" + c.method, "c" + c.conv, "s" + c.scope, "n" + c.norm,
+                                               "b" + c.backbone};
       std::set<std::string> pairs;
       for (size_t i = 0; i < values.size(); ++i)
         for (size_t k = 0; k < i; ++k) pairs.insert(values[k] + "|" + values[i]);
-      const size_t fresh = std::count_if(pairs.begin(), pairs.end(), [&](const std::string& p) { return !seen.count(p); });
+      const size_t fresh =
+          std::count_if(pairs.begin(), pairs.end(), [&](const std::string& p) { return !seen.count(p); });
       if (fresh < least) continue;
       chosen.push_back(c);
       seen.merge(pairs);
@@ -123,7 +129,9 @@ void zero_steps_are_the_forward_pass(const Learner& learner, const ParameterSet&
   const NormMode norm = learner.evaluation_norm();
   const PreparedTask prepared = prepare(learner, parameters, task, norm);
   const Tensor given = query_logits(learner, adapt(learner, parameters, prepared, 0, Order::kFirst), prepared);
-  const auto features = [&](const Tensor& x) { return learner.head_features(learner.backbone().forward(x, parameters, norm).x, parameters); };
+  const auto features = [&](const Tensor& x) {
+    return learner.head_features(learner.backbone().forward(x, parameters, norm).x, parameters);
+  };
   const Tensor support = features(task.support), query = features(task.query);
   Tensor expected;
   if (learner.makes_head())
@@ -138,14 +146,17 @@ void zero_steps_are_the_forward_pass(const Learner& learner, const ParameterSet&
 void adaptation_changes_what_the_scope_names(const Learner& learner, const ParameterSet& parameters, const Task& task) {
   if (learner.adapted().empty()) return;
   at::NoGradGuard no_graph;
-  const ParameterSet adapted = adapt(learner, parameters, prepare(learner, parameters, task, learner.evaluation_norm()), 2, Order::kFirst);
+  const ParameterSet adapted =
+      adapt(learner, parameters, prepare(learner, parameters, task, learner.evaluation_norm()), 2, Order::kFirst);
   const Scope scope(learner.options().scope);
   for (size_t i = 0; i < parameters.size(); ++i) {
     const Parameter& p = parameters[i];
-    const bool apart = (p.role == Role::kNorm && learner.options().norm == "per-step") || p.name.starts_with("classes.");
+    const bool apart =
+        (p.role == Role::kNorm && learner.options().norm == "per-step") || p.name.starts_with("classes.");
     EXPECT_EQ(!adapted.tensor(i).equal(p.tensor), scope.has(p.role) && !apart) << p.name;
   }
-  EXPECT_EQ(adapted.size() - parameters.size(), learner.makes_head() ? (learner.head() == HeadKind::kLinear ? 2U : 1U) : 0U);
+  EXPECT_EQ(adapted.size() - parameters.size(),
+            learner.makes_head() ? (learner.head() == HeadKind::kLinear ? 2U : 1U) : 0U);
 }
 
 void gradients_reach_what_should_train(const Learner& learner, const ParameterSet& parameters, const Task& task) {
@@ -160,13 +171,15 @@ void gradients_reach_what_should_train(const Learner& learner, const ParameterSe
   for (const Parameter& p : parameters) EXPECT_FALSE(p.tensor.requires_grad()) << p.name;
 }
 
-void one_episode_is_learned_by_heart(const Learner& learner, const Combination& c, const TrainState& start, const Task& task, int most_iterations) {
+void one_episode_is_learned_by_heart(const Learner& learner, const Combination& c, const TrainState& start,
+                                     const Task& task, int most_iterations) {
   TrainerOptions options = c.training();
   options.lr_schedule = "constant";
   options.iterations = 1000;
   options.first_order_share = options.multi_step_share = 0;
   double accuracy = 0;
-  for (const char* rate : {"0.01", "0.001", "0.0001"}) {  // where no norm keeps the activations' size, larger ones may destroy them
+  for (const char* rate :
+       {"0.01", "0.001", "0.0001"}) {  // where no norm keeps the activations' size, larger ones may destroy them
     if (options.outer_optimizer != "sgd") options.outer_lr = rate;
     Trainer trainer(learner, source(), options, start);
     for (int i = 0; i < most_iterations && accuracy < 1; ++i) accuracy = trainer.step({task}).accuracy;
@@ -233,7 +246,8 @@ INSTANTIATE_TEST_SUITE_P(Contract, MethodSlow, testing::ValuesIn(method_names())
 
 class BackboneSlow : public testing::TestWithParam<std::string> {};
 TEST_P(BackboneSlow, EveryConvolutionAndNorm) {
-  for (const std::string method : {"maml", "acdc-maml", "protonet", "baseline"})  // adapts all, atoms, nothing; trained on classes
+  for (const std::string method :
+       {"maml", "acdc-maml", "protonet", "baseline"})  // adapts all, atoms, nothing; trained on classes
     for (const Combination& c : combinations(method, GetParam(), {"preset"})) keeps_its_contract(c, kSlowIterations);
 }
 INSTANTIATE_TEST_SUITE_P(Contract, BackboneSlow, testing::ValuesIn(backbone_names()), test_name);

@@ -9,9 +9,14 @@ namespace {
 Tensor picture(int64_t channels, int64_t height = 28, int64_t width = 36) {
   const test::SyntheticSource source(1, 1, 40, static_cast<int>(channels));
   const ImageView view = source.image({0, 0, 0});
-  const Tensor all = at::from_blob(const_cast<uint8_t*>(view.pixels), {40, 40, channels}, at::kByte).permute({2, 0, 1}).to(at::kFloat);
+  const Tensor all =
+      at::from_blob(const_cast<uint8_t*>(view.pixels), {40, 40, channels}, at::kByte).permute({2, 0, 1}).to(at::kFloat);
   // Blurred a little, as pictures are smoother than noise.
-  return at::avg_pool2d(all.unsqueeze(0), {3, 3}, {1, 1}, {1, 1})[0].narrow(1, 0, height).narrow(2, 0, width).round().contiguous();
+  return at::avg_pool2d(all.unsqueeze(0), {3, 3}, {1, 1}, {1, 1})[0]
+      .narrow(1, 0, height)
+      .narrow(2, 0, width)
+      .round()
+      .contiguous();
 }
 
 double distance(const Tensor& a, const Tensor& b) { return (a - b).pow(2).mean().item<double>(); }
@@ -44,7 +49,7 @@ TEST(Corruption, WhatEachKeeps) {
   EXPECT_TRUE(corrupted(flat, Corruption::kBlur, 5, 0).equal(flat));
   EXPECT_LE(distance(corrupted(flat, Corruption::kJpeg, 5, 0), flat), 16);  // one rounded coefficient
   const Tensor grey = corrupted(flat, Corruption::kBrightness, 2, 0);
-  EXPECT_TRUE(grey.equal(at::full({3, 16, 16}, 151.0F)));                   // 100 + 0.2 * 255
+  EXPECT_TRUE(grey.equal(at::full({3, 16, 16}, 151.0F)));  // 100 + 0.2 * 255
   EXPECT_TRUE(corrupted(at::zeros({3, 2, 2}), Corruption::kBrightness, 1, 0).equal(at::full({3, 2, 2}, 26.0F)));
   Tensor red = at::zeros({3, 1, 1});
   red[0] = 100.0F;

@@ -5,7 +5,8 @@
 namespace fewatoms {
 namespace {
 
-/// Of the convolutions of Conv-4 with width 32 on one 84x84 RGB image: 3 * 32 * 9 * 84^2, then 32 * 32 * 9 times 42^2, 21^2, 10^2.
+/// Of the convolutions of Conv-4 with width 32 on one 84x84 RGB image: 3 * 32 * 9 * 84^2, then 32 * 32 * 9 times 42^2,
+/// 21^2, 10^2.
 constexpr int64_t kStem = 6'096'384, kSecond = 16'257'024, kThird = 4'064'256, kFourth = 921'600;
 constexpr int64_t kRest = kSecond + kThird + kFourth, kForward = kStem + kRest;
 constexpr int64_t kPass = 2 * kForward + kRest;  // forward, by kernels, by inputs but the images

@@ -52,8 +52,11 @@ struct CountingSource : SyntheticSource {
 };
 
 TEST(Embedding, EvaluationOnItEqualsEpisodeByEpisode) {
-  for (const auto& [head, feature_norm, learned] : {std::tuple{std::string("prototype"), "none", "no"}, {"prototype", "scaled", "no"},
-                                                   {"prototype", "scaled", "yes"}, {"prototype", "l2", "no"}, {"linear", "none", "no"}}) {
+  for (const auto& [head, feature_norm, learned] : {std::tuple{std::string("prototype"), "none", "no"},
+                                                    {"prototype", "scaled", "no"},
+                                                    {"prototype", "scaled", "yes"},
+                                                    {"prototype", "l2", "no"},
+                                                    {"linear", "none", "no"}}) {
     LearnerOptions how = fixed_options(head);
     how.feature_norm = feature_norm;
     how.head_learned = learned;
@@ -70,13 +73,15 @@ TEST(Embedding, EvaluationOnItEqualsEpisodeByEpisode) {
       const Task task = load_task(source, draw_episode(source, options.spec, options.seed, e), e, options.pixel_norm);
       const PreparedTask prepared = prepare(subject.learner, subject.parameters, task, NormMode::kRunning);
       for (size_t mark = 0; mark < losses.size(); ++mark) {
-        const ParameterSet adapted = adapt(subject.learner, subject.parameters.leaves(false), prepared, options.inner_steps[mark], Order::kFirst);
+        const ParameterSet adapted = adapt(subject.learner, subject.parameters.leaves(false), prepared,
+                                           options.inner_steps[mark], Order::kFirst);
         const Tensor logits = query_logits(subject.learner, adapted, prepared);
         EXPECT_NEAR(cached.accuracies[e][mark], accuracy(logits, task.query_labels), 1e-9) << head << " " << e;
         losses[mark] += at::cross_entropy_loss(logits, task.query_labels).item<double>() / options.episodes;
       }
     }
-    for (size_t mark = 0; mark < losses.size(); ++mark) EXPECT_NEAR(cached.by_steps[mark].loss, losses[mark], 1e-5 * (1 + losses[mark]));
+    for (size_t mark = 0; mark < losses.size(); ++mark)
+      EXPECT_NEAR(cached.by_steps[mark].loss, losses[mark], 1e-5 * (1 + losses[mark]));
   }
 }
 
@@ -90,12 +95,15 @@ TEST(Embedding, GivenEpisodesAreEvaluatedInTheirOrderWhateverTheirShape) {
     options.spec.fewest_ways = 2;
     options.spec.fewest_shots = 1;
     const Evaluation drawn = evaluate(subject.learner, subject.parameters, source, options);
-    for (int e = options.episodes - 1; e >= 0; --e) options.given.push_back(draw_episode(source, options.spec, options.seed, e));
+    for (int e = options.episodes - 1; e >= 0; --e)
+      options.given.push_back(draw_episode(source, options.spec, options.seed, e));
     Evaluation backwards = evaluate(subject.learner, subject.parameters, source, options);
     std::reverse(backwards.accuracies.begin(), backwards.accuracies.end());
     EXPECT_EQ(backwards.accuracies, drawn.accuracies) << learner.norm;
     options.given.pop_back();
-    EXPECT_NE(test::message_of<UsageError>([&] { evaluate(subject.learner, subject.parameters, source, options); }).find("19 episodes were given, 20"),
+    EXPECT_NE(test::message_of<UsageError>([&] {
+                evaluate(subject.learner, subject.parameters, source, options);
+              }).find("19 episodes were given, 20"),
               std::string::npos);
   }
 }
@@ -106,7 +114,8 @@ TEST(Embedding, EvaluationIsBitIdenticalForAnyNumberOfThreads) {
   const auto run = [&](int threads) {
     const tbb::global_control limit(tbb::global_control::max_allowed_parallelism, threads);
     tbb::task_arena arena(threads);
-    return arena.execute([&] { return evaluate(subject.learner, subject.parameters, source, options_for("prototype", 60)); });
+    return arena.execute(
+        [&] { return evaluate(subject.learner, subject.parameters, source, options_for("prototype", 60)); });
   };
   const Evaluation one = run(1);
   for (const int threads : {2, 4}) {
@@ -137,8 +146,9 @@ TEST(Embedding, LittleMemoryServesFewerEpisodesAtATime) {
 }
 
 TEST(Embedding, IsForFixedFeaturesAlone) {
-  for (const auto& change : std::vector<std::function<void(LearnerOptions&)>>{
-           [](auto& o) { o.norm = "batch"; }, [](auto& o) { o.scope = "norm+head"; }, [](auto& o) { o.scope = "all"; }}) {
+  for (const auto& change : std::vector<std::function<void(LearnerOptions&)>>{[](auto& o) { o.norm = "batch"; },
+                                                                              [](auto& o) { o.scope = "norm+head"; },
+                                                                              [](auto& o) { o.scope = "all"; }}) {
     LearnerOptions options = fixed_options("linear");
     change(options);
     EXPECT_FALSE(features_are_fixed(Subject(options).learner)) << options.scope << " " << options.norm;

@@ -1,5 +1,5 @@
-// Ten outer iterations against plain PyTorch: tests/golden/make_golden.py made the losses, with the same hashed weights and
-// images.
+// Ten outer iterations against plain PyTorch: tests/golden/make_golden.py made the losses, with the same hashed weights
+// and images.
 
 #include <torch/optim/adam.h>
 
@@ -38,7 +38,8 @@ Tensor image(uint64_t cls, uint64_t number, int64_t size) {
   Tensor t = at::empty({1, size, size}, at::kDouble);
   for (int64_t i = 0; i < t.numel(); ++i)
     t.data_ptr<double>()[i] = static_cast<double>(hashed("pattern", cls * 784 + i) % 200 +
-                                                  hashed("noise", (cls * 1000 + number) * 784 + i) % 56) / 255;
+                                                  hashed("noise", (cls * 1000 + number) * 784 + i) % 56) /
+                              255;
   return t;
 }
 
@@ -51,7 +52,11 @@ Task make_task(uint64_t index, const json& s) {
     for (uint64_t k = 0; k < queries; ++k) query.push_back(image(cls, 7 * index + shots + k, s.at("image_size")));
   }
   const Tensor labels = at::arange(s.at("ways").get<int64_t>(), at::kLong);
-  return {index, s.at("ways"), at::stack(support), labels.repeat_interleave(s.at("shots").get<int64_t>()), at::stack(query),
+  return {index,
+          s.at("ways"),
+          at::stack(support),
+          labels.repeat_interleave(s.at("shots").get<int64_t>()),
+          at::stack(query),
           labels.repeat_interleave(s.at("queries").get<int64_t>())};
 }
 
@@ -74,7 +79,8 @@ json golden() {
   return json::parse(test::read_file(std::filesystem::path(FEWATOMS_SOURCE_DIR) / "tests" / "golden" / "maml.json"));
 }
 
-constexpr const char* kCases[] = {"Maml", "Fomaml", "Anil", "AcdcMaml", "AcdcProto", "MetaSgd", "MamlPlusPlus", "Reptile", "CosineHead", "ProtoNet", "R2d2"};
+constexpr const char* kCases[] = {"Maml",         "Fomaml",  "Anil",       "AcdcMaml", "AcdcProto", "MetaSgd",
+                                  "MamlPlusPlus", "Reptile", "CosineHead", "ProtoNet", "R2d2"};
 
 class Golden : public ::testing::TestWithParam<size_t> {};
 
@@ -87,7 +93,8 @@ TEST_P(Golden, TenOuterIterationsEqualPlainPyTorch) {
   options.network.width = s.at("width");
   options.network.image_size = s.at("image_size");
   options.network.channels = s.at("channels");
-  options.network.conv = {.kind = c.at("conv"), .sharing = s.at("sharing"), .atoms = s.at("atoms"), .compute = "composed"};
+  options.network.conv = {
+      .kind = c.at("conv"), .sharing = s.at("sharing"), .atoms = s.at("atoms"), .compute = "composed"};
   options.head = c.at("head");
   options.scope = c.at("scope");
   options.order = c.at("order");
@@ -118,7 +125,8 @@ TEST_P(Golden, TenOuterIterationsEqualPlainPyTorch) {
     for (const Tensor& value : values) sums.push_back(at::zeros_like(value));
     std::vector<TaskGradient> results;
     for (int t = 0; t < meta_batch; ++t) {
-      const TaskGradient& result = results.emplace_back(task_gradient(learner, parameters, make_task(iteration * meta_batch + t, s)));
+      const TaskGradient& result =
+          results.emplace_back(task_gradient(learner, parameters, make_task(iteration * meta_batch + t, s)));
       loss += result.loss / meta_batch;
       for (size_t i = 0; i < sums.size(); ++i) sums[i] += result.gradients[i] / meta_batch;
     }
@@ -136,9 +144,7 @@ TEST_P(Golden, TenOuterIterationsEqualPlainPyTorch) {
     }
 }
 
-std::string case_name(const ::testing::TestParamInfo<size_t>& info) {
-  return kCases[info.param];
-}
+std::string case_name(const ::testing::TestParamInfo<size_t>& info) { return kCases[info.param]; }
 INSTANTIATE_TEST_SUITE_P(Cases, Golden, ::testing::Range(size_t{0}, std::size(kCases)), case_name);
 
 }  // namespace

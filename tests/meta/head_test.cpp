@@ -10,7 +10,9 @@ namespace {
 
 using test::expect_close;
 
-Tensor matrix(std::vector<double> values, int64_t columns) { return at::tensor(values, at::kDouble).view({-1, columns}); }
+Tensor matrix(std::vector<double> values, int64_t columns) {
+  return at::tensor(values, at::kDouble).view({-1, columns});
+}
 Tensor one(double value) { return at::full({1}, value, at::kDouble); }
 Tensor classes(std::vector<int64_t> labels) { return at::tensor(labels, at::kLong); }
 
@@ -49,16 +51,19 @@ TEST(RidgeHead, ByHand) {
   const Tensor scores = compared_logits(head, matrix({1, -1}, 1), classes({0, 1}), 2, matrix({3}, 1));
   expect_close(scores, matrix({1, -0.5}, 2), 1e-14, "scores");
   head.temperature = one(0.25);
-  expect_close(compared_logits(head, matrix({1, -1}, 1), classes({0, 1}), 2, matrix({3}, 1)), matrix({4, -2}, 2), 1e-14, "by temperature");
+  expect_close(compared_logits(head, matrix({1, -1}, 1), classes({0, 1}), 2, matrix({3}, 1)), matrix({4, -2}, 2), 1e-14,
+               "by temperature");
 }
 
 TEST(RidgeHead, FewImagesGiveTheSameAnswerAsFewFeatures) {
   // Features of zeros change no answer, but make the features more than the images: Woodbury's side.
   const Comparison head = heads()[1];
-  const Tensor support = normal_tensor({6, 3}, 1, 1, "support").to(at::kDouble), query = normal_tensor({4, 3}, 1, 1, "query").to(at::kDouble);
+  const Tensor support = normal_tensor({6, 3}, 1, 1, "support").to(at::kDouble),
+               query = normal_tensor({4, 3}, 1, 1, "query").to(at::kDouble);
   const auto wide = [](const Tensor& x) { return at::constant_pad_nd(x, {0, 9}); };
   const Tensor labels = classes({0, 1, 2, 0, 1, 2});
-  expect_close(compared_logits(head, wide(support), labels, 3, wide(query)), compared_logits(head, support, labels, 3, query), 1e-12, "scores");
+  expect_close(compared_logits(head, wide(support), labels, 3, wide(query)),
+               compared_logits(head, support, labels, 3, query), 1e-12, "scores");
 }
 
 TEST(MatchingHead, ByHand) {
@@ -77,7 +82,8 @@ TEST(RelationHead, ByHand) {
   head.bias = one(0.5);
   head.out = one(2);
   // Class means 3 and 0. Query 1: relu(3 - 1 + 0.5) and relu(0 - 1 + 0.5).
-  expect_close(compared_logits(head, matrix({2, 4, 0}, 1), classes({0, 0, 1}), 2, matrix({1}, 1)), matrix({5, 0}, 2), 1e-14, "scores");
+  expect_close(compared_logits(head, matrix({2, 4, 0}, 1), classes({0, 0, 1}), 2, matrix({1}, 1)), matrix({5, 0}, 2),
+               1e-14, "scores");
 }
 
 TEST(Heads, LeavingOneOutIsAScoreWithoutIt) {
@@ -90,15 +96,17 @@ TEST(Heads, LeavingOneOutIsAScoreWithoutIt) {
       for (int64_t k = 0; k < 7; ++k)
         if (k != i) rest.push_back(k);
       const Tensor others = classes(rest);
-      const Tensor alone =
-          compared_logits(head, features.index_select(0, others), labels.index_select(0, others), 3, features.narrow(0, i, 1));
-      expect_close(all.narrow(0, i, 1), alone, 1e-11, "head " + head_names()[static_cast<size_t>(head.kind)] + ", image " + std::to_string(i));
+      const Tensor alone = compared_logits(head, features.index_select(0, others), labels.index_select(0, others), 3,
+                                           features.narrow(0, i, 1));
+      expect_close(all.narrow(0, i, 1), alone, 1e-11,
+                   "head " + head_names()[static_cast<size_t>(head.kind)] + ", image " + std::to_string(i));
     }
   }
 }
 
 TEST(Heads, TheOrderOfTheSupportSetDoesNotMatter) {
-  const Tensor support = normal_tensor({6, 3}, 1, 2, "support").to(at::kDouble), query = normal_tensor({2, 3}, 1, 2, "query").to(at::kDouble);
+  const Tensor support = normal_tensor({6, 3}, 1, 2, "support").to(at::kDouble),
+               query = normal_tensor({2, 3}, 1, 2, "query").to(at::kDouble);
   const Tensor labels = classes({0, 1, 2, 0, 1, 2}), order = classes({4, 2, 0, 5, 3, 1});
   for (const Comparison& head : heads())
     expect_close(compared_logits(head, support.index_select(0, order), labels.index_select(0, order), 3, query),
@@ -107,12 +115,14 @@ TEST(Heads, TheOrderOfTheSupportSetDoesNotMatter) {
 
 TEST(Heads, LeavingOneOutNeedsTwoOfEveryClass) {
   for (const Comparison& head : heads())
-    EXPECT_THROW(compared_logits_leaving_one_out(head, at::zeros({3, 3}, at::kDouble), classes({0, 0, 1}), 2), c10::Error);
+    EXPECT_THROW(compared_logits_leaving_one_out(head, at::zeros({3, 3}, at::kDouble), classes({0, 0, 1}), 2),
+                 c10::Error);
 }
 
 TEST(Heads, NamesReadBack) {
   EXPECT_EQ(head_names().size(), 6U);
-  for (const std::string& name : head_names()) EXPECT_EQ(head_names()[static_cast<size_t>(head_from_string(name))], name);
+  for (const std::string& name : head_names())
+    EXPECT_EQ(head_names()[static_cast<size_t>(head_from_string(name))], name);
 }
 
 }  // namespace

@@ -31,8 +31,9 @@ struct ByHand {
     const bool acdc = learner.options().network.conv.kind == "acdc";
     for (int block = 1; block <= 4; ++block) {
       const std::string name = "block" + std::to_string(block);
-      const Tensor kernel = acdc && block > 1 ? at::einsum("oim,mkl->oikl", {at(p, "coefficients"), at(p, name + ".conv.atoms")})
-                                              : at(p, name + ".conv.kernel");
+      const Tensor kernel = acdc && block > 1
+                                ? at::einsum("oim,mkl->oikl", {at(p, "coefficients"), at(p, name + ".conv.atoms")})
+                                : at(p, name + ".conv.kernel");
       x = at::conv2d(x, kernel, {}, 1, 1);
       x = at::batch_norm(x, at(p, name + ".norm.scale"), at(p, name + ".norm.shift"), {}, {}, true, 0.1, 1e-5, false);
       x = at::max_pool2d(x.relu(), {2, 2});
@@ -55,8 +56,8 @@ struct ByHand {
     for (int step = 0; step < steps; ++step) {
       std::vector<Tensor> adapted;
       for (const size_t i : learner.adapted()) adapted.push_back(p[i]);
-      const auto gradients =
-          grad({at::cross_entropy_loss(logits(p, task.support), task.support_labels)}, adapted, {}, c10::nullopt, second);
+      const auto gradients = grad({at::cross_entropy_loss(logits(p, task.support), task.support_labels)}, adapted, {},
+                                  c10::nullopt, second);
       for (size_t k = 0; k < adapted.size(); ++k) {
         const Tensor step_gradient = second ? gradients[k] : gradients[k].detach();
         p[learner.adapted()[k]] = adapted[k] - learner.inner_rates()[k] * step_gradient;
@@ -67,7 +68,8 @@ struct ByHand {
 
   std::vector<Tensor> outer_gradient(const Task& task, int steps, bool second) const {
     const auto start = leaves();
-    const Tensor loss = at::cross_entropy_loss(logits(adapt(start, task, steps, second), task.query), task.query_labels);
+    const Tensor loss =
+        at::cross_entropy_loss(logits(adapt(start, task, steps, second), task.query), task.query_labels);
     return grad({loss}, start, {}, c10::nullopt, false, /*allow_unused=*/true);
   }
 };
@@ -107,7 +109,8 @@ LearnerOptions options_of(const Setting& s) {
 }
 
 class EveryScope : public ::testing::TestWithParam<Setting> {};
-INSTANTIATE_TEST_SUITE_P(Scopes, EveryScope, ::testing::ValuesIn(kSettings), [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(Scopes, EveryScope, ::testing::ValuesIn(kSettings),
+                         [](const auto& info) { return info.param.name; });
 
 TEST_P(EveryScope, SecondOrderEqualsTheLoopWrittenByHand) {
   const SmallLearner small(options_of(GetParam()));
@@ -115,7 +118,8 @@ TEST_P(EveryScope, SecondOrderEqualsTheLoopWrittenByHand) {
   const auto expected = ByHand{small.parameters, small.learner}.outer_gradient(task, 2, true);
   const TaskGradient result = task_gradient(small.learner, small.parameters, task);
   ASSERT_EQ(result.gradients.size(), expected.size());
-  for (size_t i = 0; i < expected.size(); ++i) expect_close(result.gradients[i], expected[i], 1e-10, small.parameters[i].name);
+  for (size_t i = 0; i < expected.size(); ++i)
+    expect_close(result.gradients[i], expected[i], 1e-10, small.parameters[i].name);
 }
 
 TEST_P(EveryScope, FirstOrderEqualsTheDetachedReference) {
@@ -125,7 +129,8 @@ TEST_P(EveryScope, FirstOrderEqualsTheDetachedReference) {
   const Task task = small_task(2, 1);
   const auto expected = ByHand{small.parameters, small.learner}.outer_gradient(task, 2, false);
   const TaskGradient result = task_gradient(small.learner, small.parameters, task);
-  for (size_t i = 0; i < expected.size(); ++i) expect_close(result.gradients[i], expected[i], 1e-10, small.parameters[i].name);
+  for (size_t i = 0; i < expected.size(); ++i)
+    expect_close(result.gradients[i], expected[i], 1e-10, small.parameters[i].name);
 }
 
 TEST_P(EveryScope, AdaptingSharesEveryTensorThatTheScopeLeavesOut) {
@@ -134,7 +139,8 @@ TEST_P(EveryScope, AdaptingSharesEveryTensorThatTheScopeLeavesOut) {
   for (const bool grad_mode : {false, true}) {
     at::AutoGradMode mode(grad_mode);
     const ParameterSet start = small.parameters.leaves(grad_mode);
-    const ParameterSet adapted = adapt(small.learner, start, prepare(small.learner, start, task, NormMode::kBatch), 2, Order::kSecond);
+    const ParameterSet adapted =
+        adapt(small.learner, start, prepare(small.learner, start, task, NormMode::kBatch), 2, Order::kSecond);
     const std::set<size_t> changed(small.learner.adapted().begin(), small.learner.adapted().end());
     const Scope scope(GetParam().scope);
     for (size_t i = 0; i < start.size(); ++i) {
@@ -159,7 +165,8 @@ TEST_P(EveryScope, AdaptingInPiecesOrWithAGraphGivesTheSameValues) {
   at::NoGradGuard no_graph;
   const ParameterSet bare = small.parameters.leaves(false);
   const PreparedTask again = prepare(small.learner, bare, task, NormMode::kBatch);
-  const ParameterSet in_pieces = adapt(small.learner, adapt(small.learner, bare, again, 1, Order::kFirst), again, 2, Order::kFirst);
+  const ParameterSet in_pieces =
+      adapt(small.learner, adapt(small.learner, bare, again, 1, Order::kFirst), again, 2, Order::kFirst);
   for (size_t i = 0; i < start.size(); ++i)
     expect_close(in_pieces.tensor(i), with_graph.tensor(i).detach(), 1e-12, start[i].name);
 }
@@ -196,42 +203,67 @@ const Smooth kSmooth[] = {
     {"PrototypeNone", "standard", "prototype", "none", 2, 0},
     {"PrototypeNoneRunningNorm", "standard", "prototype", "none", 2, 0, "running"},
     {"CosineAll", "standard", "cosine", "all", 2, 2, "batch", [](LearnerOptions& o) { o.temperature = 0.3; }},
-    {"CosineHeadLearnedTemperature", "acdc", "cosine", "head", 1, 2, "batch", [](LearnerOptions& o) { o.head_learned = "yes", o.temperature = 0.3; }},
-    {"CosineFreshBody", "standard", "cosine", "all", 1, 2, "batch", [](LearnerOptions& o) { o.head_start = "fresh", o.head_init = 0.5, o.temperature = 0.5; }},
-    {"CosinePrototypeStart", "standard", "cosine", "head", 2, 2, "batch", [](LearnerOptions& o) { o.head_start = "prototype", o.temperature = 0.5; }},
-    {"RidgeNoneRunningNorm", "standard", "ridge", "none", 1, 0, "running", [](LearnerOptions& o) { o.head_learned = "yes", o.temperature = 0.2; }},
-    {"RidgeNoneTwoShots", "acdc", "ridge", "none", 3, 0, "batch", [](LearnerOptions& o) { o.head_learned = "yes", o.regulariser = 0.3; }},
+    {"CosineHeadLearnedTemperature", "acdc", "cosine", "head", 1, 2, "batch",
+     [](LearnerOptions& o) { o.head_learned = "yes", o.temperature = 0.3; }},
+    {"CosineFreshBody", "standard", "cosine", "all", 1, 2, "batch",
+     [](LearnerOptions& o) { o.head_start = "fresh", o.head_init = 0.5, o.temperature = 0.5; }},
+    {"CosinePrototypeStart", "standard", "cosine", "head", 2, 2, "batch",
+     [](LearnerOptions& o) { o.head_start = "prototype", o.temperature = 0.5; }},
+    {"RidgeNoneRunningNorm", "standard", "ridge", "none", 1, 0, "running",
+     [](LearnerOptions& o) { o.head_learned = "yes", o.temperature = 0.2; }},
+    {"RidgeNoneTwoShots", "acdc", "ridge", "none", 3, 0, "batch",
+     [](LearnerOptions& o) { o.head_learned = "yes", o.regulariser = 0.3; }},
     {"RidgeBodyOneShot", "standard", "ridge", "body", 1, 1, "batch", [](LearnerOptions& o) { o.head_learned = "yes"; }},
     {"RidgeAtomTwoShots", "acdc", "ridge", "atom", 2, 2, "batch", [](LearnerOptions& o) { o.head_learned = "yes"; }},
-    {"MatchingNone", "standard", "matching", "none", 2, 0, "running", [](LearnerOptions& o) { o.head_learned = "yes", o.temperature = 0.3; }},
-    {"MatchingBodyTwoShots", "standard", "matching", "body", 2, 1, "batch", [](LearnerOptions& o) { o.temperature = 0.3; }},
+    {"MatchingNone", "standard", "matching", "none", 2, 0, "running",
+     [](LearnerOptions& o) { o.head_learned = "yes", o.temperature = 0.3; }},
+    {"MatchingBodyTwoShots", "standard", "matching", "body", 2, 1, "batch",
+     [](LearnerOptions& o) { o.temperature = 0.3; }},
     {"MatchingAtomOneShot", "acdc", "matching", "atom", 1, 2, "batch", [](LearnerOptions& o) { o.temperature = 0.3; }},
     {"RelationNone", "standard", "relation", "none", 2, 0, "running"},
-    {"RelationAllTwoShots", "standard", "relation", "all", 2, 2, "batch", [](LearnerOptions& o) { o.head_learned = "yes"; }},
+    {"RelationAllTwoShots", "standard", "relation", "all", 2, 2, "batch",
+     [](LearnerOptions& o) { o.head_learned = "yes"; }},
     {"RelationHeadOneShot", "acdc", "relation", "head", 1, 2, "batch"},
-    {"PrototypeTemperature", "standard", "prototype", "body", 2, 1, "batch", [](LearnerOptions& o) { o.head_learned = "yes", o.temperature = 3; }},
-    {"ProtoMaml", "standard", "linear", "all", 2, 2, "batch", [](LearnerOptions& o) { o.head_start = "prototype", o.inner_lr = "0.02"; }},
-    {"ProtoMamlTemperatureAtomHead", "acdc", "linear", "atom+head", 1, 2, "batch", [](LearnerOptions& o) { o.head_start = "prototype", o.head_learned = "yes", o.temperature = 4; }},
-    {"LinearFresh", "standard", "linear", "all", 2, 2, "batch", [](LearnerOptions& o) { o.head_start = "fresh", o.head_init = 0.5; }},
-    {"ProtoMamlFeaturesScaled", "standard", "linear", "all", 2, 2, "batch", [](LearnerOptions& o) { o.head_start = "prototype", o.feature_norm = "scaled", o.temperature = 0.25; }},
-    {"FeaturesOfLengthOne", "standard", "linear", "all", 2, 2, "batch", [](LearnerOptions& o) { o.feature_norm = "l2"; }},
-    {"LearnedRate_scalar", "acdc", "linear", "atom+head", 2, 2, "batch", [](LearnerOptions& o) { o.inner_lr_learned = "scalar"; }},
-    {"LearnedRate_role", "acdc", "linear", "atom+head", 2, 2, "batch", [](LearnerOptions& o) { o.inner_lr_learned = "role"; }},
-    {"LearnedRate_tensor", "acdc", "linear", "atom+head", 2, 2, "batch", [](LearnerOptions& o) { o.inner_lr_learned = "tensor"; }},
-    {"LearnedRate_element", "acdc", "linear", "atom+head", 2, 2, "batch", [](LearnerOptions& o) { o.inner_lr_learned = "element"; }},
-    {"LearnedRatePerStep", "standard", "linear", "all", 2, 3, "batch", [](LearnerOptions& o) { o.inner_lr_learned = "element", o.inner_lr_per_step = "yes"; }},
-    {"LearnedRateOfAMadeHead", "standard", "linear", "all", 1, 2, "batch", [](LearnerOptions& o) { o.inner_lr_learned = "element", o.head_start = "prototype", o.inner_lr = "0.02"; }},
+    {"PrototypeTemperature", "standard", "prototype", "body", 2, 1, "batch",
+     [](LearnerOptions& o) { o.head_learned = "yes", o.temperature = 3; }},
+    {"ProtoMaml", "standard", "linear", "all", 2, 2, "batch",
+     [](LearnerOptions& o) { o.head_start = "prototype", o.inner_lr = "0.02"; }},
+    {"ProtoMamlTemperatureAtomHead", "acdc", "linear", "atom+head", 1, 2, "batch",
+     [](LearnerOptions& o) { o.head_start = "prototype", o.head_learned = "yes", o.temperature = 4; }},
+    {"LinearFresh", "standard", "linear", "all", 2, 2, "batch",
+     [](LearnerOptions& o) { o.head_start = "fresh", o.head_init = 0.5; }},
+    {"ProtoMamlFeaturesScaled", "standard", "linear", "all", 2, 2, "batch",
+     [](LearnerOptions& o) { o.head_start = "prototype", o.feature_norm = "scaled", o.temperature = 0.25; }},
+    {"FeaturesOfLengthOne", "standard", "linear", "all", 2, 2, "batch",
+     [](LearnerOptions& o) { o.feature_norm = "l2"; }},
+    {"LearnedRate_scalar", "acdc", "linear", "atom+head", 2, 2, "batch",
+     [](LearnerOptions& o) { o.inner_lr_learned = "scalar"; }},
+    {"LearnedRate_role", "acdc", "linear", "atom+head", 2, 2, "batch",
+     [](LearnerOptions& o) { o.inner_lr_learned = "role"; }},
+    {"LearnedRate_tensor", "acdc", "linear", "atom+head", 2, 2, "batch",
+     [](LearnerOptions& o) { o.inner_lr_learned = "tensor"; }},
+    {"LearnedRate_element", "acdc", "linear", "atom+head", 2, 2, "batch",
+     [](LearnerOptions& o) { o.inner_lr_learned = "element"; }},
+    {"LearnedRatePerStep", "standard", "linear", "all", 2, 3, "batch",
+     [](LearnerOptions& o) { o.inner_lr_learned = "element", o.inner_lr_per_step = "yes"; }},
+    {"LearnedRateOfAMadeHead", "standard", "linear", "all", 1, 2, "batch",
+     [](LearnerOptions& o) { o.inner_lr_learned = "element", o.head_start = "prototype", o.inner_lr = "0.02"; }},
     {"Momentum", "standard", "linear", "all", 2, 3, "batch", [](LearnerOptions& o) { o.inner_optimizer = "momentum"; }},
-    {"AdamInside", "standard", "linear", "all", 2, 3, "batch", [](LearnerOptions& o) { o.inner_optimizer = "adam", o.inner_lr = "0.02"; }},
-    {"AdamInsideLearnedRate", "acdc", "linear", "atom+head", 2, 2, "batch", [](LearnerOptions& o) { o.inner_optimizer = "adam", o.inner_lr_learned = "tensor", o.inner_lr = "0.02"; }},
-    {"InnerWeightDecay", "standard", "linear", "all", 2, 2, "batch", [](LearnerOptions& o) { o.inner_weight_decay = 0.3; }},
+    {"AdamInside", "standard", "linear", "all", 2, 3, "batch",
+     [](LearnerOptions& o) { o.inner_optimizer = "adam", o.inner_lr = "0.02"; }},
+    {"AdamInsideLearnedRate", "acdc", "linear", "atom+head", 2, 2, "batch",
+     [](LearnerOptions& o) { o.inner_optimizer = "adam", o.inner_lr_learned = "tensor", o.inner_lr = "0.02"; }},
+    {"InnerWeightDecay", "standard", "linear", "all", 2, 2, "batch",
+     [](LearnerOptions& o) { o.inner_weight_decay = 0.3; }},
     {"InnerBatch", "standard", "linear", "all", 2, 2, "batch", [](LearnerOptions& o) { o.inner_batch = 4; }},
     {"NormPerStep", "standard", "linear", "all", 2, 3, "per-step"},
-    {"MamlPlusPlus", "acdc", "linear", "atom+head", 2, 2, "per-step", [](LearnerOptions& o) { o.inner_lr_learned = "tensor", o.inner_lr_per_step = "yes"; }},
+    {"MamlPlusPlus", "acdc", "linear", "atom+head", 2, 2, "per-step",
+     [](LearnerOptions& o) { o.inner_lr_learned = "tensor", o.inner_lr_per_step = "yes"; }},
 };
 
 class CentralDifferences : public ::testing::TestWithParam<Smooth> {};
-INSTANTIATE_TEST_SUITE_P(Learners, CentralDifferences, ::testing::ValuesIn(kSmooth), [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(Learners, CentralDifferences, ::testing::ValuesIn(kSmooth),
+                         [](const auto& info) { return info.param.name; });
 
 TEST_P(CentralDifferences, EqualTheOuterGradient) {
   const Smooth& s = GetParam();
@@ -264,7 +296,8 @@ TEST_P(CentralDifferences, EqualTheOuterGradient) {
     const bool adam = options.inner_optimizer == "adam";
     const double step = adam ? 1e-7 : 1e-5, tolerance = adam ? 1e-5 : 1e-6;
     const double difference = (loss_at(small.parameters.with({i}, {value + step * direction})) -
-                               loss_at(small.parameters.with({i}, {value - step * direction}))) / (2 * step);
+                               loss_at(small.parameters.with({i}, {value - step * direction}))) /
+                              (2 * step);
     const double slope = (result.gradients[k] * direction).sum().item<double>();
     EXPECT_NEAR(slope, difference, tolerance * std::abs(difference) + 0.01 * tolerance) << small.parameters[i].name;
     largest = std::max(largest, std::abs(slope));
@@ -286,7 +319,8 @@ TEST(InnerLoop, ZeroStepsAreThePlainForwardPass) {
     const Tensor features = small.learner.backbone().forward(task.query, small.parameters, NormMode::kBatch).x;
     EXPECT_TRUE(test::identical(adapted, small.parameters));
     EXPECT_EQ(test::largest_difference(query_logits(small.learner, adapted, prepared),
-                                       small.learner.class_logits(features, small.parameters)), 0);
+                                       small.learner.class_logits(features, small.parameters)),
+              0);
   }
 }
 
@@ -296,7 +330,8 @@ TEST(InnerLoop, StepsLowerTheInnerLoss) {
   at::NoGradGuard no_graph;
   const PreparedTask prepared = prepare(small.learner, small.parameters, task, NormMode::kBatch);
   const auto loss_after = [&](int steps) {
-    return inner_loss(small.learner, adapt(small.learner, small.parameters, prepared, steps, Order::kFirst), prepared).item<double>();
+    return inner_loss(small.learner, adapt(small.learner, small.parameters, prepared, steps, Order::kFirst), prepared)
+        .item<double>();
   };
   EXPECT_LT(loss_after(5), loss_after(0));
   EXPECT_LT(loss_after(20), 0.5 * loss_after(0));
@@ -332,7 +367,7 @@ TEST(InnerLoop, CoefficientsAreFrozenInsideAndLearnedOutside) {
     return Tensor();
   };
   const Tensor a = coefficients(first), b = coefficients(second);
-  EXPECT_GT(a.abs().max().item<double>(), 1e-4);  // the query loss alone moves them
+  EXPECT_GT(a.abs().max().item<double>(), 1e-4);                                   // the query loss alone moves them
   EXPECT_GT(test::largest_difference(a, b), 1e-3 * b.abs().max().item<double>());  // and the mixed second derivatives
 }
 
@@ -350,7 +385,8 @@ TEST(InnerLoop, FusedKernelsEqualTheReferenceKernels) {
       EXPECT_NEAR(a.loss, b.loss, 1e-10) << setting.name;
       EXPECT_EQ(a.accuracy, b.accuracy) << setting.name;
       for (size_t i = 0; i < a.gradients.size(); ++i)
-        expect_close(a.gradients[i], b.gradients[i], 1e-10, setting.name + " " + order + " " + fused.parameters[i].name);
+        expect_close(a.gradients[i], b.gradients[i], 1e-10,
+                     setting.name + " " + order + " " + fused.parameters[i].name);
     }
 }
 
@@ -363,7 +399,8 @@ std::vector<Tensor> after_twenty_steps(LearnerOptions options, const char* kerne
   for (uint64_t i = 0; i < 20; ++i) {
     const TaskGradient g = task_gradient(start.learner, parameters, test::small_task(1, i, 2, type));
     std::vector<Tensor> moved;
-    for (size_t k = 0; k < trainable.size(); ++k) moved.push_back(parameters.tensor(trainable[k]) - 0.01 * g.gradients[k]);
+    for (size_t k = 0; k < trainable.size(); ++k)
+      moved.push_back(parameters.tensor(trainable[k]) - 0.01 * g.gradients[k]);
     parameters = parameters.with(trainable, moved);
   }
   std::vector<Tensor> values;
@@ -373,11 +410,13 @@ std::vector<Tensor> after_twenty_steps(LearnerOptions options, const char* kerne
 
 TEST(InnerLoop, TwentyIterationsStayWithTheReferenceKernels) {
   // Width 16 is the least that every fast path takes: the stem in one pass, minimal filtering, planes of mixed maps.
-  for (const Setting& setting : {Setting{"standard all", "standard", "all"}, Setting{"acdc atom+head", "acdc", "atom+head"}}) {
+  for (const Setting& setting :
+       {Setting{"standard all", "standard", "all"}, Setting{"acdc atom+head", "acdc", "atom+head"}}) {
     LearnerOptions options = options_of(setting);
     options.network.width = 16;
     const auto reference = after_twenty_steps(options, "reference", at::kDouble);
-    const auto wide = after_twenty_steps(options, "fused", at::kDouble), single = after_twenty_steps(options, "fused", at::kFloat);
+    const auto wide = after_twenty_steps(options, "fused", at::kDouble),
+               single = after_twenty_steps(options, "fused", at::kFloat);
     for (size_t i = 0; i < reference.size(); ++i) {
       expect_close(wide[i], reference[i], 1e-9, setting.name + ", float64, tensor " + std::to_string(i));
       expect_close(single[i], reference[i], 1e-3, setting.name + ", float32, tensor " + std::to_string(i));
@@ -419,8 +458,10 @@ TEST(InnerLoop, RatesFollowTheRoles) {
   const auto expected = ByHand{small.parameters, small.learner}.adapt(start, task, 1, false);
   at::NoGradGuard no_graph;
   const ParameterSet adapted =
-      adapt(small.learner, small.parameters, prepare(small.learner, small.parameters, task, NormMode::kBatch), 1, Order::kFirst);
-  for (size_t i = 0; i < expected.size(); ++i) expect_close(adapted.tensor(i), expected[i], 1e-12, small.parameters[i].name);
+      adapt(small.learner, small.parameters, prepare(small.learner, small.parameters, task, NormMode::kBatch), 1,
+            Order::kFirst);
+  for (size_t i = 0; i < expected.size(); ++i)
+    expect_close(adapted.tensor(i), expected[i], 1e-12, small.parameters[i].name);
 }
 
 // ---- Norm.
@@ -465,7 +506,8 @@ TEST(Norm, UpdatesAreThoseOfTheQueryPassAfterAdaptation) {
   const TaskGradient result = task_gradient(small.learner, small.parameters, task);
   at::NoGradGuard no_graph;
   const ParameterSet adapted =
-      adapt(small.learner, small.parameters, prepare(small.learner, small.parameters, task, NormMode::kBatch), 2, Order::kFirst);
+      adapt(small.learner, small.parameters, prepare(small.learner, small.parameters, task, NormMode::kBatch), 2,
+            Order::kFirst);
   const auto expected = small.learner.backbone().forward(task.query, adapted, NormMode::kBatch).updates;
   ASSERT_EQ(result.updates.size(), expected.size());
   for (size_t i = 0; i < expected.size(); ++i) {

@@ -1,5 +1,5 @@
-#include "episodes/errors.h"
 #include "meta/memory.h"
+#include "episodes/errors.h"
 #include "meta/methods.h"
 #include "tests/meta/small.h"
 
@@ -24,7 +24,8 @@ TEST(Memory, TheEstimateGrowsWithWhatTrainingKeeps) {
   EXPECT_LT(estimate("fomaml", reference, 2), maml);
   EXPECT_LT(estimate("anil", reference, 2), maml);
   EXPECT_LT(maml, estimate("maml", reference, 2, 10));
-  EXPECT_LT(estimate("fomaml", reference, 2, 10), int64_t(1.05 * static_cast<double>(estimate("fomaml", reference, 2))));
+  EXPECT_LT(estimate("fomaml", reference, 2, 10),
+            int64_t(1.05 * static_cast<double>(estimate("fomaml", reference, 2))));
   EXPECT_LT(maml, estimate("maml", {.ways = 5, .shots = 5, .queries = 15}, 2));
 }
 
@@ -34,8 +35,8 @@ TEST(Memory, EpisodesThatDoNotFitAreRefused) {
   const Learner learner(options, parameters);
   EXPECT_GT(memory_limit(), int64_t{64} << 20);
   require_memory(learner, parameters, {.ways = 2, .shots = 1, .queries = 1}, 1, 1);
-  const std::string message =
-      test::message_of<UsageError>([&] { require_memory(learner, parameters, {.ways = 1000, .shots = 1, .queries = 1000}, 4, 1024); });
+  const std::string message = test::message_of<UsageError>(
+      [&] { require_memory(learner, parameters, {.ways = 1000, .shots = 1, .queries = 1000}, 4, 1024); });
   EXPECT_NE(message.find("1000 ways"), std::string::npos) << message;
   EXPECT_NE(message.find("GiB"), std::string::npos) << message;
 }

@@ -98,7 +98,8 @@ TEST_P(EveryMethod, OuterStepsOnOneEpisodeLowerItsLoss) {
     const TaskGradient gradient = task_gradient(learner, parameters, task);
     std::vector<Tensor> moved;
     const auto trainable = parameters.trainable();
-    for (size_t k = 0; k < trainable.size(); ++k) moved.push_back(parameters.tensor(trainable[k]) - 0.01 * gradient.gradients[k]);
+    for (size_t k = 0; k < trainable.size(); ++k)
+      moved.push_back(parameters.tensor(trainable[k]) - 0.01 * gradient.gradients[k]);
     parameters = parameters.with(trainable, moved);
   }
   EXPECT_LT(task_gradient(learner, parameters, task).loss, before);
@@ -164,7 +165,8 @@ TEST(Methods, ExplicitOptionsOverrideAPreset) {
 
 TEST(Methods, UnknownNamesOfferTheNearest) {
   EXPECT_NE(message_of<UsageError>([] { find_method("mamml"); }).find("did you mean 'maml'"), std::string::npos);
-  EXPECT_NE(message_of<UsageError>([] { find_method("acdc_maml"); }).find("did you mean 'acdc-maml'"), std::string::npos);
+  EXPECT_NE(message_of<UsageError>([] { find_method("acdc_maml"); }).find("did you mean 'acdc-maml'"),
+            std::string::npos);
   EXPECT_EQ(method_names().size(), method_registry().size());
 }
 

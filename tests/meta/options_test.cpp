@@ -44,19 +44,26 @@ TEST(Options, WhatWouldHaveNoEffectIsRefusedWithTheReason) {
   EXPECT_TRUE(contains(refusal([](auto& o) { o.temperature = 0; }), "temperature is 0"));
   EXPECT_TRUE(contains(refusal([](auto& o) { o.regulariser = -1; }), "regulariser is -1"));
   EXPECT_TRUE(contains(refusal([](auto& o) { o.head = "ridge", o.scope = "head"; }), "no 'head'"));
-  EXPECT_TRUE(contains(refusal([](auto& o) { o.head = "prototype", o.head_start = "fresh"; }), "heads of class weights"));
+  EXPECT_TRUE(
+      contains(refusal([](auto& o) { o.head = "prototype", o.head_start = "fresh"; }), "heads of class weights"));
   EXPECT_TRUE(contains(refusal([](auto& o) { o.head_learned = "yes"; }), "no temperature to learn"));
-  EXPECT_TRUE(contains(refusal([](auto& o) { o.head_init = 0, o.scope = "body"; }), "no gradient would reach the body"));
+  EXPECT_TRUE(
+      contains(refusal([](auto& o) { o.head_init = 0, o.scope = "body"; }), "no gradient would reach the body"));
   EXPECT_TRUE(contains(refusal([](auto& o) { o.inner_lr_per_step = "yes"; }), "inner-lr-learned is 'none'"));
   EXPECT_TRUE(contains(refusal([](auto& o) { o.inner_lr_learned = "role", o.inner_steps = 0; }), "no steps to learn"));
-  EXPECT_TRUE(contains(refusal([](auto& o) { o.inner_lr_learned = "scalar", o.inner_lr = "0.1,head=0.2"; }), "several to start from"));
-  EXPECT_TRUE(contains(refusal([](auto& o) { o.norm = "per-step", o.inner_steps = 0; }), "no steps to keep scales for"));
+  EXPECT_TRUE(contains(refusal([](auto& o) { o.inner_lr_learned = "scalar", o.inner_lr = "0.1,head=0.2"; }),
+                       "several to start from"));
+  EXPECT_TRUE(
+      contains(refusal([](auto& o) { o.norm = "per-step", o.inner_steps = 0; }), "no steps to keep scales for"));
   EXPECT_TRUE(contains(refusal([](auto& o) { o.norm = "per-step", o.scope = "norm+head"; }), "leave norm out"));
   EXPECT_TRUE(contains(refusal([](auto& o) { o.norm = "per-step", o.order = "first"; }), "second was expected"));
-  EXPECT_TRUE(contains(refusal([](auto& o) { o.outer_gradient = "displacement", o.inner_steps = 0; }), "nothing would move"));
-  EXPECT_TRUE(contains(refusal([](auto& o) { o.outer_gradient = "displacement", o.scope = "head"; }), "scope all was expected"));
+  EXPECT_TRUE(
+      contains(refusal([](auto& o) { o.outer_gradient = "displacement", o.inner_steps = 0; }), "nothing would move"));
+  EXPECT_TRUE(contains(refusal([](auto& o) { o.outer_gradient = "displacement", o.scope = "head"; }),
+                       "scope all was expected"));
   EXPECT_TRUE(contains(refusal([](auto& o) { o.train_on = "classes"; }), "at least 2"));
-  EXPECT_TRUE(contains(refusal([](auto& o) { o.train_on = "classes", o.classes = 6; }), "fresh or prototype was expected"));
+  EXPECT_TRUE(
+      contains(refusal([](auto& o) { o.train_on = "classes", o.classes = 6; }), "fresh or prototype was expected"));
   EXPECT_TRUE(contains(refusal([](auto& o) { o.feature_norm = "centred"; }), "train-on 'classes' was expected"));
   EXPECT_TRUE(contains(refusal([](auto& o) { o.head = "matching", o.inner_batch = 2; }), "whole support set"));
 }
@@ -98,7 +105,8 @@ TEST(LearnedRates, AtTheirStartChangeNothing) {
     parameters.add(p.name, p.role == Role::kMeta ? at::full_like(p.tensor, 0.05) : p.tensor, p.role);
   const TaskGradient result = task_gradient(learned.learner, parameters, task);
   EXPECT_NEAR(result.loss, expected.loss, 1e-12);
-  for (size_t i = 0; i < expected.gradients.size(); ++i) expect_close(result.gradients[i], expected.gradients[i], 1e-10, parameters[i].name);
+  for (size_t i = 0; i < expected.gradients.size(); ++i)
+    expect_close(result.gradients[i], expected.gradients[i], 1e-10, parameters[i].name);
 }
 
 TEST(LearnedRates, StepsBeyondThoseOfTrainingUseTheLast) {
@@ -141,7 +149,8 @@ TEST(InnerOptimizer, StepsAreThoseOfTheirFormulas) {
       x = x - 0.3 * d;
     };
     for (int t = 1; t <= 3; ++t) {
-      const Tensor error = (at::softmax(at::linear(f, w, b), 1) - at::one_hot(task.support_labels, test::kWays)) / f.size(0);
+      const Tensor error =
+          (at::softmax(at::linear(f, w, b), 1) - at::one_hot(task.support_labels, test::kWays)) / f.size(0);
       move(w, at::mm(error.t(), f), m, v, t);
       move(b, error.sum(0), mb, vb, t);
     }
@@ -163,7 +172,8 @@ TEST(InnerOptimizer, BatchesAreDrawnByEpisodeAndStepAlone) {
   const auto adapted = [&](uint64_t index) {
     Task task = test::small_task(2);
     task.index = index;
-    return adapt(small.learner, small.parameters, prepare(small.learner, small.parameters, task, NormMode::kBatch), 2, Order::kFirst);
+    return adapt(small.learner, small.parameters, prepare(small.learner, small.parameters, task, NormMode::kBatch), 2,
+                 Order::kFirst);
   };
   EXPECT_TRUE(test::identical(adapted(1), adapted(1)));
   EXPECT_FALSE(test::identical(adapted(1), adapted(2)));
@@ -184,19 +194,26 @@ TEST(OuterPhase, MultiStepLossWeighsTheLossAfterEveryStep) {
     const PreparedTask prepared = prepare(small.learner, parameters, task, NormMode::kBatch);
     double loss = 0;
     for (int steps : {1, 2})
-      loss += weights[steps - 1] * at::cross_entropy_loss(query_logits(small.learner, adapt(small.learner, parameters, prepared, steps, Order::kFirst), prepared),
-                                                          task.query_labels).item<double>();
+      loss +=
+          weights[steps - 1] *
+          at::cross_entropy_loss(
+              query_logits(small.learner, adapt(small.learner, parameters, prepared, steps, Order::kFirst), prepared),
+              task.query_labels)
+              .item<double>();
     return loss;
   };
-  const TaskGradient result = task_gradient(small.learner, small.parameters, task, {.order = Order::kSecond, .label_smoothing = 0, .step_weights = weights});
+  const TaskGradient result = task_gradient(small.learner, small.parameters, task,
+                                            {.order = Order::kSecond, .label_smoothing = 0, .step_weights = weights});
   EXPECT_NEAR(result.loss, loss_at(small.parameters), 1e-12);
   const auto trainable = small.parameters.trainable();
   for (size_t k = 0; k < trainable.size(); ++k) {
     const Tensor value = small.parameters.tensor(trainable[k]);
     const Tensor direction = normal_tensor(value.sizes(), 1.0, 3, small.parameters[trainable[k]].name).to(at::kDouble);
     const double difference = (loss_at(small.parameters.with({trainable[k]}, {value + 1e-5 * direction})) -
-                               loss_at(small.parameters.with({trainable[k]}, {value - 1e-5 * direction}))) / 2e-5;
-    EXPECT_NEAR((result.gradients[k] * direction).sum().item<double>(), difference, 1e-6 * std::abs(difference) + 1e-8) << small.parameters[trainable[k]].name;
+                               loss_at(small.parameters.with({trainable[k]}, {value - 1e-5 * direction}))) /
+                              2e-5;
+    EXPECT_NEAR((result.gradients[k] * direction).sum().item<double>(), difference, 1e-6 * std::abs(difference) + 1e-8)
+        << small.parameters[trainable[k]].name;
   }
 }
 
@@ -205,10 +222,14 @@ TEST(OuterPhase, LabelSmoothingSpreadsTheTargets) {
   const Task task = test::small_task(2);
   at::NoGradGuard no_graph;
   const PreparedTask prepared = prepare(small.learner, small.parameters, task, NormMode::kBatch);
-  const Tensor logits = query_logits(small.learner, adapt(small.learner, small.parameters, prepared, 2, Order::kFirst), prepared);
+  const Tensor logits =
+      query_logits(small.learner, adapt(small.learner, small.parameters, prepared, 2, Order::kFirst), prepared);
   const Tensor targets = 0.7 * at::one_hot(task.query_labels, test::kWays).to(at::kDouble) + 0.3 / test::kWays;
   const double expected = -(targets * at::log_softmax(logits, 1)).sum(1).mean().item<double>();
-  EXPECT_NEAR(task_gradient(small.learner, small.parameters, task, {.order = Order::kSecond, .label_smoothing = 0.3, .step_weights = {}}).loss, expected, 1e-12);
+  EXPECT_NEAR(task_gradient(small.learner, small.parameters, task,
+                            {.order = Order::kSecond, .label_smoothing = 0.3, .step_weights = {}})
+                  .loss,
+              expected, 1e-12);
 }
 
 TEST(OuterPhase, ReptileMovesToWhereALoopOverAllImagesEnds) {
@@ -221,7 +242,8 @@ TEST(OuterPhase, ReptileMovesToWhereALoopOverAllImagesEnds) {
   Task all = task;
   all.support = at::cat({task.support, task.query});
   all.support_labels = at::cat({task.support_labels, task.query_labels});
-  const ParameterSet end = adapt(small.learner, small.parameters, prepare(small.learner, small.parameters, all, NormMode::kBatch), 2, Order::kFirst);
+  const ParameterSet end = adapt(small.learner, small.parameters,
+                                 prepare(small.learner, small.parameters, all, NormMode::kBatch), 2, Order::kFirst);
   for (size_t i = 0; i < result.gradients.size(); ++i)
     expect_close(small.parameters.tensor(i) - result.gradients[i], end.tensor(i), 1e-12, small.parameters[i].name);
 }
@@ -254,14 +276,16 @@ TEST(OuterOptimizer, StepsAreThoseOfTheirFormulas) {
                g2 = at::tensor({-0.2, 0.3, 0.4}, at::kDouble);
   const auto after = [&](const std::string& name, double decay, double momentum, bool interrupted) {
     Tensor value = start.clone();
-    auto optimizer = std::make_unique<OuterOptimizer>(name, std::vector<Tensor>{value}, std::vector<double>{decay}, momentum);
+    auto optimizer =
+        std::make_unique<OuterOptimizer>(name, std::vector<Tensor>{value}, std::vector<double>{decay}, momentum);
     value.mutable_grad() = g1.clone();
     optimizer->step({0.1});
     if (interrupted) {  // the state alone must be enough to go on
       std::vector<Tensor> first, second;
       optimizer->take_state(first, second);
       value = value.clone();
-      optimizer = std::make_unique<OuterOptimizer>(name, std::vector<Tensor>{value}, std::vector<double>{decay}, momentum);
+      optimizer =
+          std::make_unique<OuterOptimizer>(name, std::vector<Tensor>{value}, std::vector<double>{decay}, momentum);
       optimizer->put_state(first, second, 1);
     }
     value.mutable_grad() = g2.clone();
@@ -271,7 +295,8 @@ TEST(OuterOptimizer, StepsAreThoseOfTheirFormulas) {
   for (const bool interrupted : {false, true}) {
     const Tensor a = start - 0.1 * (g1 + 0.5 * start);
     expect_close(after("sgd", 0.5, 0, interrupted), a - 0.1 * (g2 + 0.5 * a), 1e-12, "sgd");
-    expect_close(after("sgd", 0.5, 0.9, interrupted), a - 0.1 * (0.9 * (g1 + 0.5 * start) + g2 + 0.5 * a), 1e-12, "momentum");
+    expect_close(after("sgd", 0.5, 0.9, interrupted), a - 0.1 * (0.9 * (g1 + 0.5 * start) + g2 + 0.5 * a), 1e-12,
+                 "momentum");
     const auto adam = [](const Tensor& x, const Tensor& m, const Tensor& v, int t) {
       return x - 0.1 * (m / (1 - std::pow(0.9, t))) / ((v / (1 - std::pow(0.999, t))).sqrt() + 1e-8);
     };
@@ -279,7 +304,8 @@ TEST(OuterOptimizer, StepsAreThoseOfTheirFormulas) {
     const Tensor c = adam(b * (1 - 0.1 * 0.5), 0.09 * g1 + 0.1 * g2, 0.000999 * g1 * g1 + 0.001 * g2 * g2, 2);
     expect_close(after("adamw", 0.5, 0, interrupted), c, 1e-9, "adamw");
   }
-  EXPECT_TRUE(contains(message_of<UsageError>([&] { OuterOptimizer("adan", {start}, {0}, 0); }), "did you mean 'adam'"));
+  EXPECT_TRUE(
+      contains(message_of<UsageError>([&] { OuterOptimizer("adan", {start}, {0}, 0); }), "did you mean 'adam'"));
 }
 
 TEST(OuterOptimizer, StepSizesAndTemperaturesDoNotDecay) {
@@ -298,7 +324,8 @@ TEST(OuterOptimizer, StepSizesAndTemperaturesDoNotDecay) {
   for (const size_t i : state.parameters.trainable()) {
     const Tensor before = state.parameters.tensor(i), after = trainer.parameters().tensor(i);
     if (before.abs().max().item<float>() == 0) continue;
-    expect_close(after, state.parameters[i].role == Role::kMeta ? before : before * 0.9F, 1e-5, state.parameters[i].name);
+    expect_close(after, state.parameters[i].role == Role::kMeta ? before : before * 0.9F, 1e-5,
+                 state.parameters[i].name);
   }
 }
 
@@ -306,7 +333,8 @@ TEST(OuterOptimizer, StepSizesAndTemperaturesDoNotDecay) {
 
 TEST(Classes, ABatchIsImagesWithTheirClassesAndNoSupport) {
   const SyntheticSource source(6, 10, 28);
-  const auto batches = load_tasks(source, {.ways = 4, .shots = 1, .queries = 2}, 3, 0, 5, Augmented::kNone, PixelNorm::kUnit, TaskLabels::kClasses);
+  const auto batches = load_tasks(source, {.ways = 4, .shots = 1, .queries = 2}, 3, 0, 5, Augmented::kNone,
+                                  PixelNorm::kUnit, TaskLabels::kClasses);
   std::set<int64_t> seen;
   for (const Task& batch : batches) {
     EXPECT_EQ(batch.support.size(0), 0);
@@ -344,7 +372,8 @@ TEST(Classes, TheOuterGradientIsThatOfPlainClassification) {
     if (start[i].name == "classes.bias") bias = start.tensor(i);
   }
   ASSERT_EQ(weight.size(0), 5);
-  const auto expected = torch::autograd::grad({at::cross_entropy_loss(at::linear(f, weight, bias), batch.query_labels)}, leaves);
+  const auto expected =
+      torch::autograd::grad({at::cross_entropy_loss(at::linear(f, weight, bias), batch.query_labels)}, leaves);
   ASSERT_EQ(result.gradients.size(), expected.size());
   for (size_t i = 0; i < expected.size(); ++i) expect_close(result.gradients[i], expected[i], 1e-10, std::to_string(i));
 }
@@ -413,7 +442,8 @@ TEST(Transfer, TheMeanFeatureIsThatOfAllImages) {
   expect_close(made.tensor(*learner.feature_mean()), expected, 1e-6, "mean");
   const Tensor seen = learner.head_features(expected.unsqueeze(0) + 1, made);
   EXPECT_NEAR(seen.norm().item<double>(), 1, 1e-5);
-  expect_close(seen, at::full_like(seen, 1 / std::sqrt(static_cast<double>(seen.numel()))), 1e-4, "centred and normalised");
+  expect_close(seen, at::full_like(seen, 1 / std::sqrt(static_cast<double>(seen.numel()))), 1e-4,
+               "centred and normalised");
 }
 
 }  // namespace

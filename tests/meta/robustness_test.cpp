@@ -12,7 +12,8 @@ struct Subject {
   ParameterSet parameters;
   Learner learner;
   test::SyntheticSource source{6, 12, 28};
-  EvaluationOptions options{.spec = {.ways = test::kWays, .shots = 2, .queries = 3}, .episodes = 6, .inner_steps = {0, 1, 3}};
+  EvaluationOptions options{
+      .spec = {.ways = test::kWays, .shots = 2, .queries = 3}, .episodes = 6, .inner_steps = {0, 1, 3}};
 };
 
 TEST(Robustness, MeansAreThoseOfTheEpisodes) {
@@ -45,7 +46,8 @@ TEST(Robustness, ARateFactorIsThatOfTheRates) {
   options.inner_lr = "0.04";
   const Subject learned(options);
   const Evaluation moved = evaluate(learned.learner, learned.parameters, learned.source, changed);
-  EXPECT_NEAR(moved.by_steps[2].loss, evaluate(plain.learner, plain.parameters, plain.source, plain.options).by_steps[2].loss, 1e-5);
+  EXPECT_NEAR(moved.by_steps[2].loss,
+              evaluate(plain.learner, plain.parameters, plain.source, plain.options).by_steps[2].loss, 1e-5);
 }
 
 TEST(Robustness, ExchangedLabelsKeepClassSizesAndTheShareOnAverage) {
@@ -83,8 +85,10 @@ TEST(Robustness, SpoiledSupportSetsChangeAdaptationAndNothingElse) {
     noisy.support_source = spoiled.get();
     wrong.label_noise = 1;
     const Evaluation clean = evaluate(s.learner, s.parameters, s.source, s.options);
-    const Evaluation other = evaluate(s.learner, s.parameters, s.source, noisy), mislabelled = evaluate(s.learner, s.parameters, s.source, wrong);
-    EXPECT_NEAR(evaluate(s.learner, s.parameters, s.source, same).by_steps.back().loss, clean.by_steps.back().loss, 1e-4);
+    const Evaluation other = evaluate(s.learner, s.parameters, s.source, noisy),
+                     mislabelled = evaluate(s.learner, s.parameters, s.source, wrong);
+    EXPECT_NEAR(evaluate(s.learner, s.parameters, s.source, same).by_steps.back().loss, clean.by_steps.back().loss,
+                1e-4);
     EXPECT_NE(other.by_steps.back().loss, clean.by_steps.back().loss);
     EXPECT_GT(mislabelled.by_steps.back().loss, clean.by_steps.back().loss);
     if (head == "linear") {

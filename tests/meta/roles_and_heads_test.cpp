@@ -39,8 +39,8 @@ TEST(Scope, SelectsTheRolesItNames) {
 }
 
 TEST(Scope, BadTextIsRefusedAndTheNearestOffered) {
-  for (const char* text : {"", "+", "atom+", "+atom", "atom++head", "atom+atom", "atom head", "atom,head", " atom", "ATOM", "statistic",
-                           "all+head", "none+atom", "body+head"})
+  for (const char* text : {"", "+", "atom+", "+atom", "atom++head", "atom+atom", "atom head", "atom,head", " atom",
+                           "ATOM", "statistic", "all+head", "none+atom", "body+head"})
     EXPECT_THROW(Scope{text}, UsageError) << "'" << text << "'";
   const auto message = [](const std::string& text) { return message_of<UsageError>([&] { Scope{text}; }); };
   EXPECT_TRUE(contains(message("atoms"), "did you mean 'atom'"));
@@ -78,11 +78,25 @@ TEST(RoleRates, OneNumberIsForAllRolesAndNamedOnesReplaceIt) {
 }
 
 TEST(RoleRates, BadTextIsRefused) {
-  for (const char* text : {"", ",", "x", "0.1x", "0", "-0.1", "nan", "inf", "-inf", "1e999", "0.1,", ",0.1", "0.1,0.2", "atom=0.1,0.2", "atom=",
-                           "=0.1", "atom", "atom=0.1,atom=0.2", "atoms=0.1", "statistic=0.1", "atom=0", "atom=-1", "atom=nan", "atom = 0.1",
-                           "0.1 ", "0,1", "0x10", "atom=0.1;head=0.2", "all=0.1"})
+  for (const char* text : {"",          ",",
+                           "x",         "0.1x",
+                           "0",         "-0.1",
+                           "nan",       "inf",
+                           "-inf",      "1e999",
+                           "0.1,",      ",0.1",
+                           "0.1,0.2",   "atom=0.1,0.2",
+                           "atom=",     "=0.1",
+                           "atom",      "atom=0.1,atom=0.2",
+                           "atoms=0.1", "statistic=0.1",
+                           "atom=0",    "atom=-1",
+                           "atom=nan",  "atom = 0.1",
+                           "0.1 ",      "0,1",
+                           "0x10",      "atom=0.1;head=0.2",
+                           "all=0.1"})
     EXPECT_THROW(RoleRates("inner rate", text), UsageError) << "'" << text << "'";
-  const auto message = [](const std::string& text) { return message_of<UsageError>([&] { RoleRates("inner rate", text); }); };
+  const auto message = [](const std::string& text) {
+    return message_of<UsageError>([&] { RoleRates("inner rate", text); });
+  };
   EXPECT_TRUE(contains(message("haed=0.1"), "did you mean 'head'"));
   EXPECT_TRUE(contains(message("atom=fast"), "inner rate 'atom=fast'")) << message("atom=fast");
 }
@@ -91,7 +105,10 @@ TEST(RoleRates, RequireFindsNamesWithoutUseAndRolesWithoutRate) {
   const RoleRates named("outer rate", "atom=0.2,head=0.05");
   EXPECT_NO_THROW(named.require({Role::kAtom, Role::kHead}));
   EXPECT_TRUE(contains(message_of<UsageError>([&] { named.require({Role::kAtom}); }), "'head'"));
-  EXPECT_TRUE(contains(message_of<UsageError>([&] { named.require({Role::kAtom, Role::kHead, Role::kNorm}); }), "'norm'"));
+  EXPECT_TRUE(contains(message_of<UsageError>([&] {
+                         named.require({Role::kAtom, Role::kHead, Role::kNorm});
+                       }),
+                       "'norm'"));
   EXPECT_NO_THROW(RoleRates("outer rate", "0.1").require({Role::kNorm}));
 }
 
@@ -120,7 +137,8 @@ TEST(Prototypes, LeavingOneOutByHand) {
   // (0,0): the rest of its class has mean (3,0): 9. Class 1's mean is (0,7): 49.
   // (2,0): rest (2,0): 0; 4 + 49 = 53. (4,0): rest (1,0): 9; 16 + 49 = 65.
   // (0,6): class 0's mean (2,0): 4 + 36 = 40; rest (0,8): 4. (0,8): 4 + 64 = 68; rest (0,6): 4.
-  const Tensor expected = torch::tensor({-9., -49., 0., -53., -9., -65., -40., -4., -68., -4.}, at::kDouble).view({5, 2});
+  const Tensor expected =
+      torch::tensor({-9., -49., 0., -53., -9., -65., -40., -4., -68., -4.}, at::kDouble).view({5, 2});
   expect_close(leave_one_out_logits(points, labels, 2), expected, 1e-14, "logits");
 }
 
@@ -167,9 +185,11 @@ TEST(Learner, WhatCannotWorkIsTheCallersMistake) {
   EXPECT_TRUE(contains(refusal(changed([](auto& o) { o.ways = 1; })), "ways is 1"));
   EXPECT_TRUE(contains(refusal(changed([](auto& o) { o.inner_steps = -1; })), "inner steps is -1"));
   EXPECT_TRUE(contains(refusal(changed([](auto& o) { o.inner_steps = 1001; })), "inner steps is 1001"));
-  EXPECT_TRUE(contains(refusal(changed([](auto& o) { o.inner_lr = "atom=0.1,kernel=0.1,norm=0.1,head=0.1"; })), "'atom'"));
+  EXPECT_TRUE(
+      contains(refusal(changed([](auto& o) { o.inner_lr = "atom=0.1,kernel=0.1,norm=0.1,head=0.1"; })), "'atom'"));
   EXPECT_TRUE(contains(refusal(changed([](auto& o) { o.inner_lr = "head=0.1"; })), "no rate"));
-  EXPECT_TRUE(contains(refusal(changed([](auto& o) { o.scope = "atom", o.inner_lr = "0.1,head=0.2"; }, "acdc")), "'head'"));
+  EXPECT_TRUE(
+      contains(refusal(changed([](auto& o) { o.scope = "atom", o.inner_lr = "0.1,head=0.2"; }, "acdc")), "'head'"));
 }
 
 TEST(Learner, ScopeNoneWithoutStepsAndScopeBodyWithPrototypesWork) {

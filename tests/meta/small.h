@@ -32,8 +32,8 @@ inline Task small_task(int shots, uint64_t index = 0, int queries = 2, at::Scala
   return task;
 }
 
-/// A learner with float64 parameters away from the symmetric start: norms get scales of both signs and the head is larger,
-/// so that no gradient is small by accident.
+/// A learner with float64 parameters away from the symmetric start: norms get scales of both signs and the head is
+/// larger, so that no gradient is small by accident.
 struct SmallLearner {
   explicit SmallLearner(const LearnerOptions& options) : learner(options, initial), parameters(spread(initial)) {}
 

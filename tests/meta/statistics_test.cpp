@@ -32,7 +32,8 @@ TEST(Statistics, WhatPairsShareDropsOut) {
 TEST(Statistics, UnequalSizesAreNoPairs) { EXPECT_THROW(paired_difference({1, 2}, {1}), c10::Error); }
 
 TEST(AdaptationCurve, ByHand) {
-  const std::vector<StepAccuracy> curve = {{0, 0.2, 0, 0}, {1, 0.75, 0, 0}, {5, 0.76, 0, 0}, {10, 0.8, 0, 0}, {20, 0.8, 0, 0}, {100, 0.7, 0, 0}};
+  const std::vector<StepAccuracy> curve = {{0, 0.2, 0, 0},  {1, 0.75, 0, 0}, {5, 0.76, 0, 0},
+                                           {10, 0.8, 0, 0}, {20, 0.8, 0, 0}, {100, 0.7, 0, 0}};
   const CurveSummary s = summarise_curve(curve, {0.001, 0.002, 0.006, 0.011, 0.021, 0.101});
   EXPECT_EQ(s.best_steps, 10);  // the first of two
   EXPECT_DOUBLE_EQ(s.best_accuracy, 0.8);
@@ -48,7 +49,8 @@ TEST(AdaptationCurve, WithoutAdaptationThereIsOnePoint) {
   EXPECT_DOUBLE_EQ(s.seconds_to_95, 0.002);
 }
 
-// By hand: the mean of 1, 2, 6 is 3, the deviation sqrt(14 / 2); t(0.975) is 4.302653 with 2 degrees of freedom, 12.7062 with 1.
+// By hand: the mean of 1, 2, 6 is 3, the deviation sqrt(14 / 2); t(0.975) is 4.302653 with 2 degrees of
+// freedom, 12.7062 with 1.
 TEST(Statistics, AFewValuesHaveStudentsInterval) {
   const MeanInterval three = mean_interval_of_few({1, 2, 6});
   EXPECT_NEAR(three.mean, 3, 1e-12);

@@ -22,9 +22,11 @@ struct Subject {
     learner = std::make_unique<Learner>(options, initial);
     task = support_task(source, PixelNorm::kUnit);
     at::NoGradGuard no_graph;
-    for (const Parameter& p : test::SmallLearner::spread(initial).to(at::kFloat)) parameters.add(p.name, p.tensor, p.role);
+    for (const Parameter& p : test::SmallLearner::spread(initial).to(at::kFloat))
+      parameters.add(p.name, p.tensor, p.role);
     // Running statistics of such images, so that deep networks tell them apart.
-    parameters = merge_statistics(parameters, learner->backbone().forward(task.support, parameters, NormMode::kBatch).updates, 1);
+    parameters = merge_statistics(parameters,
+                                  learner->backbone().forward(task.support, parameters, NormMode::kBatch).updates, 1);
     adapter = make_adapter(*learner, parameters, task, {"x", "y", "z"}, learner->adapted().empty() ? 0 : 2);
   }
   torch::jit::Module reopened(const TorchScript& script) const {
@@ -52,18 +54,20 @@ void expect_same_answers(const LearnerOptions& options) {
   torch::jit::Module adapted = s.reopened(torch_script(*s.learner, s.parameters, s.adapter, "it"));
   const Tensor expected = TaskClassifier(*s.learner, s.parameters, s.adapter, "it").probabilities(images);
   expect_close(call(adapted, "forward", images).softmax(1), expected, 2e-5, "probabilities");
-  expect_close(call(adapted, "forward", images.narrow(0, 1, 1)).softmax(1), expected.narrow(0, 1, 1), 2e-5, "of an image alone");
+  expect_close(call(adapted, "forward", images.narrow(0, 1, 1)).softmax(1), expected.narrow(0, 1, 1), 2e-5,
+               "of an image alone");
   EXPECT_EQ(adapted.attr("classes").toListRef()[2].toStringRef(), "z");
 
   at::NoGradGuard no_graph;
   torch::jit::Module plain = s.reopened(torch_script(*s.learner, s.parameters));
-  const Tensor features =
-      s.learner->head_features(s.learner->backbone().forward(images, s.parameters, s.learner->evaluation_norm()).x, s.parameters);
+  const Tensor features = s.learner->head_features(
+      s.learner->backbone().forward(images, s.parameters, s.learner->evaluation_norm()).x, s.parameters);
   const double scale = features.abs().max().item<double>();
-  EXPECT_GT((features[0] - features[2]).abs().max().item<double>(), 1e-2 * scale) << "the images look alike, nothing is compared";
+  EXPECT_GT((features[0] - features[2]).abs().max().item<double>(), 1e-2 * scale)
+      << "the images look alike, nothing is compared";
   expect_close(call(plain, "embed", images) / scale, features / scale, 2e-5, "features");
-  expect_close(call(plain, "forward", images), s.learner->fixed_ways() ? s.learner->class_logits(features, s.parameters) : features,
-               2e-5, "answer");
+  expect_close(call(plain, "forward", images),
+               s.learner->fixed_ways() ? s.learner->class_logits(features, s.parameters) : features, 2e-5, "answer");
 }
 
 LearnerOptions with(const std::function<void(LearnerOptions&)>& change) {

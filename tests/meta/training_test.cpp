@@ -104,7 +104,8 @@ TEST(Trainer, StepIsAdamOnTheMeanOfTheTaskGradients) {
   }
   for (int step = 1; step <= 4; ++step) {
     const IterationReport report = trainer.step();
-    const auto tasks = load_tasks(setup.source, options.spec, options.seed, 4 * (step - 1), 4, Augmented::kNone, PixelNorm::kUnit);
+    const auto tasks =
+        load_tasks(setup.source, options.spec, options.seed, 4 * (step - 1), 4, Augmented::kNone, PixelNorm::kUnit);
     double loss = 0, hits = 0, squares = 0;
     std::vector<Tensor> mean(trainable.size(), at::zeros({}, at::kDouble));
     for (const Task& task : tasks) {
@@ -126,7 +127,8 @@ TEST(Trainer, StepIsAdamOnTheMeanOfTheTaskGradients) {
       const Tensor value = p.tensor.to(at::kDouble), g = mean[k].clamp(-0.02, 0.02) + 0.01 * value;
       m[k] = 0.9 * m[k] + 0.1 * g;
       v[k] = 0.999 * v[k] + 0.001 * g * g;
-      const Tensor moved = value - rate * (m[k] / (1 - std::pow(0.9, step))) / ((v[k] / (1 - std::pow(0.999, step))).sqrt() + 1e-8);
+      const Tensor moved =
+          value - rate * (m[k] / (1 - std::pow(0.9, step))) / ((v[k] / (1 - std::pow(0.999, step))).sqrt() + 1e-8);
       test::expect_close(trainer.parameters().tensor(trainable[k]).to(at::kDouble), moved, 3e-4, p.name);
     }
     parameters = trainer.state().parameters;  // go on from the same values, so that rounding does not add up
@@ -182,7 +184,9 @@ TEST(Trainer, StandardWeightsAreBitIdenticalForAnyNumberOfThreads) {
     LearnerOptions options = test::small_options("standard");
     options.network.width = width;
     const Subject setup(options);
-    const auto train = [&](int threads) { return with_threads(threads, [&] { return trained(setup, 3, trainer_options(3)); }); };
+    const auto train = [&](int threads) {
+      return with_threads(threads, [&] { return trained(setup, 3, trainer_options(3)); });
+    };
     const TrainState one = train(1);
     expect_identical(one, train(2));
     expect_identical(one, train(4));
@@ -193,7 +197,8 @@ TEST(Trainer, TasksOfTheCallerGiveTheSameStep) {
   const Subject setup;
   const TrainerOptions options = trainer_options(2);
   Trainer trainer(setup.learner, setup.source, options, setup.initial);
-  trainer.step(load_tasks(setup.source, options.spec, options.seed, 0, options.meta_batch, Augmented::kNone, options.pixel_norm));
+  trainer.step(load_tasks(setup.source, options.spec, options.seed, 0, options.meta_batch, Augmented::kNone,
+                          options.pixel_norm));
   trainer.step();  // goes on with the source's episodes of the second iteration
   expect_identical(trainer.state(), trained(setup, 2, options));
 }
@@ -259,7 +264,9 @@ TEST(Trainer, LearnsSeparableClassesWellAboveChance) {
   options.network.width = 8;
   options.inner_steps = 3;
   const Subject setup(options);
-  const double before = evaluate(setup.learner, setup.initial.parameters, setup.source, evaluation_options({0, 3}, 40)).by_steps[0].accuracy;
+  const double before = evaluate(setup.learner, setup.initial.parameters, setup.source, evaluation_options({0, 3}, 40))
+                            .by_steps[0]
+                            .accuracy;
   EXPECT_LT(before, 0.6);  // an untrained head knows nothing before it adapts
   const TrainState after = trained(setup, 30, trainer_options(30));
   const Evaluation evaluation = evaluate(setup.learner, after.parameters, setup.source, evaluation_options({0, 3}, 40));
@@ -342,7 +349,8 @@ TEST(Resume, AStoppedRunLeavesTheSameFolderAsAnUninterruptedOne) {
   EXPECT_EQ(load_checkpoint(RunPaths(pieces.path()).last(), setup.initial.parameters).iteration, 1);
   run(setup, pieces.path(), 6, 3);
   // A run that was killed wrote lines after its checkpoint, the last one torn.
-  std::ofstream(RunPaths(pieces.path()).metrics(), std::ios::app) << "{\"iteration\":5,\"loss\":9}\n{\"iteration\":5,\"lo";
+  std::ofstream(RunPaths(pieces.path()).metrics(), std::ios::app)
+      << "{\"iteration\":5,\"loss\":9}\n{\"iteration\":5,\"lo";
   const Outcome resumed = run(setup, pieces.path(), 6, 100);
   expect_identical(resumed.state, at_once.state);
   EXPECT_EQ(resumed.state.iteration, 6);
@@ -359,7 +367,9 @@ TEST(Resume, AValidationThatWasStoppedIsDoneFirst) {
   const SyntheticSource validation(5, 10, 28, 1, "val");
   TrainingRunOptions options = run_options(4);
   std::atomic<int> asked = 0;
-  options.stop_requested = [&] { return ++asked > 4; };  // twice after iterations, then in the validation after two episodes
+  options.stop_requested = [&] {
+    return ++asked > 4;
+  };  // twice after iterations, then in the validation after two episodes
   const TrainState stopped = run_training(setup.learner, setup.source, &validation, options, setup.initial, paths);
   EXPECT_EQ(stopped.iteration, 2);
   EXPECT_EQ(stopped.last_validation, 0);
@@ -418,7 +428,8 @@ TEST(TrainingRun, OptionsThatCannotWorkAreRefusedBeforeAnythingIsWritten) {
   const auto refuse = [&](const auto& change) {
     TrainingRunOptions options = run_options(2);
     change(options);
-    EXPECT_THROW(run_training(setup.learner, setup.source, &few, options, setup.initial, RunPaths(folder.path())), UsageError);
+    EXPECT_THROW(run_training(setup.learner, setup.source, &few, options, setup.initial, RunPaths(folder.path())),
+                 UsageError);
     EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
   };
   refuse([](auto& o) { o.val_every = -1; });
@@ -515,7 +526,8 @@ TEST(Evaluation, IsTheSameTwiceAndForAnyNumberOfThreads) {
       const Evaluation evaluation = evaluate(setup.learner, parameters, setup.source, evaluation_options({0, 1, 3}));
       std::vector<double> numbers;
       for (const auto& episode : evaluation.accuracies) numbers.insert(numbers.end(), episode.begin(), episode.end());
-      for (const StepAccuracy& mark : evaluation.by_steps) numbers.insert(numbers.end(), {mark.accuracy, mark.ci95, mark.loss});
+      for (const StepAccuracy& mark : evaluation.by_steps)
+        numbers.insert(numbers.end(), {mark.accuracy, mark.ci95, mark.loss});
       return numbers;
     });
   };
@@ -583,11 +595,14 @@ TEST(Evaluation, WhatCannotBeEvaluatedIsRefused) {
   none.inner_steps = 0;
   const Subject proto(none);
   EXPECT_TRUE(contains(refusal(proto, evaluation_options({0, 1})), "adapts nothing"));
-  EXPECT_EQ(evaluate(proto.learner, proto.initial.parameters, proto.source, [&] {
-              EvaluationOptions five = evaluation_options({0}, 3);
-              five.spec.ways = 5;  // prototypes take any number of classes
-              return five;
-            }()).accuracies.size(), 3U);
+  EXPECT_EQ(evaluate(proto.learner, proto.initial.parameters, proto.source,
+                     [&] {
+                       EvaluationOptions five = evaluation_options({0}, 3);
+                       five.spec.ways = 5;  // prototypes take any number of classes
+                       return five;
+                     }())
+                .accuracies.size(),
+            3U);
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// A plugin that fails where its option `at` says: splits, open, null, image, other (not a std::exception), option or size.
+// A plugin that fails where its option `at` says: splits, open, null, image, other (not a std::exception), option or
+// size.
 #include <stdexcept>
 
 #include "episodes/errors.h"
