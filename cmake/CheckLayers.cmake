@@ -26,5 +26,6 @@ foreach(folder IN LISTS folders)
   endforeach()
 endforeach()
 if(wrong)
-  message(FATAL_ERROR "Includes may only go downwards (apps -> meta -> backbones -> episodes; apps -> datasets -> episodes):\n${wrong}")
+  message(FATAL_ERROR
+    "Includes may only go downwards (apps -> meta -> backbones -> episodes; apps -> datasets -> episodes):\n${wrong}")
 endif()

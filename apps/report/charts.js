@@ -9,7 +9,8 @@ const drawn = new Map(); // canvas -> function that makes its configuration from
 function colours() {
   const style = getComputedStyle(document.documentElement);
   const of = (name) => style.getPropertyValue(name).trim();
-  return { ink: of("--ink"), faint: of("--faint"), line: of("--line"), paper: of("--paper"), series: of("--series").split(" ") };
+  return { ink: of("--ink"), faint: of("--faint"), line: of("--line"), paper: of("--paper"),
+    series: of("--series").split(" ") };
 }
 const pointStyles = ["circle", "triangle", "rect", "rectRot", "rectRounded"];
 const seriesColour = (c, i) => c.series[i % c.series.length];
@@ -31,7 +32,8 @@ const whiskers = {
       for (const point of dataset.data) {
         if (!isNumber(point.half) || point.half === 0) continue;
         const x = scales.x.getPixelForValue(point.x);
-        const low = scales.y.getPixelForValue(point.y - point.half), high = scales.y.getPixelForValue(point.y + point.half);
+        const low = scales.y.getPixelForValue(point.y - point.half);
+        const high = scales.y.getPixelForValue(point.y + point.half);
         ctx.beginPath();
         ctx.moveTo(x, low); ctx.lineTo(x, high);
         ctx.moveTo(x - 4, low); ctx.lineTo(x + 4, low);

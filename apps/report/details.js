@@ -19,10 +19,13 @@ function movedChart(run, episode) {
     (c) => ({
       type: "bar",
       data: { labels: shown.map((tensor) => tensor.name),
-        datasets: [{ label: heading, backgroundColor: seriesColour(c, 0), data: shown.map((tensor) => tensor.relative) }] },
+        datasets: [
+          { label: heading, backgroundColor: seriesColour(c, 0), data: shown.map((tensor) => tensor.relative) },
+        ] },
       options: {
         indexAxis: "y", plugins: { legend: { display: false } },
-        scales: { x: axis(c, heading, { beginAtZero: true }), y: axis(c, "", { title: { display: false }, ticks: { autoSkip: false } }) },
+        scales: { x: axis(c, heading, { beginAtZero: true }),
+            y: axis(c, "", { title: { display: false }, ticks: { autoSkip: false } }) },
       },
     }), table("How far adaptation moved each tensor", [
       text("tensor", (tensor) => tensor.name),
@@ -34,7 +37,8 @@ function movedChart(run, episode) {
 }
 
 function sharingSection(run) {
-  const names = run.layers.map((layer) => layer.coefficients).filter((name) => name !== null), tensors = new Set(names).size;
+  const names = run.layers.map((layer) => layer.coefficients).filter((name) => name !== null);
+  const tensors = new Set(names).size;
   const shared = tensors === 1 ? "one coefficient tensor" : tensors + " coefficient tensors";
   const says = names.length === 0 ? `Convolutions are ${run.conv}: each layer has its own weights.`
     : `Sharing ${run.sharing}: ${shared} for ${names.length} of ${run.layers.length} layers.`;
@@ -57,7 +61,8 @@ function sharingSection(run) {
 // One picture of an episode; a query picture with what it was taken for.
 function picture(stored, label, classes, kind, predicted) {
   const name = (i) => classes[i] ?? letter(i), wrong = kind === "query" && predicted !== label;
-  const says = `${kind} picture of ${name(label)}` + (kind === "support" ? "" : wrong ? `, taken for ${name(predicted)}` : ", right");
+  const outcome = kind === "support" ? "" : wrong ? `, taken for ${name(predicted)}` : ", right";
+  const says = `${kind} picture of ${name(label)}${outcome}`;
   return element("figure", { class: "picture " + (kind === "support" ? "support" : wrong ? "wrong" : "right") },
     stored && stored.src.startsWith("data:image/")
       ? element("img", { src: stored.src, alt: says, title: `${says} (${stored.name})` })
@@ -69,7 +74,8 @@ function episodeCard(group, run, look) {
   const episode = group.looked_at.find((one) => one.episode === look.episode), pictures = element("div");
   const of = (kind, label, predictions) => episode[kind].flatMap((image, i) => (image.label !== label ? []
     : [picture(group.pictures[image.picture], label, episode.classes, kind, predictions[i])]));
-  const show = (predictions) => pictures.replaceChildren(...episode.classes.map((name, label) => element("div", { class: "class" },
+  const show = (predictions) =>
+    pictures.replaceChildren(...episode.classes.map((name, label) => element("div", { class: "class" },
     element("h4", {}, `${letter(label)}  ${name}`),
     element("div", { class: "pictures" }, of("support", label, predictions), of("query", label, predictions)))));
   const after = `after ${run.own_steps} steps (${percent(look.accuracy_after)} %)`;
@@ -90,22 +96,27 @@ function featureMaps(run, look) {
   const all = [map.before, map.after].flatMap((part) => [...part.support, ...part.query]);
   const limits = (k) => {
     const values = all.map((point) => point[k]), low = Math.min(...values), high = Math.max(...values);
-    const margin = 0.06 * (high - low || 1), ticks = { callback: (value) => digits(value, 2), maxTicksLimit: 7, includeBounds: false };
+    const margin = 0.06 * (high - low || 1);
+    const ticks = { callback: (value) => digits(value, 2), maxTicksLimit: 7, includeBounds: false };
     return { min: low - margin, max: high + margin, ticks };
   };
   const short = (name) => (name.length > 26 ? name.slice(0, 25) + "…" : name);
   const queriesAlone = { filter: (item, chart) => !chart.datasets[item.datasetIndex].support };
-  const chart = (title, points) => figure(title, `Support and query images of ${map.classes.map((_, label) => named(label)).join(", ")}.`,
+  const chart = (title, points) => figure(title,
+      `Support and query images of ${map.classes.map((_, label) => named(label)).join(", ")}.`,
     (c) => {
-      const of = (kind, label) => points[kind].filter((_, i) => map[kind + "_labels"][i] === label).map(([x, y]) => ({ x, y }));
-      const style = (label) => ({ label: short(named(label)), backgroundColor: seriesColour(c, label), pointStyle: seriesPoint(label) });
+      const of = (kind, label) =>
+        points[kind].filter((_, i) => map[kind + "_labels"][i] === label).map(([x, y]) => ({ x, y }));
+      const style = (label) =>
+        ({ label: short(named(label)), backgroundColor: seriesColour(c, label), pointStyle: seriesPoint(label) });
       const large = { support: true, borderColor: c.ink, borderWidth: 2, pointRadius: 9 };
       const shown = map.classes.slice(0, 40).map((_, label) => label);
       return {
         type: "scatter",
         data: { datasets: [
           ...shown.map((label) => ({ ...style(label), ...large, data: of("support", label) })),
-          ...shown.map((label) => ({ ...style(label), borderColor: seriesColour(c, label), pointRadius: 3.5, data: of("query", label) })),
+          ...shown.map((label) => ({ ...style(label), borderColor: seriesColour(c, label), pointRadius: 3.5,
+              data: of("query", label) })),
         ] },
         options: {
           scales: { x: axis(c, "first axis", limits(0)), y: axis(c, "second axis", limits(1)) },
@@ -117,7 +128,8 @@ function featureMaps(run, look) {
       text("class", (row) => named(row.label)),
       number("first axis", (row) => row.x, digits),
       number("second axis", (row) => row.y, digits),
-    ], ["support", "query"].flatMap((kind) => points[kind].map(([x, y], i) => ({ kind, x, y, label: map[kind + "_labels"][i] })))), 380);
+    ], ["support", "query"].flatMap((kind) =>
+        points[kind].map(([x, y], i) => ({ kind, x, y, label: map[kind + "_labels"][i] })))), 380);
   const share = (x) => `${percent(x, 0)} % of the variance is in the plane`;
   return [
     element("div", { class: "side" },
@@ -125,7 +137,8 @@ function featureMaps(run, look) {
       chart(adapts ? "Features after adaptation" : "Features", map.after)),
     note("What the head sees, in the plane of the first two principal components of "
       + (adapts ? "both, each minus its own mean" : "these images") + "; large points are support images. "
-      + (adapts ? `Before: ${share(map.explained_before)}; after: ${share(map.explained_after)}.` : share(map.explained_after) + ".")),
+      + (adapts ? `Before: ${share(map.explained_before)}; after: ${share(map.explained_after)}.`
+        : share(map.explained_after) + ".")),
   ];
 }
 
@@ -147,9 +160,11 @@ function confusionSection(run) {
   return [
     note("Query images by class and by the class they were taken for, in percent of the class's images, "
       + `after ${confusion.inner_steps} inner steps. Only classes of the same episode can be confused.`
-      + (more ? ` Shown: the ${names.length} classes with the most mistakes, of ${whole(confusion.classes_seen)}.` : "")),
+      + (more ? ` Shown: the ${names.length} classes with the most mistakes, of ${whole(confusion.classes_seen)}.`
+        : "")),
     element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Confusion between classes" },
-      element("table", { class: "confusion" }, element("thead", {}, element("tr", {}, head)), element("tbody", {}, rows))),
+      element("table", { class: "confusion" }, element("thead", {}, element("tr", {}, head)),
+        element("tbody", {}, rows))),
     element("h3", {}, "Most confused"),
     table("Most confused pairs", [
       text("class", (pair) => pair.class),
@@ -164,7 +179,8 @@ function confusionSection(run) {
 
 function worstSection(run) {
   return [
-    note(`The episodes with the lowest accuracy after ${run.own_steps} inner steps. The command evaluates that episode alone.`),
+    note(`The episodes with the lowest accuracy after ${run.own_steps} inner steps. `,
+      "The command evaluates that episode alone."),
     table("Worst episodes", [
       number("episode", (row) => row.episode, String),
       number("accuracy %", (row) => row.accuracy, (x) => percent(x)),

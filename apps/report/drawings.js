@@ -61,7 +61,8 @@ function sharingDiagram(layers) {
   });
   groups.forEach((name, i) => {
     const layer = layers.find((one) => one.coefficients === name);
-    drawing.append(...box(4, groupTop(i), 142, name, layer.coefficients_shape ? layer.coefficients_shape.join("×") : ""));
+    drawing.append(...box(4, groupTop(i), 142, name,
+        layer.coefficients_shape ? layer.coefficients_shape.join("×") : ""));
   });
   return drawing;
 }

@@ -5,7 +5,8 @@ function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
     if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
-    else if (value !== null && value !== undefined && value !== false) made.setAttribute(key, value === true ? "" : value);
+    else if (value !== null && value !== undefined && value !== false)
+      made.setAttribute(key, value === true ? "" : value);
   }
   made.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
   return made;
@@ -43,19 +44,22 @@ function table(caption, columns, rows) {
   }
   fill(rows);
   return element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption },
-    element("table", {}, element("caption", { hidden: true }, caption), element("thead", {}, element("tr", {}, heads)), body));
+    element("table", {},
+      element("caption", { hidden: true }, caption), element("thead", {}, element("tr", {}, heads)), body));
 }
 
 const note = (...parts) => element("p", { class: "note" }, ...parts);
 
 // Buttons of which one is chosen; `choose(i)` is called at once for the first.
 function choices(label, names, choose) {
-  const buttons = names.map((name, i) => element("button", { type: "button", class: "choice", onclick: () => pick(i) }, name));
+  const buttons = names.map((name, i) =>
+    element("button", { type: "button", class: "choice", onclick: () => pick(i) }, name));
   function pick(i) {
     buttons.forEach((button, j) => button.setAttribute("aria-pressed", String(i === j)));
     choose(i);
   }
-  const box = element("div", { class: "choices", role: "group", "aria-label": label }, element("span", {}, label + ":"), buttons);
+  const box = element("div", { class: "choices", role: "group", "aria-label": label },
+    element("span", {}, label + ":"), buttons);
   box.pickFirst = () => pick(0);
   return box;
 }

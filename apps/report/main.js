@@ -2,7 +2,8 @@
 
 (() => {
   const data = JSON.parse(document.getElementById("report-data").textContent);
-  const root = document.documentElement, page = document.getElementById("page"), contents = document.getElementById("contents");
+  const root = document.documentElement, page = document.getElementById("page");
+  const contents = document.getElementById("contents");
   document.title = data.title;
   document.getElementById("title").textContent = data.title;
 
@@ -29,10 +30,12 @@
       const names = run.looks.map((look) => `${look.episode}` + (look.episode === worst ? " (worst)" : ""));
       const box = choices("Episode", names, (k) => {
         card.replaceChildren(...episodeCard(group, run, run.looks[k]));
-        part.features.replaceChildren(note(`Episode ${run.looks[k].episode}, as chosen above.`), ...featureMaps(run, run.looks[k]));
+        part.features.replaceChildren(note(`Episode ${run.looks[k].episode}, as chosen above.`),
+          ...featureMaps(run, run.looks[k]));
         drawAll();
       });
-      const key = note("Framed: right answers in green with ✓, wrong ones dashed with ✗ and the class they were taken for.");
+      const key = note("Framed: right answers in green with ✓, wrong ones dashed with ✗ ",
+        "and the class they were taken for.");
       part.episodes.replaceChildren(key, box, card);
       box.pickFirst();
     }
@@ -47,7 +50,8 @@
   const chooser = data.runs.length > 1
     ? choices("Run in detail", data.runs.map((run) => runName(data, run)), showRun) : null;
   const titles = {
-    atoms: "Atoms", sharing: "Coefficient sharing", episodes: "Episodes", features: "Map of features", confusion: "Confusion",
+    atoms: "Atoms", sharing: "Coefficient sharing", episodes: "Episodes", features: "Map of features",
+    confusion: "Confusion",
     worst: "Worst episodes",
   };
   const detail = parts.map(([id, div]) => section(id, titles[id], div));

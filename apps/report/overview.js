@@ -2,7 +2,8 @@
 
 const runName = (data, run) => (data.runs.filter((other) => other.name === run.name).length > 1 ? run.run : run.name);
 const groupName = (group) =>
-  `${group.dataset} ${group.split}, ${range(group.fewest_ways, group.ways)}-way ${range(group.fewest_shots, group.shots)}-shot`;
+  `${group.dataset} ${group.split}, ${range(group.fewest_ways, group.ways)}-way `
+    + `${range(group.fewest_shots, group.shots)}-shot`;
 const ofGroup = (data, group) => (data.groups.length > 1 ? ", " + groupName(group) : "");
 const runsOf = (data, group) => group.runs.map((i) => data.runs[i]);
 const atOwnSteps = (run) => run.by_steps.find((step) => step.inner_steps === run.own_steps);
@@ -47,14 +48,15 @@ function summary(data) {
       pairedDifferences(data, group))),
     element("h3", {}, "What the runs are"),
     table("What the runs are", settings, data.runs),
-    note("Intervals are 95 % over episodes; times are medians of single tasks on one thread, from decoded support images to ",
-      `adapted parameters. Made by fewatoms ${data.program} with LibTorch ${machine.libtorch} on ${machine.processor}, `,
-      `${machine.cores} hardware threads.`),
+    note("Intervals are 95 % over episodes; times are medians of single tasks on one thread, from decoded support ",
+      `images to adapted parameters. Made by fewatoms ${data.program} with LibTorch ${machine.libtorch} `,
+      `on ${machine.processor}, ${machine.cores} hardware threads.`),
   ];
 }
 
 function conditions(group) {
-  const parts = [`${whole(group.episodes)} episodes of ${whole(group.classes)} classes`, `${group.queries} query images per class`,
+  const parts = [`${whole(group.episodes)} episodes of ${whole(group.classes)} classes`,
+    `${group.queries} query images per class`,
     `evaluation seed ${group.eval_seed}`];
   if (group.first_episode > 0) parts.push(`from episode ${group.first_episode} on`);
   if (group.split_rule) parts.push(`split rule ${group.split_rule}`);
@@ -85,8 +87,9 @@ function stepCharts(data, group) {
     number("loss", (row) => row.loss, (x) => digits(x, 4)),
     number("ms to here", (row) => row.milliseconds, digits),
   ], rows);
-  // The numbers of steps stand side by side, and runs a little aside from each other, so that intervals can be told apart.
-  const place = (run, step) => marks.indexOf(step) + (runs.indexOf(run) - (runs.length - 1) / 2) * Math.min(0.08, 0.4 / runs.length);
+  // The numbers of steps stand side by side, and runs a little aside from each other: intervals can be told apart.
+  const place = (run, step) =>
+    marks.indexOf(step) + (runs.indexOf(run) - (runs.length - 1) / 2) * Math.min(0.08, 0.4 / runs.length);
   const says = (run, format) => run.by_steps.map((step) => `${format(step)} after ${step.inner_steps}`).join(", ");
   const chart = (key, title, format, yAxis) => figure(title,
     runs.map((run) => `${runName(data, run)}: ${says(run, format)}`).join("; ") + ".",
@@ -102,11 +105,13 @@ function stepCharts(data, group) {
           afterBuildTicks: (scale) => { scale.ticks = marks.map((_, value) => ({ value })); },
           ticks: { autoSkip: false, callback: (value) => marks[value] ?? "" } }),
         axis(c, key, yAxis),
-        { title: () => "", label: (item) => `${item.dataset.label}, ${item.raw.step.inner_steps} steps: ${format(item.raw.step)}` }),
+        { title: () => "",
+          label: (item) => `${item.dataset.label}, ${item.raw.step.inner_steps} steps: ${format(item.raw.step)}` }),
       plugins: [whiskers],
     }), numbers(title));
   return element("div", { class: "side" },
-    chart("accuracy", "Accuracy by inner steps" + ofGroup(data, group), (step) => interval(step.accuracy, step.ci95) + " %",
+    chart("accuracy", "Accuracy by inner steps" + ofGroup(data, group),
+      (step) => interval(step.accuracy, step.ci95) + " %",
       { ...roomForIntervals(rows), ...percentTicks }),
     chart("loss", "Loss by inner steps" + ofGroup(data, group), (step) => digits(step.loss), {}));
 }
@@ -120,8 +125,9 @@ function parameterCharts(data, group) {
       data: { datasets: runs.map((run) => ({
         ...runStyle(data, run, c), pointRadius: 6, data: [{ x: place(of(run)), y: run.accuracy, half: run.ci95, run }],
       })) },
-      options: options(c, axis(c, "numbers", xAxis), axis(c, "accuracy", { ...roomForIntervals(runs), ...percentTicks }),
-        { label: (item) => `${item.dataset.label}: ${whole(of(item.raw.run))} numbers, ${accuracyText(item.raw.run)} %` }),
+      options: options(c, axis(c, "numbers", xAxis),
+        axis(c, "accuracy", { ...roomForIntervals(runs), ...percentTicks }),
+        { label: ({ dataset, raw }) => `${dataset.label}: ${whole(of(raw.run))} numbers, ${accuracyText(raw.run)} %` }),
       plugins: [whiskers],
     }), table(title, [
       text("run", (run) => runName(data, run)),
@@ -130,10 +136,13 @@ function parameterCharts(data, group) {
       number("accuracy %", (run) => run.accuracy, (_, run) => accuracyText(run)),
     ], runs));
   const squeezed = { min: -0.2, suggestedMax: 3,  // log10(1 + n): by powers of ten, and 0 has a place
-    ticks: { stepSize: 1, includeBounds: false, callback: (value) => (value < 0 || value % 1 ? "" : value === 0 ? "0" : whole(10 ** value)) } };
+    ticks: { stepSize: 1, includeBounds: false,
+      callback: (value) => (value < 0 || value % 1 ? "" : value === 0 ? "0" : whole(10 ** value)) } };
   return element("div", { class: "side" },
-    chart("Convolution weights against accuracy", (run) => run.conv_weights, { beginAtZero: true, ticks: { callback: whole } }, (n) => n),
-    chart("Numbers a task changes against accuracy", (run) => run.parameters_adapted, squeezed, (n) => Math.log10(1 + n)));
+    chart("Convolution weights against accuracy", (run) => run.conv_weights,
+      { beginAtZero: true, ticks: { callback: whole } }, (n) => n),
+    chart("Numbers a task changes against accuracy", (run) => run.parameters_adapted, squeezed,
+      (n) => Math.log10(1 + n)));
 }
 
 function trainingCharts(data) {
@@ -164,17 +173,21 @@ function trainingCharts(data) {
       number(key, (row) => row[key], format),
       text("of", (row) => row.kind),
     ], runs.flatMap((run) => ["curve", "validations"].flatMap((kind) =>
-      run.training[kind].map((point) => ({ ...point, name: runName(data, run), kind: kind === "curve" ? "training" : "validation" }))))));
+      run.training[kind].map((point) =>
+        ({ ...point, name: runName(data, run), kind: kind === "curve" ? "training" : "validation" }))))));
   // A start far above the rest would press the rest together.
-  const losses = runs.flatMap((run) => run.training.curve.map((point) => point.loss)).filter(isNumber).sort((a, b) => a - b);
+  const losses = runs.flatMap((run) => run.training.curve.map((point) => point.loss)).filter(isNumber);
+  losses.sort((a, b) => a - b);
   const usual = 1.3 * losses[Math.floor(0.95 * losses.length)], cut = losses.at(-1) > usual;
   const most = Math.max(...runs.map((run) => run.training.iterations_per_point));
   return [
     element("div", { class: "side" },
-      chart("loss", "Loss of training episodes" + (cut ? ", without what is above " + digits(usual) : ""), (x) => digits(x, 4),
+      chart("loss", "Loss of training episodes" + (cut ? ", without what is above " + digits(usual) : ""),
+        (x) => digits(x, 4),
         cut ? { max: usual, ticks: { includeBounds: false } } : {}),
       chart("accuracy", "Accuracy of training episodes", (x) => percent(x) + " %", percentTicks)),
-    note("Query images of training episodes after adaptation" + (most > 1 ? `, means over up to ${most} iterations` : "")
+    note("Query images of training episodes after adaptation"
+      + (most > 1 ? `, means over up to ${most} iterations` : "")
       + "; single points are validations."),
   ];
 }
@@ -183,7 +196,8 @@ function configuration(data) {
   return [
     note("Each run's whole configuration; ", element("code", {}, "fewatoms train --config FILE"), " repeats it."),
     ...data.runs.map((run) => element("details", {},
-      element("summary", {}, `${runName(data, run)}: ${run.run}, ${run.checkpoint} checkpoint, iteration ${whole(run.iteration)}`),
+      element("summary", {},
+        `${runName(data, run)}: ${run.run}, ${run.checkpoint} checkpoint, iteration ${whole(run.iteration)}`),
       element("pre", {}, run.config))),
   ];
 }

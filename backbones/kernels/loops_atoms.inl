@@ -4,9 +4,11 @@ namespace fewatoms::loops {
 namespace {
 
 constexpr int kAtomBlock = kManyRegisters ? 6 : 3;  // pixels side by side
-constexpr int kAtomRows = kManyRegisters ? 2 : 1;   // of them on top of each other: a row of maps is read (rows + 2) / rows times
+// Of them on top of each other: a row of maps is read (rows + 2) / rows times.
+constexpr int kAtomRows = kManyRegisters ? 2 : 1;
 
-/// Calls f(channels as a type, or Number<0>) with the usual widths known to the compiler, which then addresses pixels by constants.
+/// Calls f(channels as a type, or Number<0>) with the usual widths known to the compiler, which then addresses pixels
+/// by constants.
 template <class F>
 FEWATOMS_BODY void with_width(int64_t c, F&& f) {
   if (c == 32)
@@ -36,9 +38,10 @@ FEWATOMS_BODY void for_row_blocks(const AtomShape& d, F&& f) {
   }
 }
 
-/// Loads kPixels + 2 neighbouring pixels of kRows + 2 rows, one row after the other, and calls f(output row, tap, pixels) for each
-/// output row and row of taps that reads them; `tap` is 3 times the latter. Asks for the rows that the next rows of output
-/// will need: the maps are larger than the caches, and steps this long escape the processor's own prefetching.
+/// Loads kPixels + 2 neighbouring pixels of kRows + 2 rows, one row after the other, and calls f(output row, tap,
+/// pixels) for each output row and row of taps that reads them; `tap` is 3 times the latter. Asks for the rows that the
+/// next rows of output will need: the maps are larger than the caches, and steps this long escape the processor's own
+/// prefetching.
 template <int kRows, int kPixels, bool kFull, class T, class F>
 FEWATOMS_BODY void for_taps(const T* from, int64_t row, int64_t pixel, int64_t count, F&& f) {
 #pragma GCC unroll 4
@@ -190,7 +193,8 @@ void maps_gradient_of(AtomShape d, int64_t pairs, const T* const* padded_g, cons
       for (int64_t y = 1; y <= d.h; ++y)
         for (int64_t k = 0; k < c; ++k) first[y * row + k] = first[y * row + (d.w + 1) * c + k] = 0;
     }
-    for (int64_t y = 0; y < d.h; ++y) for_pixel_blocks(d.w, [&](int64_t x, auto pixels) { block(image, y, x, pixels); });
+    for (int64_t y = 0; y < d.h; ++y)
+      for_pixel_blocks(d.w, [&](int64_t x, auto pixels) { block(image, y, x, pixels); });
   }
 }
 template <class T>

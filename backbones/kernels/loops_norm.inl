@@ -41,7 +41,8 @@ void stats_and_gather(Shape d, const T* x, const T* sign, double* sum, double* s
 }
 
 template <class T>
-void scatter_affine(Shape d, const T* x, const T* v, const uint8_t* index, const T* a, const T* b, const T* u, const T* bu, T* out) {
+void scatter_affine(Shape d, const T* x, const T* v, const uint8_t* index, const T* a, const T* b, const T* u,
+                    const T* bu, T* out) {
   const int64_t c = d.c, row = d.w * c, half_h = d.h / 2, half_w = d.w / 2;
   const auto run = [&](auto with_u) {
     for (int64_t image = 0; image < d.n; ++image)
@@ -163,7 +164,8 @@ void affine_relu_double_backward(int64_t rows, int64_t c, const T* up, const T* 
   for (int64_t i = 0; i < c; ++i) ds[i] = 0;
   for_pieces<T>(rows, c, [&](int64_t first, int64_t last, int64_t i, int64_t count, auto full) {
     constexpr bool kFull = decltype(full)::value;
-    const V<T> vs = load<kFull>(s + i, count), vus = load<kFull>(us + i, count), vut = load<kFull>(ut + i, count), zero{};
+    const V<T> vs = load<kFull>(s + i, count), vus = load<kFull>(us + i, count), vut = load<kFull>(ut + i, count),
+               zero{};
     V<T> s1{};
     for (int64_t at = first * c + i; at < last * c; at += c) {
       const Mask<T> live = load<kFull>(y + at, count) > T(0);

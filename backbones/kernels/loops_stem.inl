@@ -144,7 +144,8 @@ void stem_kernel_gradient(StemShape d, const T* padded, const uint8_t* index, co
             const int64_t place = (row * half_w + k) * d.out + i;
             const V<T> value = load<true>(g + place, 0), zero{};
             const Mask<T> at = load_index<true, T>(index + place, 0);
-            __builtin_prefetch(g + place + half_w * d.out);  // the next row's; steps of a pixel escape the processor's own
+            // The next row's: steps of a pixel escape the processor's own prefetching.
+            __builtin_prefetch(g + place + half_w * d.out);
             const T* corner = line + ky0 * stride + 2 * k * kIn;
 #pragma GCC unroll 1
             for (int j = 0; j < 4; ++j) {  // unrolled, the many pixels would be kept in registers that there are not

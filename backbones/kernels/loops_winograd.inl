@@ -1,13 +1,15 @@
-// 3x3 convolution by minimal filtering, F(2x2, 3x3) (Winograd 1980; Lavin, Gray 2016, section 4.1): part of loops_level.cpp.
+// 3x3 convolution by minimal filtering, F(2x2, 3x3) (Winograd 1980; Lavin, Gray 2016, section 4.1): part of
+// loops_level.cpp.
 
 namespace fewatoms::loops {
 namespace {
 
-/// One row of 4x4 tiles of x: out[e][tile][channels] = (B^T d B)_e, e = 4 row + column, tiles 2 pixels apart, zeros around
-/// the image. `out` is at the row's first tile, its 16 parts `part` numbers apart; `zeros` has w * channels zeros.
+/// One row of 4x4 tiles of x: out[e][tile][channels] = (B^T d B)_e, e = 4 row + column, tiles 2 pixels apart, zeros
+/// around the image. `out` is at the row's first tile, its 16 parts `part` numbers apart; `zeros` has w * channels
+/// zeros.
 template <class T>
-FEWATOMS_BODY void input_tiles(int64_t h, int64_t w, int64_t channels, const T* image, int64_t tile_row, const T* zeros, T* out,
-                               int64_t part) {
+FEWATOMS_BODY void input_tiles(int64_t h, int64_t w, int64_t channels, const T* image, int64_t tile_row, const T* zeros,
+                               T* out, int64_t part) {
   const int64_t tiles = (w + 1) / 2;
   const T* lines[4];
   for (int k = 0; k < 4; ++k) {
@@ -21,8 +23,8 @@ FEWATOMS_BODY void input_tiles(int64_t h, int64_t w, int64_t channels, const T* 
         return;
       }
       const int64_t at = x * channels + i;
-      const V<T> d0 = load<true>(lines[0] + at, 0), d1 = load<true>(lines[1] + at, 0), d2 = load<true>(lines[2] + at, 0),
-                 d3 = load<true>(lines[3] + at, 0);
+      const V<T> d0 = load<true>(lines[0] + at, 0), d1 = load<true>(lines[1] + at, 0),
+                 d2 = load<true>(lines[2] + at, 0), d3 = load<true>(lines[3] + at, 0);
       t[0] = d0 - d2;
       t[1] = d1 + d2;
       t[2] = d2 - d1;
@@ -50,7 +52,8 @@ FEWATOMS_BODY void input_tiles(int64_t h, int64_t w, int64_t channels, const T* 
 
 /// One row of 2x2 tiles of y: y = A^T m A for m[e][tile][channels].
 template <class T>
-FEWATOMS_BODY void output_tiles(int64_t h, int64_t w, int64_t channels, const T* m, int64_t part, int64_t tile_row, T* image) {
+FEWATOMS_BODY void output_tiles(int64_t h, int64_t w, int64_t channels, const T* m, int64_t part, int64_t tile_row,
+                                T* image) {
   const int64_t tiles = (w + 1) / 2, row = w * channels;
   const bool two_rows = 2 * tile_row + 1 < h;
   for_whole_registers<T>(channels, [&](int64_t i) {
@@ -77,7 +80,8 @@ FEWATOMS_BODY void output_tiles(int64_t h, int64_t w, int64_t channels, const T*
 
 /// The adjoint of output_tiles: out[e][tile][channels] = (A g A^T)_e.
 template <class T>
-FEWATOMS_BODY void gradient_tiles(int64_t h, int64_t w, int64_t channels, const T* image, int64_t tile_row, T* out, int64_t part) {
+FEWATOMS_BODY void gradient_tiles(int64_t h, int64_t w, int64_t channels, const T* image, int64_t tile_row, T* out,
+                                  int64_t part) {
   const int64_t tiles = (w + 1) / 2, row = w * channels;
   const bool two_rows = 2 * tile_row + 1 < h;
   for_whole_registers<T>(channels, [&](int64_t i) {
@@ -86,9 +90,9 @@ FEWATOMS_BODY void gradient_tiles(int64_t h, int64_t w, int64_t channels, const 
     for (int64_t tile = 0; tile < tiles; ++tile, from += 2 * channels, to += channels) {
       const bool two_columns = 2 * tile + 1 < w;
       const V<T> zero{};
-      const V<T> g[2][2] = {
-          {load<true>(from, 0), two_columns ? load<true>(from + channels, 0) : zero},
-          {two_rows ? load<true>(from + row, 0) : zero, two_rows && two_columns ? load<true>(from + row + channels, 0) : zero}};
+      const V<T> g[2][2] = {{load<true>(from, 0), two_columns ? load<true>(from + channels, 0) : zero},
+                            {two_rows ? load<true>(from + row, 0) : zero,
+                             two_rows && two_columns ? load<true>(from + row + channels, 0) : zero}};
       V<T> t[4][2];
 #pragma GCC unroll 2
       for (int q = 0; q < 2; ++q) {
@@ -108,11 +112,12 @@ FEWATOMS_BODY void gradient_tiles(int64_t h, int64_t w, int64_t channels, const 
   });
 }
 
-/// c[i, j] (+)= sum over k < depth of a[i * a_row + k * a_step] * b[k * b_step + j], in registers throughout. Without kFull the columns are
-/// one register's first `count`; more than these are read of every row of b but the last, and of no use.
+/// c[i, j] (+)= sum over k < depth of a[i * a_row + k * a_step] * b[k * b_step + j], in registers throughout. Without
+/// kFull the columns are one register's first `count`; more than these are read of every row of b but the last, and of
+/// no use.
 template <int kRows, int kRegisters, bool kFull, class T>
-FEWATOMS_BODY void multiply_block(int64_t depth, const T* a, int64_t a_row, int64_t a_step, const T* b, int64_t b_step, T* c,
-                                  int64_t c_row, bool add, int64_t count) {
+FEWATOMS_BODY void multiply_block(int64_t depth, const T* a, int64_t a_row, int64_t a_step, const T* b, int64_t b_step,
+                                  T* c, int64_t c_row, bool add, int64_t count) {
   V<T> acc[kRows][kRegisters] = {};
   if (add) {
 #pragma GCC unroll 14
@@ -153,16 +158,17 @@ FEWATOMS_BODY void multiply_rows(int64_t rows, Arguments... arguments) {
 
 /// multiply_block of any number of rows, and of a register's columns or more.
 template <class T>
-void multiply(int64_t rows, int64_t columns, int64_t depth, const T* a, int64_t a_row, int64_t a_step, const T* b, int64_t b_step,
-              T* c, int64_t c_row, bool add) {
+void multiply(int64_t rows, int64_t columns, int64_t depth, const T* a, int64_t a_row, int64_t a_step, const T* b,
+              int64_t b_step, T* c, int64_t c_row, bool add) {
   const int64_t blocks = (rows + kMostRows - 1) / kMostRows;
   int64_t j = 0;
   const auto column_block = [&](auto registers, auto full) {
     constexpr int kRegisters = decltype(registers)::value;
     for (int64_t block = 0; block < blocks; ++block) {  // of nearly equal size
       const int64_t first = rows * block / blocks, count = rows * (block + 1) / blocks - first;
-      multiply_rows<kRegisters, decltype(full)::value, kMostRows, T>(count, depth, a + first * a_row, a_row, a_step, b + j, b_step,
-                                                                     c + first * c_row + j, c_row, add, columns - j);
+      multiply_rows<kRegisters, decltype(full)::value, kMostRows, T>(count, depth, a + first * a_row, a_row, a_step,
+                                                                     b + j, b_step, c + first * c_row + j, c_row, add,
+                                                                     columns - j);
     }
     j += kRegisters * kLanes<T>;
   };
@@ -192,8 +198,8 @@ void winograd(ConvShape d, const T* x, const T* kernel, T* y, T* scratch) {
       input_tiles(d.h, d.w, d.in, x + image * d.h * d.w * d.in, row, zeros, in_tiles + k * tiles * d.in, in_part);
     }
     for (int e = 0; e < 16; ++e)
-      multiply(all, d.out, d.in, in_tiles + e * in_part, d.in, int64_t{1}, kernel + e * d.in * d.out, d.out, out_tiles + e * out_part,
-               d.out, false);
+      multiply(all, d.out, d.in, in_tiles + e * in_part, d.in, int64_t{1}, kernel + e * d.in * d.out, d.out,
+               out_tiles + e * out_part, d.out, false);
     for (int64_t k = 0; k < count; ++k) {
       const int64_t image = (first + k) / tile_rows, row = (first + k) % tile_rows;
       output_tiles(d.h, d.w, d.out, out_tiles + k * tiles * d.out, out_part, row, y + image * d.h * d.w * d.out);
@@ -216,12 +222,13 @@ void winograd_kernel_gradient(ConvShape d, const T* x, const T* g, T* kernel, T*
       gradient_tiles(d.h, d.w, d.out, g + image * d.h * d.w * d.out, row, out_tiles + k * tiles * d.out, out_part);
     }
     for (int e = 0; e < 16; ++e)
-      multiply(d.in, d.out, all, in_tiles + e * in_part, int64_t{1}, d.in, out_tiles + e * out_part, d.out, kernel + e * d.in * d.out,
-               d.out, first > 0);
+      multiply(d.in, d.out, all, in_tiles + e * in_part, int64_t{1}, d.in, out_tiles + e * out_part, d.out,
+               kernel + e * d.in * d.out, d.out, first > 0);
   });
 }
 
-/// G k G^T of kernels k[a, b, tap] = from[a * a_stride + b * b_stride + tap] (turned by half a turn with `flip`): [16][a][b].
+/// G k G^T of kernels k[a, b, tap] = from[a * a_stride + b * b_stride + tap] (turned by half a turn with `flip`):
+/// [16][a][b].
 template <class T>
 void winograd_kernel(int64_t a, int64_t b, const T* from, int64_t a_stride, int64_t b_stride, bool flip, T* to) {
   const T half = T(0.5);

@@ -1,4 +1,5 @@
-"""python_page.py PAGE: runs the page's Python blocks in the current folder as they stand, then compares what they computed with the program."""
+"""python_page.py PAGE: runs the page's Python blocks in the current folder as they stand, then compares what they
+computed with the program."""
 
 import json
 import re
@@ -23,7 +24,8 @@ network = torch.jit.load("net.pt")
 images = torch.rand(3, network.channels, network.image_size, network.image_size)
 with torch.no_grad():
     assert close(page["conv4"](page["parameters"], page["kernels"], images), network.embed(images)), "features"
-    kernels = {name: tensor if name == "block1.conv" else page["kernel"](page["adapted"], name, page["width"]) for name, tensor in page["kernels"].items()}
+    kernels = {name: tensor if name == "block1.conv" else page["kernel"](page["adapted"], name, page["width"])
+               for name, tensor in page["kernels"].items()}
     x = page["conv4"](page["adapted"], kernels, page["pixels"])
     scores = x @ page["adapted"]["head.weight"].T + page["adapted"]["head.bias"]
     assert close(scores, page["network"](page["pixels"])), "scores of the adapted network"

@@ -1,4 +1,5 @@
-"""read_events.py RUN: reads RUN's TensorBoard event file with nothing but struct, and compares it with metrics.jsonl."""
+"""read_events.py RUN: reads RUN's TensorBoard event file with nothing but struct, and compares it with
+metrics.jsonl."""
 
 import io
 import json
@@ -27,9 +28,11 @@ def records(data):
     at = 0
     while at < len(data):
         (length,) = struct.unpack_from("<Q", data, at)
-        assert struct.unpack_from("<I", data, at + 8)[0] == masked_crc32c(data[at:at + 8]), f"CRC of the length at byte {at}"
+        length_crc, = struct.unpack_from("<I", data, at + 8)
+        assert length_crc == masked_crc32c(data[at:at + 8]), f"CRC of the length at byte {at}"
         body = data[at + 12:at + 12 + length]
-        assert struct.unpack_from("<I", data, at + 12 + length)[0] == masked_crc32c(body), f"CRC of the record at byte {at}"
+        body_crc, = struct.unpack_from("<I", data, at + 12 + length)
+        assert body_crc == masked_crc32c(body), f"CRC of the record at byte {at}"
         yield body
         at += 16 + length
 
@@ -67,11 +70,13 @@ for event in events[1:]:
     for value in fields(event[5][0])[1]:
         value = fields(value)
         tag = value[1][0].decode()
-        kind, content = (scalars, value.get(2)) if 2 in value else (pictures, value.get(4)) if 4 in value else (histograms, value.get(5))
+        kind, content = ((scalars, value.get(2)) if 2 in value else
+                         (pictures, value.get(4)) if 4 in value else (histograms, value.get(5)))
         assert (step, tag) not in kind, f"{tag} comes twice at step {step}"
         kind[step, tag] = content[0]
 
-names = {"train": ["loss", "accuracy", "lr_factor", "gradient_norm", "seconds"], "validation": ["val_accuracy", "val_ci95", "val_loss"]}
+names = {"train": ["loss", "accuracy", "lr_factor", "gradient_norm", "seconds"],
+         "validation": ["val_accuracy", "val_ci95", "val_loss"]}
 seen = {"train": 0, "validation": 0}
 expected = set()
 for line in map(json.loads, open(os.path.join(run, "metrics.jsonl"))):
@@ -87,13 +92,16 @@ assert expected == set(scalars), expected ^ set(scalars)
 for key, content in histograms.items():
     h = {number: struct.unpack("<d", values[0])[0] for number, values in fields(content).items() if number <= 5}
     limits, counts = (struct.unpack(f"<{len(v) // 8}d", v) for v in (fields(content)[6][0], fields(content)[7][0]))
-    assert h[3] == sum(counts) == 54 and list(limits) == sorted(limits) and limits[-1] == h[2] and h[1] < limits[0], (key, h)
+    assert h[3] == sum(counts) == 54 and list(limits) == sorted(limits), (key, h)
+    assert limits[-1] == h[2] and h[1] < limits[0], (key, h)
     assert h[1] * h[3] <= h[4] <= h[2] * h[3] and h[5] > 0
 for (step, tag), content in pictures.items():
     content = fields(content)
     picture = Image.open(io.BytesIO(content[4][0]))
     picture.load()
-    assert picture.format == "PNG" and picture.size == (content[2][0], content[1][0]) and len(picture.getcolors(10**6)) > 2, tag
+    assert picture.format == "PNG" and picture.size == (content[2][0], content[1][0]), tag
+    assert len(picture.getcolors(10**6)) > 2, tag
 assert set(histograms) == set(pictures) - {(0, "episode/first")}
 layers, steps = {tag for _, tag in histograms}, sorted({step for step, _ in histograms})
-print(f"{seen['train']} iterations, {seen['validation']} validations, atoms of {len(layers)} layers at {steps}, {len(pictures)} pictures")
+print(f"{seen['train']} iterations, {seen['validation']} validations, "
+      f"atoms of {len(layers)} layers at {steps}, {len(pictures)} pictures")

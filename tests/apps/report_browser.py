@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""report_browser.py PROGRAM: trains two tiny runs, writes their report and reads it in a headless Chromium as a person would."""
+"""report_browser.py PROGRAM: trains two tiny runs, writes their report and reads it in a headless Chromium as a person
+would."""
 
 import json
 import pathlib
@@ -21,12 +22,13 @@ if not BROWSER or not DRIVER:
 
 DRAWN = """
 return [...document.querySelectorAll('canvas')].map((canvas) => {
-  const chart = Chart.getChart(canvas), copy = document.createElement('canvas');  // reading the page's own would be warned of
+  const chart = Chart.getChart(canvas), copy = document.createElement('canvas');  // a copy: no warning
   [copy.width, copy.height] = [canvas.width, canvas.height];
   const context = copy.getContext('2d', {willReadFrequently: true});
   context.drawImage(canvas, 0, 0);
   const pixels = context.getImageData(0, 0, copy.width, copy.height).data;
-  return {label: canvas.getAttribute('aria-label'), points: chart ? chart.data.datasets.reduce((n, d) => n + d.data.length, 0) : -1,
+  return {label: canvas.getAttribute('aria-label'),
+          points: chart ? chart.data.datasets.reduce((n, d) => n + d.data.length, 0) : -1,
           ink: pixels.some((value) => value !== 0), rows: canvas.closest('figure').querySelectorAll('tbody tr').length};
 });"""
 
@@ -43,11 +45,13 @@ class Report(unittest.TestCase):
         cls.temporary = tempfile.TemporaryDirectory()
         folder = pathlib.Path(cls.temporary.name)
         tiny = ["--width", 8, "--ways", 3, "--queries", 3, "--meta-batch", 2, "--threads", 2, "--quiet"]
-        run("train", "--out", folder / "atoms", "--method", "acdc-maml", "--inner-steps", 2, "--iterations", 20, "--val-every", 10,
+        run("train", "--out", folder / "atoms", "--method", "acdc-maml", "--inner-steps", 2, "--iterations", 20,
+            "--val-every", 10,
             "--val-episodes", 4, *tiny)
         run("train", "--out", folder / "proto", "--method", "protonet", "--iterations", 5, "--val-every", 0, *tiny)
         cls.page = folder / "report.html"
-        run("report", folder / "atoms", folder / "proto", "--out", cls.page, "--episodes", 8, "--samples", 2, "--steps", "0,1,2,4",
+        run("report", folder / "atoms", folder / "proto", "--out", cls.page, "--episodes", 8, "--samples", 2,
+            "--steps", "0,1,2,4",
             "--timed-tasks", 1)
 
         options = webdriver.ChromeOptions()
@@ -67,7 +71,8 @@ class Report(unittest.TestCase):
     def open(self, width=1280, theme="light", page=None):
         self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
             "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600})
-        self.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": theme}]})
+        self.browser.execute_cdp_cmd("Emulation.setEmulatedMedia",
+                                     {"features": [{"name": "prefers-color-scheme", "value": theme}]})
         self.browser.get((page or self.page).as_uri())
 
     def all(self, css):
@@ -105,7 +110,8 @@ class Report(unittest.TestCase):
         self.open()
         data = json.loads(self.browser.execute_script("return document.getElementById('report-data').textContent"))
         self.assertEqual(self.column("#summary", 0), ["atoms", "proto"])
-        self.assertEqual(self.column("#summary", 1), [f"{100 * r['accuracy']:.1f} ± {100 * r['ci95']:.1f}" for r in data["runs"]])
+        self.assertEqual(self.column("#summary", 1),
+                         [f"{100 * r['accuracy']:.1f} ± {100 * r['ci95']:.1f}" for r in data["runs"]])
         drawn = self.browser.execute_script("""
             const chart = Chart.getChart(document.querySelector('#steps canvas'));
             return chart.data.datasets.map((dataset) => dataset.data.map((point) => [point.y, point.half]));""")
@@ -166,12 +172,14 @@ class Report(unittest.TestCase):
     def test_hostile_names_stay_text(self):
         hostile = "<img src=x onerror=\"document.title='run'\"></td>"
         page = self.page.with_name("hostile.html")
-        page.write_text(self.page.read_text().replace('"stroke2', json.dumps(hostile)[:-1].replace("<", "\\u003c") + "2"))  # the test split's
+        name = json.dumps(hostile)[:-1].replace("<", "\\u003c") + "2"
+        page.write_text(self.page.read_text().replace('"stroke2', name))  # the test split's
         self.open(page=page)
         self.assertEqual(self.browser.title, "FewAtoms report")
         self.assertEqual(self.all("img[src=x]"), [])
         for section in ("#episodes", "#features", "#confusion", "#worst"):
-            self.assertIn(hostile, self.browser.execute_script("return document.querySelector(arguments[0]).textContent", section))
+            text = self.browser.execute_script("return document.querySelector(arguments[0]).textContent", section)
+            self.assertIn(hostile, text)
         self.expect_charts(9)
 
     def test_z_no_errors_and_no_requests(self):  # of all that the others did, too
@@ -181,7 +189,8 @@ class Report(unittest.TestCase):
         asked = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
         folder = self.page.parent.as_uri()  # the browser's first tab asks, too
         by_page = {request["request"]["url"] for request in asked if request["documentURL"].startswith(folder)}
-        self.assertEqual({url for url in by_page if not url.startswith("data:")}, {f"{folder}/report.html", f"{folder}/hostile.html"})
+        self.assertEqual({url for url in by_page if not url.startswith("data:")},
+                         {f"{folder}/report.html", f"{folder}/hostile.html"})
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The scripts' failures and repetitions, with stand-ins for apt-get, sudo, cmake, the program and so on. Nothing is installed.
+# The scripts' failures and repetitions, with stand-ins for apt-get, sudo, cmake, the program and so on. Nothing is
+# installed.
 # shellcheck disable=SC2016,SC2317  # bodies of the stand-ins are quoted; checks are called through check()
 set -uo pipefail
 
@@ -91,7 +92,8 @@ stub id "$as_root"
 stub apt-get "$apt_install_fails"
 run "$deps"
 check "apt-get install fails: exit 1" exits 1
-check "apt-get install fails: the reason and the log" one_error_line "Unable to locate package cmake; see $temporary/fewatoms-apt"
+check "apt-get install fails: the reason and the log" \
+  one_error_line "Unable to locate package cmake; see $temporary/fewatoms-apt"
 check "root: no sudo" not called '^sudo'
 
 stub apt-get 'echo "pages of output"; exit 100'
@@ -165,12 +167,14 @@ check "again: prints the table" grep -q "the table" "$temporary/out"
 
 touch -d '+1 minute' "my runs/maml/last.safetensors"
 run "$quickstart" --out "my runs"
-check "one run went on: it alone is evaluated" eval 'times_called "^stand-in eval" 1 && called "^stand-in eval my runs/maml"'
+check "one run went on: it alone is evaluated" \
+  eval 'times_called "^stand-in eval" 1 && called "^stand-in eval my runs/maml"'
 
 mkdir -p data/{val,train}
 run "$quickstart" --dataset mini-imagenet --data-root data
 check "real data: success" exits 0
-check "real data without test: val" eval 'called "^stand-in eval .*--split val" && grep -q "those of val" "$temporary/out"'
+check "real data without test: val" \
+  eval 'called "^stand-in eval .*--split val" && grep -q "those of val" "$temporary/out"'
 check "real data: shrunk" called '^stand-in train .*--data-root data --image-size 40'
 check "real data: runs lie in the source folder" test -f "$root/runs/quickstart-mini-imagenet/anil/config.toml"
 mkdir data/test
@@ -181,7 +185,8 @@ touch "$root/broken"
 run "$quickstart"
 check "build fails: exit 1" exits 1
 check "build fails: the compiler's words" grep -q "error: expected ;" "$temporary/err"
-check "build fails: names the log" eval 'tail -n 1 "$temporary/err" | grep -q "^quickstart: the build failed.*quickstart.log"'
+check "build fails: names the log" \
+  eval 'tail -n 1 "$temporary/err" | grep -q "^quickstart: the build failed.*quickstart.log"'
 rm "$root/broken"
 
 stub g++ 'echo 11'

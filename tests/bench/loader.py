@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """loader.py MINI_IMAGENET [PROGRAM]: images per second by form, beside cv::imread in a loop and Python's usual loaders.
 
-The same 2,560 training images (40 of each of 64 classes of MINI_IMAGENET, a folder with images/ and train.csv) as files, archives,
-pickle, HDF5 and pack; `fewatoms bench loader` reads each with 1 and 2 threads. Python reads the files by PIL in a loop, and by a
-torch DataLoader with 2 workers, to float tensors. Needs python3-h5py, python3-numpy, python3-pil and, for the last row, python3-torch.
+The same 2,560 training images (40 of each of 64 classes of MINI_IMAGENET, a folder with images/ and train.csv) as
+files, archives, pickle, HDF5 and pack; `fewatoms bench loader` reads each with 1 and 2 threads. Python reads the files
+by PIL in a loop, and by a torch DataLoader with 2 workers, to float tensors. Needs python3-h5py, python3-numpy,
+python3-pil and, for the last row, python3-torch.
 """
 import csv, io, json, os, pickle, subprocess, sys, tarfile, tempfile, time, zipfile
 
@@ -34,7 +35,8 @@ with open(os.path.join(root, "train.csv"), "w") as table:
 
 
 def to_array(file):
-    return np.asarray(Image.open(file).convert("RGB").resize((SIZE, SIZE), Image.BILINEAR), dtype=np.float32).transpose(2, 0, 1) / 255
+    picture = Image.open(file).convert("RGB").resize((SIZE, SIZE), Image.BILINEAR)
+    return np.asarray(picture, dtype=np.float32).transpose(2, 0, 1) / 255
 
 
 # --- the other forms
@@ -69,7 +71,8 @@ with h5py.File(os.path.join(work.name, "hdf5", "train_data.hdf5"), "w") as out:
         group.create_dataset(label, data=pixels[i * PER_CLASS:(i + 1) * PER_CLASS])
 with open(os.path.join(work.name, "hdf5", "train_labels.json"), "w") as out:
     json.dump(sorted(by_class), out)
-subprocess.run([program, "dataset", "pack", "mini-imagenet", "--data-root", root, "--out", os.path.join(work.name, "mini.pack")],
+subprocess.run([program, "dataset", "pack", "mini-imagenet", "--data-root", root,
+                "--out", os.path.join(work.name, "mini.pack")],
                check=True, capture_output=True)
 roots.append(("pack", os.path.join(work.name, "mini.pack")))
 
@@ -81,11 +84,13 @@ for name, place in roots:
     numbers = []
     for threads in (1, 2):
         result = os.path.join(work.name, "result.json")
-        subprocess.run([program, "bench", "loader", "--dataset", "mini-imagenet", "--data-root", place, "--threads", str(threads), "--repeat", "3",
-                        "--width", "4", "--queries", "1", "--inner-steps", "1", "--order", "first", "--json", result], check=True, capture_output=True)
+        subprocess.run([program, "bench", "loader", "--dataset", "mini-imagenet", "--data-root", place,
+                        "--threads", str(threads), "--repeat", "3", "--width", "4", "--queries", "1",
+                        "--inner-steps", "1", "--order", "first", "--json", result], check=True, capture_output=True)
         numbers.append(json.load(open(result)))
     one, two = numbers
-    print(f"{name:10} {one['images_per_s_first']:16.0f} {two['images_per_s_first']:10.0f} {one['images_per_s_again']:16.0f} "
+    print(f"{name:10} {one['images_per_s_first']:16.0f} {two['images_per_s_first']:10.0f} "
+          f"{one['images_per_s_again']:16.0f} "
           f"{one['images_per_s_imread'] if 'images_per_s_imread' in one else float('nan'):16.0f}".replace("nan", "   "))
 
 start = time.perf_counter()

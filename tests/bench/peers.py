@@ -1,9 +1,9 @@
 """Seconds per meta-iteration of few-shot training on the CPU, in plain PyTorch and in learn2learn.
 
 Conv-4 with batch-statistics norm, 5 ways, 15 queries, 5 inner steps, meta-batch 4, on random images: the jobs of
-`fewatoms bench iteration`. learn2learn is used when the path of its checkout is given; only its algorithms are imported,
-so that its other requirements need not be installed. Run it with tcmalloc preloaded (tests/bench/run.sh does):
-with glibc's allocator both are several times slower.
+`fewatoms bench iteration`. learn2learn is used when the path of its checkout is given; only its algorithms are
+imported, so that its other requirements need not be installed. Run it with tcmalloc preloaded (tests/bench/run.sh
+does): with glibc's allocator both are several times slower.
 """
 
 import argparse
@@ -94,7 +94,8 @@ def main():
     parser.add_argument("--image-size", type=int, default=84)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeat", type=int, default=5)
-    parser.add_argument("--learn2learn", metavar="CHECKOUT", help="use learn2learn from this folder instead of plain PyTorch")
+    parser.add_argument("--learn2learn", metavar="CHECKOUT",
+                        help="use learn2learn from this folder instead of plain PyTorch")
     o = parser.parse_args()
     torch.set_num_threads(o.threads)
     torch.manual_seed(0)

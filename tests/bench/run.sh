@@ -1,29 +1,34 @@
 #!/usr/bin/env bash
-# Times fewatoms beside its peers, in turns in one run on an otherwise idle machine, and prints the ratios. Needs a release
-# build and Debian's python3-torch.
+# Times fewatoms beside its peers, in turns in one run on an otherwise idle machine, and prints the ratios. Needs a
+# release build and Debian's python3-torch.
 #
 #   tests/bench/run.sh [CHECKOUT]     CHECKOUT (or LEARN2LEARN): a checkout of learn2learn, timed too
 #
-# THREADS (2), ROUNDS (3), REPEAT (5 measurements a round) and SIZE (84 pixels) may be set; MINI_IMAGENET is the folder of
-# that data set for the loader's row (without it the built-in strokes).
+# THREADS (2), ROUNDS (3), REPEAT (5 measurements a round) and SIZE (84 pixels) may be set; MINI_IMAGENET is the folder
+# of that data set for the loader's row (without it the built-in strokes).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 export THREADS=${THREADS:-2} ROUNDS=${ROUNDS:-3}
 repeat=${REPEAT:-5} size=${SIZE:-84} checkout=${1:-${LEARN2LEARN:-}}
 program=build/release/apps/fewatoms
-[[ -x $program ]] || { echo "$program is not there: cmake --preset release && cmake --build --preset release" >&2; exit 2; }
-[[ -z $checkout || -f $checkout/learn2learn/algorithms/maml.py ]] || { echo "'$checkout' is no checkout of learn2learn" >&2; exit 2; }
+fail() {
+  echo "$1" >&2
+  exit 2
+}
+[[ -x $program ]] || fail "$program is not there: cmake --preset release && cmake --build --preset release"
+[[ -z $checkout || -f $checkout/learn2learn/algorithms/maml.py ]] || fail "'$checkout' is no checkout of learn2learn"
 tcmalloc=$(ldconfig -p | awk '/libtcmalloc_minimal.so.4 /{path = $NF} END {print path}')
-[[ -n $tcmalloc ]] || { echo "libtcmalloc_minimal is not there: cmake/install-deps.sh" >&2; exit 2; }
+[[ -n $tcmalloc ]] || fail "libtcmalloc_minimal is not there: cmake/install-deps.sh"
 results=$(mktemp -d)
 trap 'rm -rf "$results"' EXIT
 
 peer() {  # peer NAME JOB ROUND METHOD WIDTH SHOTS [MORE...]
-  LD_PRELOAD=$tcmalloc /usr/bin/python3 tests/bench/peers.py --method "$4" --width "$5" --shots "$6" --image-size "$size" \
-    --threads "$THREADS" --repeat "$repeat" "${@:7}" >"$results/$2.$1.$3.json"
+  LD_PRELOAD=$tcmalloc /usr/bin/python3 tests/bench/peers.py --method "$4" --width "$5" --shots "$6" \
+    --image-size "$size" --threads "$THREADS" --repeat "$repeat" "${@:7}" >"$results/$2.$1.$3.json"
 }
 bench() {  # bench NAME JOB ROUND BENCHMARK [OPTIONS...]
-  "$program" bench "$4" --image-size "$size" --threads "$THREADS" --repeat "$repeat" --json "$results/$2.$1.$3.json" "${@:5}" >/dev/null
+  "$program" bench "$4" --image-size "$size" --threads "$THREADS" --repeat "$repeat" \
+    --json "$results/$2.$1.$3.json" "${@:5}" >/dev/null
 }
 
 for ((round = 1; round <= ROUNDS; ++round)); do
@@ -43,12 +48,14 @@ JOBS
     bench acdc "whole-$shots" $round iteration --method acdc-maml --shots $shots
     for width in 32 64; do
       for atoms in 6 3; do
-        bench fewatoms "step-$atoms-$width-$shots" $round inner-step --method acdc-maml --atoms $atoms --width $width --shots $shots
+        bench fewatoms "step-$atoms-$width-$shots" $round inner-step --method acdc-maml --atoms $atoms \
+          --width $width --shots $shots
       done
     done
   done
   bench fewatoms scaling $round iteration --scaling
-  bench fewatoms loader $round loader --augment crop-jitter-flip ${MINI_IMAGENET:+--dataset mini-imagenet --data-root "$MINI_IMAGENET"}
+  bench fewatoms loader $round loader --augment crop-jitter-flip \
+    ${MINI_IMAGENET:+--dataset mini-imagenet --data-root "$MINI_IMAGENET"}
   bench fewatoms evaluate $round evaluate --width 64 --repeat 1
 done
 
@@ -88,7 +95,8 @@ for atoms in (6, 3):
         for shots in (1, 5):
             job = f"step-{atoms}-{width}-{shots}"
             a, b = (median(job, "fewatoms", subject, "inner_step_s") for subject in ("asked", "standard"))
-            print(f"| inner step, M = {atoms}, Conv4-{width}, {shots}-shot | standard, scope all | {a:.5f} | {b:.5f} | {a / b:.3f} |")
+            print(f"| inner step, M = {atoms}, Conv4-{width}, {shots}-shot | standard, scope all "
+                  f"| {a:.5f} | {b:.5f} | {a / b:.3f} |")
 for shots in (1, 5):
     a, b = (median(f"whole-{shots}", name, "median_s") for name in ("acdc", "maml"))
     print(f"| acdc-maml iteration, M = 6, {shots}-shot | maml | {a:.3f} | {b:.3f} | {a / b:.3f} |")

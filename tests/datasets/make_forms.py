@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""make_forms.py OUT [MINI_IMAGENET]: the same images in every form that data sets come in, as the usual Python tools write
-them (pickle, numpy, h5py, PIL), and OUT/forms.json, which lists them with their mean pixels.
+"""make_forms.py OUT [MINI_IMAGENET]: the same images in every form that data sets come in, as the usual Python tools
+write them (pickle, numpy, h5py, PIL), and OUT/forms.json, which lists them with their mean pixels.
 
 Images are the first of some classes of MINI_IMAGENET (with images/ and train.csv), or made up without it.
 """
@@ -48,7 +48,8 @@ def load():
                        for label, names in sorted(rows.items())[:total]]
     else:
         rng = np.random.RandomState(0)
-        all_classes = [("n%08d" % (c + 1), [encoded(np.kron(rng.randint(0, 256, (12, 12, 3)), np.ones((7, 7, 1))).astype(np.uint8), "JPEG")
+        all_classes = [("n%08d" % (c + 1),
+                        [encoded(np.kron(rng.randint(0, 256, (12, 12, 3)), np.ones((7, 7, 1))).astype(np.uint8), "JPEG")
                                             for _ in range(IMAGES)]) for c in range(total)]
     random.Random(0).shuffle(all_classes)
     result, start = {}, 0
@@ -59,7 +60,8 @@ def load():
 
 
 data = load()
-pixels = {s: [(n, np.stack([np.asarray(Image.open(io.BytesIO(f)).convert("RGB")) for f in files])) for n, files in classes]
+pixels = {s: [(n, np.stack([np.asarray(Image.open(io.BytesIO(f)).convert("RGB")) for f in files]))
+              for n, files in classes]
           for s, classes in data.items()}
 
 
@@ -117,7 +119,8 @@ def png16(array):
 
     def chunk(kind, content):
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", w, h, 16, 2, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(rows)) +
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", w, h, 16, 2, 0, 0, 0)) +
+            chunk(b"IDAT", zlib.compress(rows)) +
             chunk(b"IEND", b""))
 
 
@@ -130,12 +133,15 @@ def ren_content(split, key=str):
 
 
 def as_python2(split):
-    """What Python 2.7 with numpy 1.x wrote at protocol 2, assembled by hand: its strings are BINSTRING and SHORT_BINSTRING."""
+    """What Python 2.7 with numpy 1.x wrote at protocol 2, assembled by hand: its strings are BINSTRING and
+    SHORT_BINSTRING."""
     def text(s):
         return b"U" + bytes([len(s)]) + s.encode()
 
     def integer(i):
-        return b"K" + bytes([i]) if i < 256 else b"M" + struct.pack("<H", i) if i < 65536 else b"J" + struct.pack("<i", i)
+        if i < 256:
+            return b"K" + bytes([i])
+        return b"M" + struct.pack("<H", i) if i < 65536 else b"J" + struct.pack("<i", i)
     content, memo = ren_content(split), [0]
 
     def put():
@@ -144,7 +150,8 @@ def as_python2(split):
     array = content["image_data"]
     raw = array.tobytes()
     result = b"\x80\x02}" + put() + b"(" + text("image_data") + put()
-    result += b"cnumpy.core.multiarray\n_reconstruct\n" + put() + b"cnumpy\nndarray\n" + put() + b"K\x00\x85" + put() + text("b") + put()
+    result += b"cnumpy.core.multiarray\n_reconstruct\n" + put() + b"cnumpy\nndarray\n" + put()
+    result += b"K\x00\x85" + put() + text("b") + put()
     result += b"\x87" + put() + b"R" + put()
     result += b"(K\x01(" + b"".join(integer(n) for n in array.shape) + b"t" + put()
     result += b"cnumpy\ndtype\n" + put() + text("u1") + put() + b"K\x00K\x01\x87" + put() + b"R" + put()
@@ -166,11 +173,13 @@ def write_gidaris(root, protocol):
     start = 0
     for split, name in (("train", "train_phase_train"), ("val", "val"), ("test", "test")):
         labels = [start + c for c, (_, images) in enumerate(pixels[split]) for _ in images]
-        content = {"data": stacked(split), "labels": labels, "catname2label": {n: start + c for c, n in enumerate(names(split))}}
+        content = {"data": stacked(split), "labels": labels,
+                   "catname2label": {n: start + c for c, n in enumerate(names(split))}}
         start += len(names(split))
         write(f"{root}/miniImageNet_category_split_{name}.pickle", pickle.dumps(content, protocol))
     for name in ("train_phase_val", "train_phase_test"):
-        write(f"{root}/miniImageNet_category_split_{name}.pickle", pickle.dumps({"data": stacked("train")[:1], "labels": [0]}, protocol))
+        write(f"{root}/miniImageNet_category_split_{name}.pickle",
+            pickle.dumps({"data": stacked("train")[:1], "labels": [0]}, protocol))
     add("images", root, "mini-imagenet", "pickle-gidaris")
 
 
@@ -198,7 +207,8 @@ write_csv_form("mini/csv-flat", nested=False)
 write_csv_form("mini/csv-nested", nested=True)
 write_folders("mini/split-folders", "mini-imagenet")
 for protocol in range(6):
-    write_ren(f"mini/ren-protocol{protocol}", lambda split: pickle.dumps(ren_content(split), protocol), "validation" if protocol % 2 else "val")
+    write_ren(f"mini/ren-protocol{protocol}", lambda split: pickle.dumps(ren_content(split), protocol),
+        "validation" if protocol % 2 else "val")
 write_ren("mini/ren-bytes-keys", lambda split: pickle.dumps(ren_content(split, str.encode), 2))
 write_ren("mini/ren-python2", as_python2)
 for protocol in (2, 4):
@@ -236,7 +246,8 @@ write_archives("hdf5", "mini/hdf5-compressed", "torchmeta-hdf5")
 
 def tiered_labels(split, protocol):
     classes = names(split)
-    write_to = {"label_specific": np.repeat(np.arange(len(classes)), IMAGES), "label_general": np.zeros(IMAGES * len(classes), np.int64),
+    write_to = {"label_specific": np.repeat(np.arange(len(classes)), IMAGES),
+                "label_general": np.zeros(IMAGES * len(classes), np.int64),
                 "label_specific_str": classes, "label_general_str": ["super_" + split]}
     return pickle.dumps(write_to, protocol)
 
@@ -279,8 +290,11 @@ def write_filelists(root, prefix, offset, dataset="folders", group="images", nam
         classes = names(split) if offset else everything
         start = 100 if offset else 0
         labels = [start + classes.index(n) for n in names(split) for _ in range(IMAGES)]
-        images = [f"{prefix}images/{named[n] if named else n}/{file_name(n, i)}" for n in names(split) for i in range(IMAGES)]
-        write(f"{root}/{name}.json", json.dumps({"label_names": [named[n] if named else n for n in classes], "image_names": images, "image_labels": labels}))
+        images = [f"{prefix}images/{named[n] if named else n}/{file_name(n, i)}"
+                  for n in names(split) for i in range(IMAGES)]
+        label_names = [named[n] if named else n for n in classes]
+        write(f"{root}/{name}.json",
+              json.dumps({"label_names": label_names, "image_names": images, "image_labels": labels}))
     add(group, root, dataset, "filelist-json")
 
 
@@ -288,7 +302,8 @@ write_filelists("folders/filelist", "", offset=False)
 write_filelists("mini/filelist", "", offset=False, dataset="mini-imagenet")
 write_filelists("folders/filelist-elsewhere", "/home/somebody/filelists/birds/", offset=True)
 for name, content in (("plain", lambda s: json.dumps(names(s))),
-                      ("roots", lambda s: json.dumps({"class_names": names(s), "class_roots": [f"./data/x/images/{n}" for n in names(s)]}))):
+                      ("roots", lambda s: json.dumps({"class_names": names(s),
+                                                       "class_roots": [f"./data/x/images/{n}" for n in names(s)]}))):
     write_class_folders(f"folders/classes-{name}/images")
     for split in SPLITS:
         write(f"folders/classes-{name}/{split}.json", content(split))
@@ -336,7 +351,8 @@ for dataset in ("cifar-fs", "fc100"):
             for label, images in classes:
                 f.require_group("super_" + split).create_dataset(label, data=images)
     for split in SPLITS:
-        write(f"{dataset}/hdf5/{dataset}/{split}_labels.json", json.dumps([["super_" + split, n] for n in names(split)]))
+        write(f"{dataset}/hdf5/{dataset}/{split}_labels.json",
+              json.dumps([["super_" + split, n] for n in names(split)]))
     add("small", f"{dataset}/hdf5", dataset, "torchmeta-hdf5", 32, groups=True)
 for split in SPLITS:  # as CIFAR-FS is published
     for label, images in small[split]:
@@ -355,7 +371,8 @@ for part, alphabets in (("background", ("Armenian", "Greek", "Latin")), ("evalua
                 strokes = np.kron(rng.randint(0, 2, (21, 21)), np.ones((5, 5))) > 0
                 buffer = io.BytesIO()
                 Image.fromarray(strokes).save(buffer, "PNG")  # one bit per pixel, as the original
-                write(f"omniglot/folders/images_{part}/{alphabet}/character{c + 1:02d}/{c:04d}_{i + 1:02d}.png", buffer.getvalue())
+                write(f"omniglot/folders/images_{part}/{alphabet}/character{c + 1:02d}/{c:04d}_{i + 1:02d}.png",
+                    buffer.getvalue())
 for part in ("background", "evaluation"):
     with zipfile.ZipFile(path(f"omniglot/zips/images_{part}.zip"), "w", zipfile.ZIP_DEFLATED) as archive:
         root = os.path.join(out, "omniglot/folders")
@@ -374,7 +391,8 @@ for rule in ("alphabets", "vinyals"):
 for name, count in (("train", 70), ("t10k", 60)):
     images = rng.randint(0, 256, (count, 28, 28)).astype(np.uint8)
     contents = {f"{name}-images-idx3-ubyte": struct.pack(">IIII", 0x803, count, 28, 28) + images.tobytes(),
-                f"{name}-labels-idx1-ubyte": struct.pack(">II", 0x801, count) + (np.arange(count) % 10).astype(np.uint8).tobytes()}
+                f"{name}-labels-idx1-ubyte":
+                struct.pack(">II", 0x801, count) + (np.arange(count) % 10).astype(np.uint8).tobytes()}
     for file, content in contents.items():
         write(f"fashion/gz/{file}.gz", gzip.compress(content))
         write(f"fashion/plain/{file}", content)
@@ -383,4 +401,6 @@ for name in ("gz", "plain"):
 
 means = {"images": pixels, "birds": pixels, "small": small}
 with open(path("forms.json"), "w") as f:
-    json.dump({"forms": forms, "means": {g: {s: float(np.mean(np.concatenate([i for _, i in p[s]]))) for s in SPLITS} for g, p in means.items()}}, f)
+    json.dump({"forms": forms,
+               "means": {g: {s: float(np.mean(np.concatenate([i for _, i in p[s]]))) for s in SPLITS}
+                         for g, p in means.items()}}, f)

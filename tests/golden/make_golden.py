@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes maml.json: ten outer-loop losses of small Conv-4 learners in plain PyTorch, float64.
 
-tests/meta/golden_test.cpp runs the same through FewAtoms and compares. Weights and images come from an integer hash that
-both programs compute alike. Needs PyTorch 1.13 or newer (Debian: python3-torch).
+tests/meta/golden_test.cpp runs the same through FewAtoms and compares. Weights and images come from an integer hash
+that both programs compute alike. Needs PyTorch 1.13 or newer (Debian: python3-torch).
 
     python3 tests/golden/make_golden.py > tests/golden/maml.json
 """
@@ -16,21 +16,29 @@ WAYS, SHOTS, QUERIES, META_BATCH, STEPS = 3, 2, 3, 2, 3
 OUTER_LR = 0.003
 CLASSES = 8
 CASES = [
-    dict(name="maml", conv="standard", head="linear", scope="all", order="second", inner_lr={"kernel": 0.05, "norm": 0.05, "head": 0.05}),
-    dict(name="fomaml", conv="standard", head="linear", scope="all", order="first", inner_lr={"kernel": 0.05, "norm": 0.05, "head": 0.05}),
+    dict(name="maml", conv="standard", head="linear", scope="all", order="second",
+        inner_lr={"kernel": 0.05, "norm": 0.05, "head": 0.05}),
+    dict(name="fomaml", conv="standard", head="linear", scope="all", order="first",
+        inner_lr={"kernel": 0.05, "norm": 0.05, "head": 0.05}),
     dict(name="anil", conv="standard", head="linear", scope="head", order="second", inner_lr={"head": 0.1}),
-    dict(name="acdc-maml", conv="acdc", head="linear", scope="atom+head", order="second", inner_lr={"atom": 0.5, "head": 0.05}),
+    dict(name="acdc-maml", conv="acdc", head="linear", scope="atom+head", order="second",
+        inner_lr={"atom": 0.5, "head": 0.05}),
     dict(name="acdc-proto", conv="acdc", head="prototype", scope="atom", order="second", inner_lr={"atom": 0.05}),
-    dict(name="meta-sgd", conv="standard", head="linear", scope="all", order="second", inner_lr={"kernel": 0.05, "norm": 0.05, "head": 0.05},
+    dict(name="meta-sgd", conv="standard", head="linear", scope="all", order="second",
+        inner_lr={"kernel": 0.05, "norm": 0.05, "head": 0.05},
          learned_rates="tensor"),
-    dict(name="maml++", conv="standard", head="linear", scope="kernel+head", order="second", inner_lr={"kernel": 0.05, "head": 0.05},
+    dict(name="maml++", conv="standard", head="linear", scope="kernel+head", order="second",
+        inner_lr={"kernel": 0.05, "head": 0.05},
          learned_rates="tensor and step", norm="per-step"),
-    dict(name="reptile", conv="standard", head="linear", scope="all", order="first", inner_lr={"kernel": 0.05, "norm": 0.05, "head": 0.05},
+    dict(name="reptile", conv="standard", head="linear", scope="all", order="first",
+        inner_lr={"kernel": 0.05, "norm": 0.05, "head": 0.05},
          displacement=True),
-    dict(name="cosine", conv="standard", head="cosine", scope="all", order="second", inner_lr={"kernel": 0.05, "norm": 0.05, "head": 0.05},
+    dict(name="cosine", conv="standard", head="cosine", scope="all", order="second",
+        inner_lr={"kernel": 0.05, "norm": 0.05, "head": 0.05},
          temperature=0.1),
     dict(name="protonet", conv="standard", head="prototype", scope="none", order="second", inner_lr={}, norm="running"),
-    dict(name="r2d2", conv="standard", head="ridge", scope="none", order="second", inner_lr={}, norm="running", learned_head=True),
+    dict(name="r2d2", conv="standard", head="ridge", scope="none", order="second", inner_lr={}, norm="running",
+        learned_head=True),
 ]
 
 MASK = (1 << 64) - 1
@@ -61,7 +69,8 @@ def uniform(name, shape, low, high):
 
 def image(cls, number):
     """uint8 pixels: a pattern of the class and noise of the image."""
-    pixels = [hashed("pattern", cls * 784 + i) % 200 + hashed("noise", (cls * 1000 + number) * 784 + i) % 56 for i in range(784)]
+    pixels = [hashed("pattern", cls * 784 + i) % 200 + hashed("noise", (cls * 1000 + number) * 784 + i) % 56
+              for i in range(784)]
     return torch.tensor(pixels, dtype=torch.float64).view(1, SIZE, SIZE) / 255
 
 
@@ -106,7 +115,8 @@ def parameters(case):
             add(f"block{block}.norm.shift.later", "norm", (STEPS - 1, WIDTH), -0.1, 0.4)
     if "learned_rates" in case:
         for name in adapted_names(case, {n: role for n, (_, role) in made.items()}):
-            add("inner_lr." + name, "meta", (STEPS, 1) if case["learned_rates"] == "tensor and step" else (1,), 0.02, 0.08)
+            shape = (STEPS, 1) if case["learned_rates"] == "tensor and step" else (1,)
+            add("inner_lr." + name, "meta", shape, 0.02, 0.08)
     return made
 
 
@@ -125,7 +135,8 @@ def features(p, x, statistics=None):
         if statistics is not None:
             statistics[f"block{block}.norm.mean"] = x.detach().mean((0, 2, 3))
             statistics[f"block{block}.norm.variance"] = x.detach().var((0, 2, 3), unbiased=True)
-        x = F.batch_norm(x, None, None, p[f"block{block}.norm.scale"], p[f"block{block}.norm.shift"], training=True, eps=1e-5)
+        x = F.batch_norm(x, None, None, p[f"block{block}.norm.scale"], p[f"block{block}.norm.shift"], training=True,
+                         eps=1e-5)
         x = F.max_pool2d(F.relu(x), 2)
     return x.flatten(1)
 
@@ -175,8 +186,10 @@ def query_loss(case, p, sx, sy, qx, qy, statistics):
 def train(case):
     made = parameters(case)
     roles = {name: role for name, (_, role) in made.items()}
-    adapted = [name for name in made if roles[name] in case["scope"].split("+")] if case["conv"] == "acdc" else adapted_names(case, roles)
-    running = {f"block{b}.norm.{s}": uniform(f"block{b}.norm.{s}", (WIDTH,), -0.5, 0.5) for b in range(1, 5) for s in ("mean", "variance")}
+    scope = case["scope"].split("+")
+    adapted = [name for name in made if roles[name] in scope] if case["conv"] == "acdc" else adapted_names(case, roles)
+    running = {f"block{b}.norm.{s}": uniform(f"block{b}.norm.{s}", (WIDTH,), -0.5, 0.5)
+               for b in range(1, 5) for s in ("mean", "variance")}
     optimizer = torch.optim.Adam([tensor for tensor, _ in made.values()], OUTER_LR)
     losses = []
     for iteration in range(ITERATIONS):
@@ -192,7 +205,8 @@ def train(case):
                     for name in list(p):
                         if name.endswith(".later"):
                             p[name.removesuffix(".later")] = p[name][step - 1]
-                grads = torch.autograd.grad(inner_loss(case, p, ix, iy), [p[name] for name in adapted], create_graph=second)
+                grads = torch.autograd.grad(inner_loss(case, p, ix, iy), [p[name] for name in adapted],
+                    create_graph=second)
                 for name, g in zip(adapted, grads):
                     rate = made["inner_lr." + name][0] if "learned_rates" in case else case["inner_lr"][roles[name]]
                     if case.get("learned_rates") == "tensor and step":
@@ -220,10 +234,13 @@ def main():
     for case in CASES:
         text = ",".join(f"{role}={rate}" for role, rate in case["inner_lr"].items())
         losses, statistics = train(case)
-        cases.append({**case, "inner_lr": text, "losses": losses, "statistics": statistics})  # the shortest exact form: 17 digits at most
-    settings = dict(width=WIDTH, image_size=SIZE, channels=1, atoms=ATOMS, sharing="net", ways=WAYS, shots=SHOTS, queries=QUERIES,
+        # Numbers are written in the shortest exact form: 17 digits at most.
+        cases.append({**case, "inner_lr": text, "losses": losses, "statistics": statistics})
+    settings = dict(width=WIDTH, image_size=SIZE, channels=1, atoms=ATOMS, sharing="net", ways=WAYS, shots=SHOTS,
+        queries=QUERIES,
                     meta_batch=META_BATCH, inner_steps=STEPS, outer_lr=OUTER_LR, classes=CLASSES, iterations=ITERATIONS)
-    print(json.dumps({"made_by": "tests/golden/make_golden.py", "torch": torch.__version__, "settings": settings, "cases": cases}, indent=1))
+    print(json.dumps({"made_by": "tests/golden/make_golden.py", "torch": torch.__version__, "settings": settings,
+        "cases": cases}, indent=1))
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
     /usr/bin/python3 tests/golden/make_imports.py
 
-Parameters and images are formulas of their names and indices; the file holds names, shapes and features. The modules are small (few
-channels) and written here; only their names and structure are those of the sources.
+Parameters and images are formulas of their names and indices; the file holds names, shapes and features. The modules
+are small (few channels) and written here; only their names and structure are those of the sources.
 """
 
 import json
@@ -62,7 +62,8 @@ class CloserLookResBlock(nn.Module):
 class CloserLookResNet(nn.Module):
     def __init__(self, width, counts):
         super().__init__()
-        blocks, inputs = [nn.Conv2d(3, width, 7, 2, 3, bias=False), nn.BatchNorm2d(width), nn.ReLU(), nn.MaxPool2d(3, 2, 1)], width
+        blocks, inputs = [nn.Conv2d(3, width, 7, 2, 3, bias=False), nn.BatchNorm2d(width), nn.ReLU(),
+                          nn.MaxPool2d(3, 2, 1)], width
         for stage, count in enumerate(counts):
             for i in range(count):
                 blocks.append(CloserLookResBlock(inputs, width * 2**stage, stage > 0 and i == 0))
@@ -94,7 +95,8 @@ class TorchvisionNames(nn.Module):
 
     def __init__(self, widths, counts, small):
         super().__init__()
-        self.conv1 = nn.Conv2d(3, widths[0], 3, 1, 1, bias=False) if small else nn.Conv2d(3, widths[0], 7, 2, 3, bias=False)
+        kernel, stride, padding = (3, 1, 1) if small else (7, 2, 3)
+        self.conv1 = nn.Conv2d(3, widths[0], kernel, stride, padding, bias=False)
         self.bn1 = nn.BatchNorm2d(widths[0])
         self.pool = nn.Identity() if small else nn.MaxPool2d(3, 2, 1)
         inputs = widths[0]

@@ -2,8 +2,8 @@
 
     /usr/bin/python3 tests/golden/make_resnets.py
 
-Parameters and images are formulas of their names and indices, so that only results are stored. The networks are written with
-torch.nn.functional and share no code with the C++ ones.
+Parameters and images are formulas of their names and indices, so that only results are stored. The networks are
+written with torch.nn.functional and share no code with the C++ ones.
 """
 
 import json
@@ -41,7 +41,8 @@ def resnet18(p, x, width):
     x = F.max_pool2d(F.relu(conv_norm(p, "stem.conv", x, width, 7, 2, 3)), 3, 2, 1)
     for stage in range(4):
         for block in range(2):
-            name, out, stride = f"stage{stage + 1}.block{block + 1}", width * 2**stage, 2 if stage > 0 and block == 0 else 1
+            name, out = f"stage{stage + 1}.block{block + 1}", width * 2**stage
+            stride = 2 if stage > 0 and block == 0 else 1
             y = F.relu(conv_norm(p, name + ".conv1", x, out, 3, stride, 1))
             y = conv_norm(p, name + ".conv2", y, out, 3, 1, 1)
             if stride != 1 or x.shape[1] != out:
@@ -67,7 +68,8 @@ def golden(network, width, size, images):
     loss = (y * values("weights", y.shape, 1)).sum()
     gradients = torch.autograd.grad(loss, list(p.values()))
     return {"width": width, "size": size, "images": images, "output": y.flatten().tolist(), "loss": loss.item(),
-            "gradients": {name: [g.sum().item(), g.pow(2).sum().item(), g.flatten()[0].item()] for name, g in zip(p, gradients)}}
+            "gradients": {name: [g.sum().item(), g.pow(2).sum().item(), g.flatten()[0].item()]
+                          for name, g in zip(p, gradients)}}
 
 
 result = {"resnet12": golden(resnet12, 4, 37, 3), "resnet18": golden(resnet18, 4, 61, 4)}
