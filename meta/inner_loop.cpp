@@ -186,7 +186,7 @@ InnerState adapt_further(const Learner& learner, InnerState state, const Prepare
     }
     const std::vector<Tensor> values = tensors_at(current, adapted);
     const Tensor loss = inner_loss(learner, current, batch_of_step(learner, task, state.step));
-    const auto gradients = torch::autograd::grad({loss}, values, {}, c10::nullopt, create_graph);
+    const auto gradients = torch::autograd::grad({loss}, values, {}, /*retain_graph=*/{}, create_graph);
     std::vector<Tensor> moved;
     for (size_t k = 0; k < values.size(); ++k) {
       Tensor g = gradients[k];
@@ -235,7 +235,7 @@ namespace {
 std::vector<Tensor> outer_gradients(const Tensor& loss, const ParameterSet& start) {
   const std::vector<Tensor> leaves = tensors_at(start, start.trainable());
   auto gradients =
-      torch::autograd::grad({loss}, leaves, {}, c10::nullopt, /*create_graph=*/false, /*allow_unused=*/true);
+      torch::autograd::grad({loss}, leaves, {}, /*retain_graph=*/{}, /*create_graph=*/false, /*allow_unused=*/true);
   for (size_t i = 0; i < leaves.size(); ++i)
     if (!gradients[i].defined()) gradients[i] = at::zeros_like(leaves[i]);
   return gradients;

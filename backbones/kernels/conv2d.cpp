@@ -94,7 +94,7 @@ Tensor convolve_backward(const Tensor& g, const Tensor& x, const Tensor& w, cons
                 : winograd_kernel_gradient(image_layout(x), image_layout(g));
   const bool mix = is_mix(v);
   auto [gx, gw, gb] = at::convolution_backward(mix ? rows_as_images(g) : g, mix ? rows_as_images(x) : x, w,
-                                               c10::nullopt, {v.stride, v.stride}, {v.padding, v.padding}, {1, 1},
+                                               /*bias_sizes=*/{}, {v.stride, v.stride}, {v.padding, v.padding}, {1, 1},
                                                false, {0, 0}, 1, {by_x, !by_x, false});
   return !by_x ? gw : mix ? images_again(gx, v.x_sizes) : gx;
 }

@@ -19,10 +19,10 @@ Tensor image_layout(const Tensor& t) { return t.contiguous(at::MemoryFormat::Cha
 
 loops::Shape shape_of(const Tensor& x) { return {x.size(0), x.size(2), x.size(3), x.size(1)}; }
 
-Tensor empty_images(at::IntArrayRef sizes, const Tensor& like, c10::optional<at::ScalarType> type = c10::nullopt) {
-  auto options = like.options().memory_format(at::MemoryFormat::ChannelsLast);
-  return at::empty(sizes, type ? options.dtype(*type) : options);
+Tensor empty_images(at::IntArrayRef sizes, const Tensor& like, at::ScalarType type) {
+  return at::empty(sizes, like.options().dtype(type).memory_format(at::MemoryFormat::ChannelsLast));
 }
+Tensor empty_images(at::IntArrayRef sizes, const Tensor& like) { return empty_images(sizes, like, like.scalar_type()); }
 
 Tensor empty_sums(int64_t channels) { return at::empty({channels}, at::kDouble); }
 

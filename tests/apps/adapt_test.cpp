@@ -111,7 +111,7 @@ TEST(Adapt, TheEmbeddedProgramAgrees) {
   double p[3] = {};
   answer >> best >> p[0] >> p[1] >> p[2];
   const json expected = read_json(folder / "p.json")[0];
-  EXPECT_EQ(std::string(1, static_cast<char>('a' + best - 1)), expected.at("label"));
+  EXPECT_EQ(std::string(1, static_cast<char>('a' + best - 1)), expected.at("label").get<std::string>());
   for (int i = 0; i < 3; ++i)
     EXPECT_NEAR(p[i], expected.at("probabilities").at(std::string(1, static_cast<char>('a' + i))).get<double>(), 1e-4);
 }

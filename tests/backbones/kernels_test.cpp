@@ -30,7 +30,7 @@ std::vector<Tensor> derivatives(const Operation& operation, const std::vector<Te
   const Tensor y = operation(inputs);
   std::vector<Tensor> all = {y.detach()};
   const Tensor w = numbers(y.sizes(), "weights");
-  const auto first = grad({(y * w + 0.5 * y * y).sum()}, inputs, {}, c10::nullopt, /*create_graph=*/true);
+  const auto first = grad({(y * w + 0.5 * y * y).sum()}, inputs, {}, {}, /*create_graph=*/true);
   Tensor scalar = at::zeros({}, at::kDouble);
   for (size_t i = 0; i < first.size(); ++i) {
     all.push_back(first[i].detach());
@@ -92,8 +92,8 @@ TEST(Conv2d, MinimalFilteringGivesLibTorchsValueAndTwoDerivatives) {
 
 TEST(Conv2d, GradientsNobodyAskedForAreLeftOut) {
   const Tensor x = numbers({2, 3, 6, 6}, "x"), w = numbers({4, 3, 3, 3}, "w").requires_grad_(true);
-  const Tensor by_w = grad({conv2d(x, w, 1, 1).pow(2).sum()}, {w}, {}, c10::nullopt, true)[0];
-  const Tensor expected = grad({at::conv2d(x, w, {}, 1, 1).pow(2).sum()}, {w}, {}, c10::nullopt, true)[0];
+  const Tensor by_w = grad({conv2d(x, w, 1, 1).pow(2).sum()}, {w}, {}, {}, true)[0];
+  const Tensor expected = grad({at::conv2d(x, w, {}, 1, 1).pow(2).sum()}, {w}, {}, {}, true)[0];
   EXPECT_LT((by_w - expected).abs().max().item<double>(), 1e-10);
   EXPECT_LT((grad({by_w.pow(2).sum()}, {w})[0] - grad({expected.pow(2).sum()}, {w})[0]).abs().max().item<double>(),
             1e-7);
@@ -103,7 +103,7 @@ TEST(Conv2d, ThirdDerivativeEqualsLibTorchs) {
   const auto third = [](const auto& convolve) {
     Tensor x = numbers({2, 2, 5, 5}, "x").requires_grad_(true), w = numbers({3, 2, 3, 3}, "w").requires_grad_(true);
     Tensor value = convolve(x, w).pow(3).sum();
-    for (int order = 0; order < 2; ++order) value = grad({value}, {w}, {}, c10::nullopt, true)[0].pow(2).sum();
+    for (int order = 0; order < 2; ++order) value = grad({value}, {w}, {}, {}, true)[0].pow(2).sum();
     return grad({value}, {x, w});
   };
   const auto a = third([](const Tensor& x, const Tensor& w) { return conv2d(x, w, 1, 1); });
@@ -230,8 +230,8 @@ TEST(NormReluPool, TwoInnerGradientsOfOneValueAddUp) {
     auto v = norm_inputs({2, 5, 7, 9});
     for (Tensor& t : v) t.requires_grad_(true);
     const Tensor y = norm(v);
-    const auto one = grad({y.sin().sum()}, v, {}, c10::nullopt, /*create_graph=*/true);
-    const auto other = grad({y.pow(3).sum()}, v, {}, c10::nullopt, /*create_graph=*/true);
+    const auto one = grad({y.sin().sum()}, v, {}, {}, /*create_graph=*/true);
+    const auto other = grad({y.pow(3).sum()}, v, {}, {}, /*create_graph=*/true);
     return grad({one[0].pow(2).sum() + (other[0] * one[0]).sum() + other[1].pow(2).sum() + y.pow(2).sum()}, v);
   };
   const auto a = gradients([](const auto& v) { return norm_relu_pool(v[0], v[1], v[2], nullptr, nullptr); });
@@ -245,7 +245,7 @@ TEST(NormReluPool, AGradientThatStopsBeforeXLeavesNothingBehind) {
   for (Tensor& t : v) t.requires_grad_(true);
   Tensor factor = at::ones({}, at::kDouble).requires_grad_(true);
   const Tensor y = norm_relu_pool(v[0], v[1], v[2], nullptr, nullptr);
-  const auto inner = grad({(factor * y).pow(2).sum()}, v, {}, c10::nullopt, /*create_graph=*/true);
+  const auto inner = grad({(factor * y).pow(2).sum()}, v, {}, {}, /*create_graph=*/true);
   const auto plain = [&] { return grad({y.sum()}, {v[0]}, {}, /*retain_graph=*/true)[0]; };
   const Tensor before = plain();
   grad({inner[0].pow(2).sum()}, {factor}, {}, /*retain_graph=*/true);  // passes the norm's second derivative, not x
@@ -255,9 +255,9 @@ TEST(NormReluPool, AGradientThatStopsBeforeXLeavesNothingBehind) {
 TEST(NormReluPool, ThirdDerivativeIsRefused) {
   auto v = norm_inputs({2, 2, 4, 4});
   for (Tensor& t : v) t.requires_grad_(true);
-  const auto first = grad({norm_relu_pool(v[0], v[1], v[2], nullptr, nullptr).pow(2).sum()}, v, {}, c10::nullopt, true);
+  const auto first = grad({norm_relu_pool(v[0], v[1], v[2], nullptr, nullptr).pow(2).sum()}, v, {}, {}, true);
   const std::string message =
-      test::message_of<c10::Error>([&] { grad({first[0].pow(2).sum()}, v, {}, c10::nullopt, /*create_graph=*/true); });
+      test::message_of<c10::Error>([&] { grad({first[0].pow(2).sum()}, v, {}, {}, /*create_graph=*/true); });
   EXPECT_NE(message.find("second order"), std::string::npos) << message;
 }
 
@@ -408,7 +408,7 @@ TEST(AtomMaps, GradientsWithoutAGraphAreSummedOverAllUses) {
       for (int step = 0; step < 3; ++step) {  // three inner steps, the graph kept
         const Tensor y = ours ? apply_atoms(maps, atoms) : at::conv2d(v[0], compose_kernel(v[1], atoms), {}, 1, 1);
         loss = loss + y.pow(2).sum();
-        atoms = atoms - 0.01 * grad({y.sin().sum()}, {atoms}, {}, c10::nullopt, /*create_graph=*/true)[0];
+        atoms = atoms - 0.01 * grad({y.sin().sum()}, {atoms}, {}, {}, /*create_graph=*/true)[0];
       }
       return grad({loss}, v);
     };
@@ -423,7 +423,7 @@ TEST(AtomMaps, MapsThatAreUsedOtherwiseTooGetThatGradientAsWell) {
   for (Tensor& t : v) t.requires_grad_(true);
   const AtomMaps maps = make_atom_maps(v[0], v[1]);
   const auto both =
-      grad({apply_atoms(maps, v[2]).sum() + maps.maps.pow(2).sum()}, {v[1]}, {}, c10::nullopt, /*create_graph=*/false);
+      grad({apply_atoms(maps, v[2]).sum() + maps.maps.pow(2).sum()}, {v[1]}, {}, {}, /*create_graph=*/false);
   const AtomMaps again = make_atom_maps(v[0], v[1]);
   const auto first = grad({apply_atoms(again, v[2]).sum()}, {v[1]});
   const AtomMaps third = make_atom_maps(v[0], v[1]);

@@ -101,7 +101,7 @@ TEST_F(Forms, OfTheSameImagesAreTheSame) {
       SCOPED_TRACE(split);
       std::shared_ptr<const ImageSource> source;
       ASSERT_NO_THROW(source = open_dataset(options_of(form), split));
-      EXPECT_EQ(source->info().form, form["form"]);
+      EXPECT_EQ(source->info().form, form["form"].get<std::string>());
       for (int c = 0; form.value("groups", false) && c < source->classes(); ++c)
         EXPECT_EQ(source->class_group(c), "super_" + std::string(split));
       const Content content = content_of(*source);

@@ -56,8 +56,8 @@ struct ByHand {
     for (int step = 0; step < steps; ++step) {
       std::vector<Tensor> adapted;
       for (const size_t i : learner.adapted()) adapted.push_back(p[i]);
-      const auto gradients = grad({at::cross_entropy_loss(logits(p, task.support), task.support_labels)}, adapted, {},
-                                  c10::nullopt, second);
+      const auto gradients =
+          grad({at::cross_entropy_loss(logits(p, task.support), task.support_labels)}, adapted, {}, {}, second);
       for (size_t k = 0; k < adapted.size(); ++k) {
         const Tensor step_gradient = second ? gradients[k] : gradients[k].detach();
         p[learner.adapted()[k]] = adapted[k] - learner.inner_rates()[k] * step_gradient;
@@ -70,7 +70,7 @@ struct ByHand {
     const auto start = leaves();
     const Tensor loss =
         at::cross_entropy_loss(logits(adapt(start, task, steps, second), task.query), task.query_labels);
-    return grad({loss}, start, {}, c10::nullopt, false, /*allow_unused=*/true);
+    return grad({loss}, start, {}, {}, false, /*allow_unused=*/true);
   }
 };
 
