@@ -1,9 +1,9 @@
-# LibTorch 1.13 or newer: Debian's, or another that CMAKE_PREFIX_PATH names (or LibTorch_ROOT, or Torch_DIR): the folder of an
-# unpacked LibTorch, the folder `torch` of PyTorch's wheel, the virtual environment it is installed in, or what
+# LibTorch 1.13 or newer: Debian's, or another that CMAKE_PREFIX_PATH names (or LibTorch_ROOT, or Torch_DIR): the folder
+# of an unpacked LibTorch, the folder `torch` of PyTorch's wheel, the virtual environment it is installed in, or what
 # `python3 -c 'import torch; print(torch.utils.cmake_prefix_path)'` prints. Defines the target LibTorch::LibTorch.
 #
-# LibTorch's own configuration (find_package(Torch)) only tells where it lies: it would ask for CUDA, MKL and protobuf, of
-# which FewAtoms uses nothing.
+# LibTorch's own configuration (find_package(Torch)) only tells where it lies: it would ask for CUDA, MKL and protobuf,
+# of which FewAtoms uses nothing.
 
 # The first folder of those named that holds LibTorch's headers; empty: the system's places are searched.
 set(LibTorch_named ${LibTorch_ROOT} $ENV{LibTorch_ROOT} ${CMAKE_PREFIX_PATH})
@@ -47,7 +47,8 @@ find_library(LibTorch_C10_LIBRARY c10 ${LibTorch_places} ${LibTorch_library_suff
 
 set(LibTorch_VERSION "")
 if(EXISTS "${LibTorch_INCLUDE_DIR}/torch/version.h")
-  file(STRINGS ${LibTorch_INCLUDE_DIR}/torch/version.h LibTorch_version_lines REGEX "define TORCH_VERSION_(MAJOR|MINOR|PATCH)")
+  file(STRINGS ${LibTorch_INCLUDE_DIR}/torch/version.h LibTorch_version_lines
+    REGEX "define TORCH_VERSION_(MAJOR|MINOR|PATCH)")
   string(REGEX REPLACE "[^0-9]*([0-9]+)[^0-9]*" "\\1." LibTorch_VERSION "${LibTorch_version_lines}")
   string(REGEX REPLACE "\\.$" "" LibTorch_VERSION "${LibTorch_VERSION}")
 endif()
@@ -57,14 +58,17 @@ find_package_handle_standard_args(LibTorch
   REQUIRED_VARS LibTorch_CPU_LIBRARY LibTorch_C10_LIBRARY LibTorch_INCLUDE_DIR LibTorch_ROOT_INCLUDE_DIR
   VERSION_VAR LibTorch_VERSION)
 
-# A LibTorch of the old C++ ABI (_GLIBCXX_USE_CXX11_ABI=0, as PyTorch's wheels were up to 2.5) names std::string otherwise than
-# OpenCV, TBB and protobuf of the system: what is linked with both cannot be. So a function with such a string is called.
+# A LibTorch of the old C++ ABI (_GLIBCXX_USE_CXX11_ABI=0, as PyTorch's wheels were up to 2.5) has another std::string
+# than OpenCV and protobuf of the system, and no program links with both. So a function with such a string is called.
 function(LibTorch_links result)
   file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/libtorch_abi.cpp
-    "#include <string>\nnamespace at { std::string show_config(); }\nint main() { return at::show_config().empty(); }\n")
-  try_compile(links ${CMAKE_CURRENT_BINARY_DIR}/libtorch_abi SOURCES ${CMAKE_CURRENT_BINARY_DIR}/libtorch_abi.cpp
+    "#include <string>\nnamespace at { std::string show_config(); }\n"
+    "int main() { return at::show_config().empty(); }\n")
+  try_compile(LibTorch_linked
+    ${CMAKE_CURRENT_BINARY_DIR}/libtorch_abi SOURCES ${CMAKE_CURRENT_BINARY_DIR}/libtorch_abi.cpp
     COMPILE_DEFINITIONS ${ARGN} LINK_LIBRARIES ${LibTorch_CPU_LIBRARY} ${LibTorch_C10_LIBRARY} OUTPUT_VARIABLE output)
-  set(${result} ${links} PARENT_SCOPE)
+  set(${result} ${LibTorch_linked} PARENT_SCOPE)
+  unset(LibTorch_linked CACHE)
   string(REGEX MATCH "[^\n]*(undefined reference|cannot find|incompatible|not found|error)[^\n]*" output "${output}")
   set(LibTorch_link_error "${output}" PARENT_SCOPE)
 endfunction()
@@ -75,10 +79,12 @@ if(LibTorch_FOUND AND NOT LibTorch_ABI_CHECKED)
     LibTorch_links(LibTorch_old_abi -D_GLIBCXX_USE_CXX11_ABI=0)
     get_filename_component(place ${LibTorch_CPU_LIBRARY} DIRECTORY)
     if(LibTorch_old_abi)
-      message(FATAL_ERROR "LibTorch ${LibTorch_VERSION} in ${place} has the old C++ ABI (_GLIBCXX_USE_CXX11_ABI=0), and OpenCV, "
-        "TBB and protobuf of this system have the new one (=1): take the LibTorch called 'cxx11 ABI', or 2.6 or newer")
+      message(FATAL_ERROR "LibTorch ${LibTorch_VERSION} in ${place} has the old C++ ABI (_GLIBCXX_USE_CXX11_ABI=0); "
+        "OpenCV and protobuf of this system have the new one (=1): take the LibTorch called 'cxx11 ABI', or 2.7 or "
+        "newer")
     endif()
-    message(FATAL_ERROR "LibTorch ${LibTorch_VERSION} in ${place} cannot be linked with ${CMAKE_CXX_COMPILER}: ${error}")
+    message(FATAL_ERROR
+      "LibTorch ${LibTorch_VERSION} in ${place} cannot be linked with ${CMAKE_CXX_COMPILER}: ${error}")
   endif()
   set(LibTorch_ABI_CHECKED ON CACHE INTERNAL "LibTorch has this compiler's C++ ABI")
 endif()

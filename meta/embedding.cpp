@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <cmath>
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
+// The sanitizers' own start comes too late for the choice among clones.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && \
+    !defined(__SANITIZE_THREAD__)
 #define FEWATOMS_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
 #define FEWATOMS_CLONES

@@ -13,6 +13,10 @@ extern const Loops<double> kDoubleBaseline;
 extern const Loops<float> kFloatAvx2, kFloatAvx512;
 extern const Loops<double> kDoubleAvx2, kDoubleAvx512;
 #endif
+#ifdef FEWATOMS_ARM_LEVELS
+extern const Loops<float> kFloatNeon;
+extern const Loops<double> kDoubleNeon;
+#endif
 
 namespace {
 
@@ -35,6 +39,9 @@ const Level kLevels[] = {
               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
      },
      &kFloatAvx512, &kDoubleAvx512},
+#endif
+#ifdef FEWATOMS_ARM_LEVELS
+    {"neon", [] { return true; }, &kFloatNeon, &kDoubleNeon},  // every aarch64 has it
 #endif
 };
 

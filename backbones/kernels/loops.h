@@ -110,8 +110,9 @@ struct Loops {
   void (*maps_gradient)(AtomShape, int64_t pairs, const T* const* padded_g, const T* const* psi, T* maps);
 };
 
-/// The best loops that the processor can run; FEWATOMS_CPU_LEVEL=baseline|avx2|avx512 in the environment, read at the
-/// first call, asks for less. Throws std::runtime_error on another name or on one that the processor lacks.
+/// The best loops that the processor can run; FEWATOMS_CPU_LEVEL=baseline|avx2|avx512 (x86-64) or baseline|neon
+/// (aarch64) in the environment, read at the first call, asks for less. Throws std::runtime_error on another name or on
+/// one that the processor lacks.
 template <class T>
 const Loops<T>& loops();
 

@@ -40,7 +40,11 @@ template <class T>
 using Mask = typename Simd<T>::Mask;
 template <class T>
 constexpr int kLanes = kVectorBytes / sizeof(T);
-constexpr bool kManyRegisters = kVectorBytes == 64;  // 32 of them, otherwise 16
+#if defined(__AVX512F__) || defined(FEWATOMS_MANY_REGISTERS)
+constexpr bool kManyRegisters = true;  // 32 of them, otherwise 16
+#else
+constexpr bool kManyRegisters = false;
+#endif
 
 /// The first `count` lanes of a register, 1 to kLanes - 1; loaded, the others are zero.
 #if defined(__AVX512F__)
