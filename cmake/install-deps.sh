@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# install-deps.sh [--tests]: installs the Debian packages that FewAtoms is built with (--tests: and tested with).
-# Does nothing, without network or root, when they are all there.
+# install-deps.sh [--tests] [--lint]: installs the packages of Debian 12 or 13 that FewAtoms is built with (--tests: and
+# tested with; --lint: and formatted and judged with, on Debian 12). Does nothing, without network or root, when they
+# are all there.
 set -euo pipefail
 
 packages=(
@@ -18,6 +19,7 @@ test_packages=(
   chromium chromium-driver python3-selenium  # a report is tried in a browser
   groff-base zsh fish  # manual page, completions
 )
+lint_packages=(clang-format-14 clang-tidy-14)  # other versions format otherwise
 
 fail() {  # fail MESSAGE [CODE]
   echo "install-deps: $1" >&2
@@ -27,11 +29,13 @@ fail() {  # fail MESSAGE [CODE]
 for argument in "$@"; do
   case $argument in
     --tests) packages+=("${test_packages[@]}") ;;
+    --lint) packages+=("${lint_packages[@]}") ;;
     -h | --help)
-      echo "usage: install-deps.sh [--tests]   installs the Debian packages to build (and test) FewAtoms"
+      echo "usage: install-deps.sh [--tests] [--lint]"
+      echo "installs the Debian packages to build FewAtoms, to test it (--tests) and to check its format (--lint)"
       exit 0
       ;;
-    *) fail "unknown option '$argument' (known: --tests)" 2 ;;
+    *) fail "unknown option '$argument' (known: --tests, --lint)" 2 ;;
   esac
 done
 

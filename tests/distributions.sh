@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# distributions.sh RELEASE [root|user] [--ccache DIR] [--keep]: makes a bare Debian (bookworm: 12, trixie: 13) in a folder,
-# copies a clean checkout in, and runs the README's two commands there, as root and as a user with sudo (or as the one
-# named). A summary at the end; exit code 1 if one failed. Logs and summary are kept in build/distributions.
+# distributions.sh RELEASE [root|user] [--ccache DIR] [--keep]: makes a bare Debian (bookworm: 12, trixie: 13) in a
+# folder, copies a clean checkout of the last commit in, and runs the two commands of the README there, as root and as a
+# user with sudo (or as the one named). Prints a summary; exit code 1 if one failed. Logs lie in build/distributions.
 #   --ccache DIR   keep the compiler's results in DIR from run to run: faster, and no longer a first build
 #   --keep         leave the folders of the bare systems where they are, and say where
 # Needs root, debootstrap and git. FEWATOMS_MIRROR names the package mirror; without it, the machine's own is taken.
@@ -51,6 +51,7 @@ mkdir -p "$logs"
 # The mirror that this machine's apt takes Debian's main section from.
 mirror=${FEWATOMS_MIRROR:-}
 if [[ -z $mirror ]]; then
+  # shellcheck disable=SC2016  # apt's own names
   mirror=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT) $(ORIGIN)' 'Created-By: Packages' |
     awk '$3 == "main" && $2 !~ /[-\/]/ && ($4 == "Debian" || (NF == 3 && $1 ~ /debian\/?$/)) {print $1; exit}')
 fi
@@ -68,11 +69,12 @@ trap clean_up EXIT
 
 # A system of Debian's smallest kind; the README asks for git, and the user for sudo.
 echo "Making a bare $release from this machine's mirror ..."
-include=git,ca-certificates,passwd
-debootstrap --variant=minbase --include=$include "$release" "$place/bare" "$mirror" >"$logs/$release-debootstrap.log" 2>&1 ||
-  fail "debootstrap failed; see $logs/$release-debootstrap.log"
+log=$logs/$release-debootstrap.log
+debootstrap --variant=minbase --include=git,ca-certificates "$release" "$place/bare" "$mirror" >"$log" 2>&1 ||
+  fail "debootstrap failed; see $log"
 cp /etc/resolv.conf "$place/bare/etc/resolv.conf"
-apt-config dump --format '%F "%v";%n' Acquire::http::Proxy Acquire::https::Proxy >"$place/bare/etc/apt/apt.conf.d/90proxy"
+apt-config dump --format '%F "%v";%n' Acquire::http::Proxy Acquire::https::Proxy \
+  >"$place/bare/etc/apt/apt.conf.d/90proxy"
 git clone -q --no-hardlinks "$root" "$place/bare/fewatoms"
 git -C "$place/bare/fewatoms" remote remove origin
 
@@ -88,7 +90,7 @@ in_system() {
   local who=$1 system=$place/$1 as=(chroot)
   shift
   [[ $who == root ]] || as+=(--userspec=tester:tester --groups=sudo)
-  env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME="$home" USER="$who" LANG=C.UTF-8 TERM=dumb \
+  env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME="$home" LANG=C.UTF-8 TERM=dumb \
     ${ccache:+CCACHE_DIR=/ccache} "${as[@]}" "$system" /bin/bash -c 'cd /fewatoms && "$@"' bash "$@"
 }
 
