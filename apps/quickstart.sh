@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# From a bare Debian 12 to a table: installs packages, builds, trains ACDC-MAML and two standard controls for a few
-# minutes, and compares them on classes that none has seen, by the number of inner steps. Can be stopped and run again.
+# From a bare Debian 12 or 13 to a table: installs packages, builds, trains ACDC-MAML and two standard controls for a
+# few minutes, and compares them on classes that none has seen, by the number of inner steps. Can be stopped and run
+# again.
 set -euo pipefail
 
 methods=(acdc-maml maml anil)

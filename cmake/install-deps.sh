@@ -43,7 +43,7 @@ done
 [[ -r /proc/cpuinfo ]] || fail "/proc is not mounted here and LibTorch needs it: run 'mount -t proc proc /proc' first"
 
 if ! { command -v dpkg-query && command -v apt-get; } >/dev/null; then
-  fail "needs Debian 12 or newer (no apt-get here); install by hand what corresponds to: ${packages[*]}"
+  fail "needs Debian 12 or 13 (no apt-get here); install by hand what corresponds to: ${packages[*]}"
 fi
 
 # shellcheck disable=SC2016  # the ${...} are dpkg-query's own
