@@ -2,13 +2,15 @@
 #include <cstdio>
 #include <filesystem>
 #include <iostream>
+#include <set>
 
 #include <nlohmann/json.hpp>
 
 #include "apps/command_line.h"
 #include "apps/pictures.h"
-#include "apps/run_folder.h"
+#include "apps/run_results.h"
 #include "backbones/safetensors.h"
+#include "episodes/digest.h"
 #include "episodes/errors.h"
 #include "meta/adapter.h"
 #include "meta/embedding.h"
@@ -33,7 +35,10 @@ json describe_adapter(const Adapter& adapter, const std::filesystem::path& file)
   }
   for (const auto& [name, tensor] : adapter.statistics) kept += tensor.numel();
   const int64_t features = adapter.support_features.defined() ? adapter.support_features.numel() : 0;
-  json result = {{"run", adapter.run_id},
+  json result = {{"version", kResultVersion},
+                 {"run", adapter.run_id},
+                 {"run_name", adapter.run_name},
+                 {"iteration", adapter.iteration < 0 ? json(nullptr) : json(adapter.iteration)},
                  {"method", adapter.method},
                  {"checkpoint", adapter.checkpoint},
                  {"classes", adapter.classes},
@@ -62,9 +67,23 @@ std::string counts_text(const json& description) {
   return text;
 }
 
-/// Accuracy on class folders whose names the adapter knows, with what each class was taken for.
-json evaluate_folders(const TaskClassifier& classifier, const ImageSource& query, const std::string& folder,
-                      PixelNorm norm) {
+/// Of each image [n, C, H, W]: what two pictures that look the same to the network share, whatever their files are
+/// called.
+std::vector<std::string> digests_of(const Tensor& images) {
+  std::vector<std::string> digests;
+  for (int64_t i = 0; i < images.size(0); ++i) {
+    const Tensor image = images[i].contiguous();
+    Sha256 digest;
+    digest.add({static_cast<const char*>(image.data_ptr()), image.nbytes()});
+    digests.push_back(digest.digits());
+  }
+  return digests;
+}
+
+/// Accuracy on class folders whose names the adapter knows, with what each class was taken for, and a notice where
+/// pictures are those that were learned from.
+json evaluate_folders(const TaskClassifier& classifier, const ImageSource& query, const Tensor& support,
+                      const std::string& folder, PixelNorm norm) {
   const std::vector<std::string>& classes = classifier.classes();
   std::vector<int64_t> labels;
   for (int c = 0; c < query.classes(); ++c) {
@@ -85,8 +104,24 @@ json evaluate_folders(const TaskClassifier& classifier, const ImageSource& query
     hits.push_back(guess == label ? 1 : 0);
     ++counts[label][guess];
   }
+  const std::vector<std::string> learned = digests_of(support), asked = digests_of(task.support);
+  const std::set<std::string> known(learned.begin(), learned.end());
+  const std::vector<ImageRef> images = all_images(query);
+  int64_t repeated = 0;
+  std::string first;
+  for (size_t i = 0; i < asked.size(); ++i)
+    if (known.contains(asked[i]) && repeated++ == 0) first = query.image_name(images[i]);
+  if (repeated > 0)
+    std::cerr << "note: " << repeated << " of the " << asked.size()
+              << " pictures of --query are pictures of --support too"
+              << (static_cast<size_t>(repeated) < asked.size() ? ", the first is '" : ", as '") << first
+              << "': their accuracy says nothing of new pictures" << std::endl;
   const MeanInterval accuracy = mean_interval(hits);
-  return {{"query_images", hits.size()}, {"accuracy", accuracy.mean}, {"ci95", accuracy.ci95}, {"confusion", counts}};
+  return {{"query_images", hits.size()},
+          {"query_images_in_support", repeated},
+          {"accuracy", accuracy.mean},
+          {"ci95", number_or_null(accuracy.ci95)},
+          {"confusion", counts}};
 }
 
 int run_adapt(const AdaptCommand& command) {
@@ -109,13 +144,15 @@ int run_adapt(const AdaptCommand& command) {
   Adapter adapter = make_adapter(learner, run.state.parameters, task, classes, steps);
   const double milliseconds = 1000 * std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   adapter.checkpoint = run.checkpoint;
+  adapter.run_name = run_name(command.run);
+  adapter.iteration = run.state.iteration;
   if (!command.out.empty()) save_adapter(command.out, adapter);
 
   json result = describe_adapter(adapter, command.out);
   result["milliseconds"] = milliseconds;
   if (query)
     result.update(evaluate_folders(TaskClassifier(learner, run.state.parameters, adapter, "the adapter"), *query,
-                                   command.query, norm));
+                                   task.support, command.query, norm));
   if (!command.json_file.empty()) write_file_atomically(command.json_file, text_of(result));
 
   for (const std::string& notice : support->info().notices) std::cerr << "note: " << notice << std::endl;
@@ -126,8 +163,9 @@ int run_adapt(const AdaptCommand& command) {
     std::printf("%s: %lld bytes (%s)\n", command.out.c_str(), result.at("bytes").get<long long>(),
                 counts_text(result).c_str());
   if (query)
-    std::printf("%s: %.1f ± %.1f %% of %lld images right, each judged alone\n", command.query.c_str(),
-                100 * result.at("accuracy").get<double>(), 100 * result.at("ci95").get<double>(),
+    std::printf("%s: %.1f%s %% of %lld images right, each judged alone\n", command.query.c_str(),
+                100 * result.at("accuracy").get<double>(),
+                result.at("ci95").is_null() ? "" : interval_text(result.at("ci95").get<double>(), 1).c_str(),
                 result.at("query_images").get<long long>());
   return 0;
 }
@@ -146,8 +184,11 @@ int inspect_adapter(const std::string& file, bool as_json) {
     return 0;
   }
   std::printf("%s: %lld bytes (%s)\n", file.c_str(), result.at("bytes").get<long long>(), counts_text(result).c_str());
-  std::printf("run %s (%s, %s checkpoint), %lld support images, %d inner steps\n", adapter.run_id.c_str(),
-              adapter.method.c_str(), adapter.checkpoint.c_str(), static_cast<long long>(adapter.support_images),
+  std::printf("run %s%s (%s, %s checkpoint", adapter.run_id.c_str(),
+              adapter.run_name.empty() ? "" : (" '" + adapter.run_name + "'").c_str(), adapter.method.c_str(),
+              adapter.checkpoint.c_str());
+  if (adapter.iteration >= 0) std::printf(", iteration %lld", static_cast<long long>(adapter.iteration));
+  std::printf("), %lld support images, %d inner steps\n", static_cast<long long>(adapter.support_images),
               adapter.inner_steps);
   std::printf("%zu classes:", adapter.classes.size());
   for (const std::string& name : adapter.classes) std::printf(" %s", name.c_str());
@@ -173,8 +214,7 @@ Command setup_adapt(CLI::App& program) {
   app->add_option("--query", c.query,
                   "folder of the same classes: how many of its pictures the adapted network gets right")
       ->type_name("DIR");
-  app->add_option("--inner-steps", c.inner_steps, "steps to take; left out: as the run is evaluated")
-      ->check(CLI::Range(0, 1000));
+  add_number(*app, "--inner-steps", c.inner_steps, "steps to take; left out: as the run is evaluated", 0, 1000);
   app->add_option("--checkpoint", c.checkpoint, "best or last; left out: best if there is one")
       ->check(CLI::IsMember({"best", "last"}));
   app->add_option("--json", c.json_file, "file to write the result to");

@@ -154,9 +154,8 @@ Command setup_bench(CLI::App& program) {
     auto command = std::make_shared<BenchCommand>();
     CLI::App* sub = app->add_subcommand(bench.name, bench.help);
     command->shown = default_settings(bench.method, "strokes");
-    sub->add_option("--repeat", command->repeat, "measurements, of which the median is taken")
+    add_number(*sub, "--repeat", command->repeat, "measurements, of which the median is taken", 1, 100'000)
         ->group("Benchmark")
-        ->check(CLI::Range(1, 100'000))
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
         ->capture_default_str();
     sub->add_option("--json", command->json_file, "file to write everything to")

@@ -161,7 +161,7 @@ std::map<std::string, std::string> checkpoint_metadata(const fs::path& file) {
 
 int64_t number_in(const std::map<std::string, std::string>& metadata, const std::string& key) {
   const auto found = metadata.find(key);
-  return found == metadata.end() ? 0 : std::stoll(found->second);
+  return found == metadata.end() ? 0 : read_number<int64_t, DataError>(found->second);
 }
 
 void look_at_progress(PlannedRun& planned) {
@@ -511,9 +511,8 @@ Command setup_compare(CLI::App& program) {
       ->type_name("DIR");
   app->add_flag("--dry-run", c.dry_run, "print the runs, their parameters, estimated time and memory; train nothing")
       ->group(group);
-  app->add_option("--jobs", c.jobs,
-                  "runs at a time; 0: as many as threads and memory carry; results do not depend on it")
-      ->check(CLI::Range(0, 1024))
+  add_number(*app, "--jobs", c.jobs,
+             "runs at a time; 0: as many as threads and memory carry; results do not depend on it", 0, 1024)
       ->capture_default_str()
       ->group(group);
   app->add_option("--target-root", c.target_roots, "data root of a target, as NAME=DIR; again for each")
@@ -521,9 +520,8 @@ Command setup_compare(CLI::App& program) {
       ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->group(group);
-  app->add_option("--report-episodes", c.report_episodes,
-                  "episodes of the first target that report.html is made of; 0: no report")
-      ->check(CLI::Range(0, 1'000'000))
+  add_number(*app, "--report-episodes", c.report_episodes,
+             "episodes of the first target that report.html is made of; 0: no report", 0, 1'000'000)
       ->capture_default_str()
       ->group(group);
   app->add_flag("--quiet", c.quiet, "print the table and errors only")->group(group);

@@ -288,7 +288,7 @@ Command setup_dataset(CLI::App& program) {
     for (const DatasetEntry& entry : dataset_registry()) summary += "\n  " + entry.name + ": " + entry.summary;
     sub->add_option("NAME", command->settings.data.name, summary)->required();
     add_data_options(*sub, command->settings);
-    sub->add_option("--threads", command->threads, "0: all cores")->check(CLI::Range(0, 1024));
+    add_number(*sub, "--threads", command->threads, "0: all cores", 0, 1024);
     sub->callback([chosen, command, run] { *chosen = [command, run] { return run(*command); }; });
     return std::pair{sub, command};
   };

@@ -73,13 +73,16 @@ int run_decompose(const DecomposeCommand& c) {
   std::printf("%s %s, %d episodes, %d inner steps:\n", source->info().dataset.c_str(), c.split.c_str(), c.episodes,
               before.inner_steps);
   const auto say = [](const char* what, const StepAccuracy& a) {
-    std::printf("  %-20s %5.2f ± %.2f\n", what, 100 * a.accuracy, 100 * a.ci95);
+    std::printf("  %-20s %5.2f%s\n", what, 100 * a.accuracy, interval_text(a.ci95, 2).c_str());
   };
   say("standard", before);
   say("decomposed", after);
   std::fflush(stdout);
-  const auto as_json = [](const StepAccuracy& a) { return json{{"accuracy", a.accuracy}, {"ci95", a.ci95}}; };
-  json result = {{"run", c.run},
+  const auto as_json = [](const StepAccuracy& a) {
+    return json{{"accuracy", a.accuracy}, {"ci95", number_or_null(a.ci95)}};
+  };
+  json result = {{"version", kResultVersion},
+                 {"run", c.run},
                  {"sharing", c.conv.sharing},
                  {"atoms", c.conv.atoms},
                  {"group", c.conv.group},
@@ -123,14 +126,13 @@ Command setup_decompose(CLI::App& program) {
                   "which layers use the same coefficients; above layer they are fitted jointly")
       ->check(CLI::IsMember({"layer", "block", "stage", "net"}))
       ->capture_default_str();
-  app->add_option("--atoms", c.conv.atoms, "atoms per layer")->check(CLI::Range(1, 121))->capture_default_str();
-  app->add_option("--group", c.conv.group, "channels of a group, each pair with atoms of its own; 0: no groups")
-      ->check(CLI::Range(0, 1024))
+  add_number(*app, "--atoms", c.conv.atoms, "atoms per layer", 1, 121)->capture_default_str();
+  add_number(*app, "--group", c.conv.group, "channels of a group, each pair with atoms of its own; 0: no groups", 0,
+             1024)
       ->capture_default_str();
   app->add_flag("--decompose-stem", c.conv.decompose_stem, "the first convolution too");
   app->add_flag("--decompose-pointwise", c.conv.decompose_pointwise, "1x1 convolutions too");
-  app->add_option("--finetune", c.finetune, "iterations of training afterwards, as RUN was trained")
-      ->check(CLI::Range(0, 1'000'000'000))
+  add_number(*app, "--finetune", c.finetune, "iterations of training afterwards, as RUN was trained", 0, 1'000'000'000)
       ->capture_default_str();
   app->add_option("--outer-lr", c.outer_lr,
                   "outer rate of that training, in all or by role; left out: as RUN was trained")
@@ -138,12 +140,12 @@ Command setup_decompose(CLI::App& program) {
   app->add_option("--split", c.split, "train, val or test: to compare on")
       ->check(CLI::IsMember({"train", "val", "test"}))
       ->capture_default_str();
-  app->add_option("--episodes", c.episodes, "to compare on")->check(CLI::Range(1, 1'000'000))->capture_default_str();
+  add_number(*app, "--episodes", c.episodes, "to compare on", 1, 1'000'000)->capture_default_str();
   app->add_option("--data-root", c.data_root, "folder of the data set's files; left out: as in training")
       ->type_name("DIR");
   app->add_option("--checkpoint", c.checkpoint, "best or last; left out: best if there is one")
       ->check(CLI::IsMember({"best", "last"}));
-  app->add_option("--threads", c.threads, "0: all cores; results do not depend on it")->check(CLI::Range(0, 1024));
+  add_number(*app, "--threads", c.threads, "0: all cores; results do not depend on it", 0, 1024);
   app->add_option("--json", c.json_file, "file to write the result to")->type_name("FILE");
   last_one_counts(*app);
   return [command] { return run_decompose(*command); };

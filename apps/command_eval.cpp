@@ -5,6 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/evaluation_choice.h"
+#include "apps/predictions.h"
+#include "apps/run_results.h"
 #include "backbones/safetensors.h"
 #include "episodes/errors.h"
 #include "meta/methods.h"
@@ -16,7 +18,7 @@ namespace {
 using json = nlohmann::ordered_json;
 
 struct EvalCommand {
-  std::string run, checkpoint, steps, json_file, method;
+  std::string run, checkpoint, steps, json_file, method, predictions_file, confusion_file;
   EvaluationChoice choice;
   int threads = 0;
 };
@@ -26,34 +28,23 @@ json result_json(const Settings& settings, const Learner& learner, const ImageSo
                  const EvaluationOptions& options, const Evaluation& evaluation, const std::string& checkpoint,
                  const TrainState& state) {
   json by_steps = json::array();
-  for (const StepAccuracy& step : evaluation.by_steps)
-    by_steps.push_back(
-        {{"inner_steps", step.inner_steps}, {"accuracy", step.accuracy}, {"ci95", step.ci95}, {"loss", step.loss}});
+  for (const StepAccuracy& step : evaluation.by_steps) by_steps.push_back(step_json(step));
   const SourceInfo& info = source.info();
   const NetworkOptions& network = settings.learner.network;
   const StepAccuracy& last = evaluation.by_steps.back();
-  json result = {{"accuracy", last.accuracy},
-                 {"ci95", last.ci95},
+  json result = {{"version", kResultVersion},
+                 {"accuracy", last.accuracy},
+                 {"ci95", number_or_null(last.ci95)},
                  {"inner_steps", last.inner_steps},
-                 {"episodes", options.episodes},
-                 {"ways", options.spec.ways},
-                 {"shots", options.spec.shots},
-                 {"queries", options.spec.queries},
-                 {"fewest_ways", options.spec.fewest_ways > 0 ? options.spec.fewest_ways : options.spec.ways},
-                 {"fewest_shots", options.spec.fewest_shots > 0 ? options.spec.fewest_shots : options.spec.shots},
-                 {"imbalanced", options.spec.imbalanced},
-                 {"within_group", options.spec.within_group},
-                 {"dataset", info.dataset},
-                 {"split", info.split},
-                 {"split_rule", info.split_rule},
-                 {"crop", info.crop},
-                 {"notices", info.notices},
-                 {"skipped_images", info.skipped},
-                 {"image_size", network.image_size},
-                 {"channels", network.channels},
-                 {"trained_on", settings.data.name},
-                 {"iteration", state.iteration},
-                 {"train_seconds", state.seconds}};
+                 {"episodes", options.episodes}};
+  result.update(describe_spec(options.spec));
+  const json tested = {{"dataset", info.dataset},          {"split", info.split},
+                       {"split_rule", info.split_rule},    {"crop", info.crop},
+                       {"notices", info.notices},          {"skipped_images", info.skipped},
+                       {"image_size", network.image_size}, {"channels", network.channels},
+                       {"trained_on", settings.data.name}, {"iteration", state.iteration},
+                       {"train_seconds", state.seconds}};
+  result.update(tested);
   result.update(describe_network(settings, learner, state.parameters));
   const json more = {{"by_steps", by_steps},
                      {"norm", settings.learner.norm},
@@ -106,6 +97,8 @@ int run_eval(const EvalCommand& command) {
   if (!command.steps.empty()) options.inner_steps = parse_steps("--eval-inner-steps", command.steps);
   choose_episodes(command.choice, *source, options);
   Evaluation evaluation;
+  options.keep_predictions = !command.predictions_file.empty() || !command.confusion_file.empty();
+  options.keep_probabilities = !command.predictions_file.empty();
   with_threads(command.threads, [&] { evaluation = evaluate(learner, state.parameters, *source, options); });
 
   if (!command.json_file.empty()) {
@@ -113,17 +106,19 @@ int run_eval(const EvalCommand& command) {
     result.update(describe_episodes(command.choice));
     write_file_atomically(command.json_file, result.dump(2) + "\n");
   }
+  if (!command.predictions_file.empty())
+    write_file_atomically(command.predictions_file, predictions_csv(*source, options, evaluation));
+  if (!command.confusion_file.empty())
+    write_file_atomically(command.confusion_file, confusion_csv(*source, options, evaluation));
   for (const std::string& notice : source->info().notices) std::cerr << "note: " << notice << std::endl;
   const std::string as = command.method.empty() ? "" : " by " + command.method;
-  std::printf("%s (%s, iteration %lld) on %s %s: %s-way %s-shot, %d queries, %d episodes, norm %s%s\n",
-              command.run.c_str(), (run.checkpoint + as).c_str(), static_cast<long long>(state.iteration),
-              source->info().dataset.c_str(), source->info().split.c_str(),
-              range_text(options.spec.fewest_ways, options.spec.ways).c_str(),
-              range_text(options.spec.fewest_shots, options.spec.shots).c_str(), options.spec.queries, options.episodes,
+  std::printf("%s (%s, iteration %lld) on %s %s: %s, %d episodes, norm %s%s\n", command.run.c_str(),
+              (run.checkpoint + as).c_str(), static_cast<long long>(state.iteration), source->info().dataset.c_str(),
+              source->info().split.c_str(), spec_text(options.spec).c_str(), options.episodes,
               settings.learner.norm.c_str(), learner.transductive() ? " (transductive)" : "");
   std::printf("  inner steps   accuracy %%\n");
   for (const StepAccuracy& step : evaluation.by_steps)
-    std::printf("  %11d   %6.2f ± %.2f\n", step.inner_steps, 100 * step.accuracy, 100 * step.ci95);
+    std::printf("  %11d   %6.2f%s\n", step.inner_steps, 100 * step.accuracy, interval_text(step.ci95, 2).c_str());
   return 0;
 }
 
@@ -139,7 +134,7 @@ Command setup_eval(CLI::App& program) {
   app->add_option("--eval-inner-steps", c.steps, "steps to report at, as 0,1,2,5,10; left out: the run's own");
   app->add_option("--checkpoint", c.checkpoint, "best or last; left out: best if there is one")
       ->check(CLI::IsMember({"best", "last"}));
-  app->add_option("--threads", c.threads, "0: all cores; results do not depend on it")->check(CLI::Range(0, 1024));
+  add_number(*app, "--threads", c.threads, "0: all cores; results do not depend on it", 0, 1024);
   app->add_option("--method", c.method,
                   "learn new tasks by this method on the run's body, as simpleshot; left out: the run's own")
       ->check([](const std::string& given) {
@@ -148,6 +143,13 @@ Command setup_eval(CLI::App& program) {
                                                                            : unknown_name("method", given, names);
       });
   app->add_option("--json", c.json_file, "file to write the result to");
+  app->add_option("--predictions", c.predictions_file,
+                  "CSV file for what each query image was taken for, with probabilities, at the last number of steps")
+      ->type_name("FILE");
+  app->add_option(
+         "--confusion", c.confusion_file,
+         "CSV file for how often each class of the split was taken for each other, at the last number of steps")
+      ->type_name("FILE");
   last_one_counts(*app);
   return [command] { return run_eval(*command); };
 }

@@ -16,14 +16,13 @@ struct ExportCommand {
 };
 
 int run_export(const ExportCommand& command) {
-  std::string checkpoint = command.checkpoint;
   Adapter adapter;
   if (!command.adapter.empty()) adapter = load_adapter(command.adapter);
-  if (checkpoint.empty()) checkpoint = adapter.checkpoint;
-  const Run run = read_run(command.run, checkpoint);
+  const std::string where = "adapter '" + command.adapter + "'";
+  const Run run = command.adapter.empty() ? read_run(command.run, command.checkpoint)
+                                          : read_run_of(adapter, where, command.run, command.checkpoint);
   const NetworkOptions& network = run.settings.learner.network;
   ParameterSet parameters = run.state.parameters;
-  const std::string where = "adapter '" + command.adapter + "'";
   if (command.format == "torchscript") {
     TorchScript script = command.adapter.empty() ? torch_script(*run.learner, parameters)
                                                  : torch_script(*run.learner, parameters, adapter, where);

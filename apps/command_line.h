@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 
 #include "apps/settings.h"
+#include "episodes/numbers.h"
 
 namespace fewatoms {
 
@@ -46,8 +47,21 @@ Settings settings_from_arguments(const std::vector<std::string>& arguments);
 /// Of options given more than once the last one counts, but where all do.
 void last_one_counts(CLI::App& app);
 
-/// A check for options of unsigned numbers, which CLI11 would wrap around: what is wrong with the text, or nothing.
-std::string not_negative(const std::string& given);
+/// An option that is a number from low to high, read by episodes/numbers.h: CLI11's own reader takes leading zeros for
+/// octal, cuts what is too large and follows the locale.
+template <Number T>
+CLI::Option* add_number(CLI::App& app, const std::string& names, T& value, const std::string& help, T low, T high) {
+  CLI::Option* option = app.add_option(
+      names,
+      [&value](const CLI::results_t& given) {
+        value = parsed_number<T>(given.back()).value_or(value);  // the check has refused what is none
+        return true;
+      },
+      help, /*defaulted=*/false, [&value] { return number_text(value); });
+  return option->type_name(std::integral<T> ? "INT" : "NUMBER")->check([low, high](const std::string& given) {
+    return number_error(given, low, high);
+  });
+}
 
 /// Runs `body` with so many threads (0: all cores).
 void with_threads(int threads, const std::function<void()>& body);

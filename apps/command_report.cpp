@@ -36,17 +36,16 @@ Command setup_report(CLI::App& program) {
   app->add_option("--steps,--eval-inner-steps", c.options.steps,
                   "inner steps of the curve; each run's own number is added")
       ->capture_default_str();
-  app->add_option("--samples", c.options.samples, "episodes shown with their pictures, besides each run's worst one")
-      ->check(CLI::Range(0, 20))
+  add_number(*app, "--samples", c.options.samples, "episodes shown with their pictures, besides each run's worst one",
+             0, 20)
       ->capture_default_str();
   app->add_option("--title", c.options.title, "of the page")->capture_default_str();
   app->add_option("--checkpoint", c.options.checkpoint, "best or last; left out: best if there is one")
       ->check(CLI::IsMember({"best", "last"}));
-  app->add_option("--timed-tasks", c.options.timed_tasks,
-                  "tasks to measure times on, one after the other on one thread; 0: no times")
-      ->check(CLI::Range(0, 1000))
+  add_number(*app, "--timed-tasks", c.options.timed_tasks,
+             "tasks to measure times on, one after the other on one thread; 0: no times", 0, 1000)
       ->capture_default_str();
-  app->add_option("--threads", c.threads, "0: all cores; accuracies do not depend on it")->check(CLI::Range(0, 1024));
+  add_number(*app, "--threads", c.threads, "0: all cores; accuracies do not depend on it", 0, 1024);
   last_one_counts(*app);
   return [command] { return run_report(*command); };
 }

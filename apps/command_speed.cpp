@@ -8,7 +8,7 @@
 #include "apps/run_results.h"
 #include "backbones/safetensors.h"
 #include "datasets/table.h"
-#include "episodes/errors.h"
+#include "episodes/numbers.h"
 #include "meta/adaptation_curve.h"
 #include "meta/corruption.h"
 
@@ -224,38 +224,43 @@ json result_json(const std::vector<Subject>& subjects, const std::vector<Pair>& 
   for (const Pair& pair : pairs) {
     json by_steps = json::array();
     for (const auto& [steps, d] : pair.by_steps)
-      by_steps.push_back({{"inner_steps", steps}, {"difference", d.mean}, {"ci95", d.ci95}});
+      by_steps.push_back({{"inner_steps", steps}, {"difference", d.mean}, {"ci95", number_or_null(d.ci95)}});
     paired.push_back({{"run", pair.a->folder}, {"minus", pair.b->folder}, {"by_steps", by_steps}});
   }
-  return {{"dataset", info.dataset},   {"split", info.split},    {"split_rule", info.split_rule},
-          {"crop", info.crop},         {"ways", o.spec.ways},    {"shots", o.spec.shots},
-          {"queries", o.spec.queries}, {"episodes", o.episodes}, {"eval_seed", o.seed},
-          {"notices", info.notices},   {"runs", runs},           {"paired", paired}};
+  json result = {{"version", kResultVersion},
+                 {"dataset", info.dataset},
+                 {"split", info.split},
+                 {"split_rule", info.split_rule},
+                 {"crop", info.crop}};
+  result.update(describe_spec(o.spec));
+  const json more = {
+      {"episodes", o.episodes}, {"eval_seed", o.seed}, {"notices", info.notices}, {"runs", runs}, {"paired", paired}};
+  result.update(more);
+  return result;
 }
 
 /// One row per number: run, condition (steps, rate, shots, corrupt, label-noise, or minus for a paired difference),
 /// what it was, result.
 std::string csv(const std::vector<Subject>& subjects, const std::vector<Pair>& pairs) {
   std::string text = "run,condition,kind,value,inner_steps,accuracy,ci95,loss,milliseconds\n";
-  char row[256];
+  const auto number = [](double value) { return "," + fixed_text(value, 6); };
+  const auto half = [&](const std::optional<double>& ci95) { return ci95 ? number(*ci95) : std::string(","); };
+  const auto result = [&](const StepAccuracy& a) {
+    return "," + number_text(a.inner_steps) + number(a.accuracy) + half(a.ci95) + number(a.loss) + ",";
+  };
   for (const Subject& s : subjects) {
+    const std::string run = csv_field(s.folder);
     for (size_t i = 0; i < s.curve.by_steps.size(); ++i) {
       const StepAccuracy& a = s.curve.by_steps[i];
-      std::snprintf(row, sizeof row, ",steps,,%d,%d,%.6f,%.6f,%.6f,%.4f\n", a.inner_steps, a.inner_steps, a.accuracy,
-                    a.ci95, a.loss, 1000 * s.seconds[i]);
-      text += csv_field(s.folder) + row;
+      text += run + ",steps,," + number_text(a.inner_steps) + result(a) + fixed_text(1000 * s.seconds[i], 4) + "\n";
     }
-    for (const Point& p : s.points) {
-      std::snprintf(row, sizeof row, ",%s,%s,%g,%d,%.6f,%.6f,%.6f,\n", p.condition.c_str(), p.kind.c_str(), p.value,
-                    p.result.inner_steps, p.result.accuracy, p.result.ci95, p.result.loss);
-      text += csv_field(s.folder) + row;
-    }
+    for (const Point& p : s.points)
+      text += run + "," + p.condition + "," + p.kind + "," + number_text(p.value) + result(p.result) + "\n";
   }
   for (const Pair& pair : pairs)
-    for (const auto& [steps, d] : pair.by_steps) {
-      std::snprintf(row, sizeof row, ",%d,%d,%.6f,%.6f,,\n", steps, steps, d.mean, d.ci95);
-      text += csv_field(pair.a->folder) + ",minus," + csv_field(pair.b->folder) + row;
-    }
+    for (const auto& [steps, d] : pair.by_steps)
+      text += csv_field(pair.a->folder) + ",minus," + csv_field(pair.b->folder) + "," + number_text(steps) + "," +
+              number_text(steps) + number(d.mean) + half(d.ci95) + ",,\n";
   return text;
 }
 
@@ -294,8 +299,10 @@ void print_subject(const Subject& s) {
   std::printf("  inner steps     accuracy %%      loss   ms to here   ms/step\n");
   for (size_t i = 0; i < s.curve.by_steps.size(); ++i) {
     const StepAccuracy& a = s.curve.by_steps[i];
-    std::printf("  %11d   %6.2f ± %-5.2f  %7.3f   %10.2f   %7.2f\n", a.inner_steps, 100 * a.accuracy, 100 * a.ci95,
-                a.loss, 1000 * s.seconds[i], milliseconds_per_step(s, i));
+    std::printf("  %11d   %6.2f%-*s  %7.3f   %10.2f   %7.2f\n", a.inner_steps, 100 * a.accuracy,
+                a.ci95 ? 9 : 8,  // ± has two bytes
+                a.ci95 ? interval_text(a.ci95, 2).c_str() : "", a.loss, 1000 * s.seconds[i],
+                milliseconds_per_step(s, i));
   }
   std::printf(
       "  best %.2f %% after %d steps; 95 %% of it after %d steps, %.2f ms; from the best to %d steps %.2f points "
@@ -322,14 +329,15 @@ int run_speed(const SpeedCommand& command) {
   const EvaluationOptions& o = subjects[0].options;
   const SourceInfo& info = subjects[0].source->info();
   for (const std::string& notice : info.notices) std::cerr << "note: " << notice << std::endl;
-  std::printf("%s %s, %d-way %d-shot, %d queries: %d episodes%s\n", info.dataset.c_str(), info.split.c_str(),
-              o.spec.ways, o.spec.shots, o.spec.queries, o.episodes,
-              subjects.size() > 1 ? ", the same for all runs" : "");
+  std::printf("%s %s, %s: %d episodes%s%s\n", info.dataset.c_str(), info.split.c_str(), spec_text(o.spec).c_str(),
+              o.episodes, subjects.size() > 1 ? ", the same for all runs" : "",
+              o.episodes == 1 ? " (no intervals of one)" : "");
   for (const Subject& s : subjects) print_subject(s);
   if (!pairs.empty()) std::printf("\ndifferences in points, paired by episode, after so many steps\n");
   for (const Pair& pair : pairs) {
     std::printf("  %s - %s\n   ", pair.a->name.c_str(), pair.b->name.c_str());
-    for (const auto& [steps, d] : pair.by_steps) std::printf("  %d: %+.2f ± %.2f", steps, 100 * d.mean, 100 * d.ci95);
+    for (const auto& [steps, d] : pair.by_steps)
+      std::printf("  %d: %+.2f%s", steps, 100 * d.mean, d.ci95 ? interval_text(d.ci95, 2).c_str() : "");
     std::printf("\n");
   }
   return 0;
@@ -355,10 +363,10 @@ Command setup_speed(CLI::App& program) {
   app->add_option("--label-noise", c.label_noise, "shares of wrong support labels; alone: 0,0.2,0.4")->expected(0, 1);
   app->add_option("--checkpoint", c.checkpoint, "best or last; left out: best if there is one")
       ->check(CLI::IsMember({"best", "last"}));
-  app->add_option("--timed-tasks", c.timed_tasks, "tasks to measure times on, one after the other on one thread")
-      ->check(CLI::Range(1, 1000))
+  add_number(*app, "--timed-tasks", c.timed_tasks, "tasks to measure times on, one after the other on one thread", 1,
+             1000)
       ->capture_default_str();
-  app->add_option("--threads", c.threads, "0: all cores; accuracies do not depend on it")->check(CLI::Range(0, 1024));
+  add_number(*app, "--threads", c.threads, "0: all cores; accuracies do not depend on it", 0, 1024);
   app->add_option("--json", c.json_file, "file to write everything to, accuracies of each episode included");
   app->add_option("--csv", c.csv_file, "file to write one row per number to");
   last_one_counts(*app);

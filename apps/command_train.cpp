@@ -10,7 +10,7 @@
 #include "apps/run_folder.h"
 #include "apps/training_log.h"
 #include "backbones/safetensors.h"
-#include "episodes/errors.h"
+#include "episodes/numbers.h"
 #include "meta/checkpoint.h"
 #include "meta/memory.h"
 #include "meta/transfer.h"
@@ -25,10 +25,8 @@ void on_signal(int number) {
   std::signal(number, SIG_DFL);  // a second one ends the program at once
 }
 
-std::string percent(double fraction) {
-  char text[16];
-  std::snprintf(text, sizeof text, "%.2f %%", 100 * fraction);
-  return text;
+std::string percent(const StepAccuracy& result) {
+  return fixed_text(100 * result.accuracy, 2) + " %" + interval_text(result.ci95, 2) + (result.ci95 ? " %" : "");
 }
 
 struct TrainCommand {
@@ -134,8 +132,8 @@ int run_train(const CLI::App& app, const TrainCommand& command) {
   };
   options.on_validation = [&](const ValidationReport& report) {
     log.validation(report);
-    progress.note("validation at " + std::to_string(report.iteration) + ": " + percent(report.result.accuracy) + " ± " +
-                  percent(report.result.ci95) + (report.best ? " (best)" : ""));
+    progress.note("validation at " + std::to_string(report.iteration) + ": " + percent(report.result) +
+                  (report.best ? " (best)" : ""));
   };
   options.stop_requested = [] { return g_signal != 0; };
   std::signal(SIGINT, on_signal);

@@ -2,11 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <set>
 
-#include "apps/toml_file.h"
 #include "datasets/table.h"
+#include "episodes/numbers.h"
 #include "meta/adaptation_curve.h"
 
 namespace fewatoms {
@@ -38,12 +37,15 @@ std::vector<double> mean_of_all(const std::vector<std::vector<double>>& of_seeds
   return mean;
 }
 
+/// Results from before there were ranges of queries do not have them.
+int fewest_queries(const json& result) { return result.value("fewest_queries", result.at("queries").get<int>()); }
+
 /// Whether two results of `eval` saw the same episodes.
 bool same_episodes(const json& a, const json& b) {
   for (const char* key : {"dataset", "split", "split_rule", "crop", "skipped_images", "ways", "shots", "queries",
                           "fewest_ways", "fewest_shots", "imbalanced", "within_group", "episodes", "eval_seed"})
     if (a.at(key) != b.at(key)) return false;
-  return true;
+  return fewest_queries(a) == fewest_queries(b);
 }
 
 /// Axes on which two points have the same value.
@@ -86,7 +88,7 @@ ComparedCell cell_of(const GridPoint& point, const Seeded& s) {
       means.push_back(mean_of(episodes.back()));
     }
     ComparedCell::Mark mark{steps, mean_interval(mean_of_all(episodes)), std::nullopt};
-    if (means.size() > 1) mark.over_seeds = mean_interval_of_few(means);
+    if (means.size() > 1) mark.over_seeds = mean_interval(means);
     cell.marks.push_back(mark);
     cell.accuracy_by_seed = means;
   }
@@ -115,14 +117,8 @@ std::optional<Difference> difference_of(const Seeded& a, const Seeded& b, const 
   }
   if (d.seeds.empty()) return std::nullopt;
   d.over_episodes = paired_difference(mean_of_all(of_a), mean_of_all(of_b));
-  if (by_seed.size() > 1) d.over_seeds = mean_interval_of_few(by_seed);
+  if (by_seed.size() > 1) d.over_seeds = mean_interval(by_seed);
   return d;
-}
-
-std::string format(const char* pattern, double a, double b) {
-  char text[64];
-  std::snprintf(text, sizeof text, pattern, a, b);
-  return text;
 }
 
 std::string with_commas(int64_t number) {
@@ -142,7 +138,7 @@ struct Section {
 std::string accuracy_text(const ComparedCell& cell) {
   const ComparedCell::Mark& last = cell.marks.back();
   const MeanInterval& interval = last.over_seeds ? *last.over_seeds : last.over_episodes;
-  return format("%.2f ± %.2f", 100 * interval.mean, 100 * interval.ci95);
+  return fixed_text(100 * interval.mean, 2) + interval_text(interval.ci95, 2);
 }
 
 std::string difference_text(const ComparedCell& cell) {
@@ -150,8 +146,9 @@ std::string difference_text(const ComparedCell& cell) {
   if (!cell.difference) return "";
   const Difference& d = *cell.difference;
   const double points = 100 * d.over_episodes.mean;
-  std::string text = format("%+.2f ± %.2f", std::abs(points) < 0.005 ? 0 : points, 100 * d.over_episodes.ci95);
-  if (d.over_seeds) text += format(" (%.2f)", 100 * d.over_seeds->ci95, 0);
+  std::string text = std::abs(points) < 0.005 ? "+0.00" : (points > 0 ? "+" : "") + fixed_text(points, 2);
+  text += interval_text(d.over_episodes.ci95, 2);
+  if (d.over_seeds) text += " (" + fixed_text(100 * *d.over_seeds->ci95, 2) + ")";
   return text;
 }
 
@@ -167,15 +164,15 @@ std::string value_of(const GridPoint& point, const std::string& axis) {
 
 /// "mini-imagenet: test split of mini-imagenet, 5-way 1-shot, 15 queries, 600 episodes"
 std::string target_note(const GridTarget& target, const json& r) {
-  const auto range = [&](const char* fewest, const char* most) {
-    return r.at(fewest) == r.at(most)
-               ? std::to_string(r.at(most).get<int>())
-               : std::to_string(r.at(fewest).get<int>()) + ".." + std::to_string(r.at(most).get<int>());
+  const auto range = [&](int fewest, const char* most) {
+    const int number = r.at(most).get<int>();
+    return range_text(fewest == number ? 0 : fewest, number);
   };
   return target.name + ": " + r.at("dataset").get<std::string>() + ", split " + r.at("split").get<std::string>() +
-         ", " + range("fewest_ways", "ways") + "-way " + range("fewest_shots", "shots") + "-shot, " +
-         std::to_string(r.at("queries").get<int>()) + " queries, " + std::to_string(r.at("episodes").get<int>()) +
-         " episodes, images of " + std::to_string(r.at("image_size").get<int>()) + " pixels";
+         ", " + range(r.at("fewest_ways").get<int>(), "ways") + "-way " +
+         range(r.at("fewest_shots").get<int>(), "shots") + "-shot, " + range(fewest_queries(r), "queries") +
+         " queries, " + std::to_string(r.at("episodes").get<int>()) + " episodes, images of " +
+         std::to_string(r.at("image_size").get<int>()) + " pixels";
 }
 
 std::vector<Section> sections_of(const ComparisonTable& table) {
@@ -256,8 +253,8 @@ std::vector<Section> sections_of(const ComparisonTable& table) {
         for (const Published& figure : cell ? cell->published : std::vector<Published>()) {
           auto source = std::find(sources.begin(), sources.end(), figure.where);
           if (source == sources.end()) source = sources.insert(sources.end(), figure.where);
-          text += (text.empty() ? "" : ", ") +
-                  format(figure.ci95 > 0 ? "%.2f ± %.2f" : "%.2f", 100 * figure.accuracy, 100 * figure.ci95) + " [" +
+          text += (text.empty() ? "" : ", ") + fixed_text(100 * figure.accuracy, 2) +
+                  (figure.ci95 > 0 ? interval_text(figure.ci95, 2) : "") + " [" +
                   std::to_string(source - sources.begin() + 1) + "]";
         }
         row.push_back(text);
@@ -339,7 +336,7 @@ std::vector<std::string> each(const std::vector<std::string>& cells, F&& f) {
 }
 
 ordered_json interval_json(const std::optional<MeanInterval>& interval) {
-  return interval ? ordered_json(interval->ci95) : ordered_json(nullptr);
+  return number_or_null(interval ? interval->ci95 : std::nullopt);
 }
 
 }  // namespace
@@ -456,19 +453,18 @@ std::string table_csv(const ComparisonTable& table) {
           const auto value = grid.points[p].keys.find(key);
           fields.push_back(value != grid.points[p].keys.end() ? value->second : "");
         }
-        const auto seeds_ci = [](const std::optional<MeanInterval>& i) {
-          return i ? number_text(i->ci95) : std::string();
+        const auto half = [](const std::optional<MeanInterval>& i) {
+          return i && i->ci95 ? number_text(*i->ci95) : std::string();
         };
-        fields.insert(
-            fields.end(),
-            {grid.points[p].keys.at("dataset"), grid.targets[t].name, r.at("dataset").get<std::string>(),
-             r.at("split").get<std::string>(), number("ways"), number("shots"), number("queries"), number("episodes"),
-             std::to_string(cell->seeds.size()), std::to_string(mark.inner_steps), number_text(mark.over_episodes.mean),
-             number_text(mark.over_episodes.ci95), seeds_ci(mark.over_seeds)});
+        fields.insert(fields.end(),
+                      {grid.points[p].keys.at("dataset"), grid.targets[t].name, r.at("dataset").get<std::string>(),
+                       r.at("split").get<std::string>(), number("ways"), number("shots"), number("queries"),
+                       number("episodes"), std::to_string(cell->seeds.size()), std::to_string(mark.inner_steps),
+                       number_text(mark.over_episodes.mean), half(mark.over_episodes), half(mark.over_seeds)});
         if (last && cell->difference) {
           const Difference& d = *cell->difference;
-          fields.insert(fields.end(), {d.reference, number_text(d.over_episodes.mean),
-                                       number_text(d.over_episodes.ci95), seeds_ci(d.over_seeds)});
+          fields.insert(fields.end(),
+                        {d.reference, number_text(d.over_episodes.mean), half(d.over_episodes), half(d.over_seeds)});
         } else {
           fields.insert(fields.end(), 4, "");
         }
@@ -505,9 +501,10 @@ ordered_json table_json(const ComparisonTable& table) {
       for (const char* key : {"dataset", "split", "split_rule", "crop", "image_size", "ways", "shots", "queries",
                               "episodes", "eval_seed", "norm", "transductive"})
         one[key] = r.at(key);
+      one["fewest_queries"] = fewest_queries(r);
       one.update({{"inner_steps", last.inner_steps},
                   {"accuracy", last.over_episodes.mean},
-                  {"ci95_episodes", last.over_episodes.ci95},
+                  {"ci95_episodes", number_or_null(last.over_episodes.ci95)},
                   {"ci95_seeds", interval_json(last.over_seeds)}});
       one["by_seed"] = ordered_json::array();
       for (size_t s = 0; s < cell->seeds.size(); ++s)
@@ -517,7 +514,7 @@ ordered_json table_json(const ComparisonTable& table) {
       for (const ComparedCell::Mark& mark : cell->marks)
         one["by_steps"].push_back({{"inner_steps", mark.inner_steps},
                                    {"accuracy", mark.over_episodes.mean},
-                                   {"ci95_episodes", mark.over_episodes.ci95},
+                                   {"ci95_episodes", number_or_null(mark.over_episodes.ci95)},
                                    {"ci95_seeds", interval_json(mark.over_seeds)}});
       one["is_reference"] = cell->is_reference;
       one["difference"] = nullptr;
@@ -525,7 +522,7 @@ ordered_json table_json(const ComparisonTable& table) {
         one["difference"] = {{"reference", d->reference},
                              {"seeds", d->seeds},
                              {"mean", d->over_episodes.mean},
-                             {"ci95_episodes", d->over_episodes.ci95},
+                             {"ci95_episodes", number_or_null(d->over_episodes.ci95)},
                              {"ci95_seeds", interval_json(d->over_seeds)}};
       one["published"] = ordered_json::array();
       for (const Published& figure : cell->published)
@@ -545,7 +542,11 @@ ordered_json table_json(const ComparisonTable& table) {
   }
   for (const JobFailure& f : table.failures)
     failures.push_back({{"run", f.job}, {"what", f.what}, {"reason", f.reason}});
-  return {{"reference", grid.reference_name}, {"rows", rows}, {"failed", failures}, {"notices", grid.notices}};
+  return {{"version", kResultVersion},
+          {"reference", grid.reference_name},
+          {"rows", rows},
+          {"failed", failures},
+          {"notices", grid.notices}};
 }
 
 }  // namespace fewatoms

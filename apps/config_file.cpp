@@ -7,7 +7,7 @@
 
 #include "apps/command_line.h"
 #include "apps/toml_file.h"
-#include "episodes/errors.h"
+#include "episodes/numbers.h"
 
 namespace fewatoms {
 namespace {
@@ -32,10 +32,10 @@ std::string toml_text(const T& value) {
     return toml_string(value.string());
   else if constexpr (std::is_same_v<T, bool>)
     return value ? "true" : "false";
-  else if constexpr (std::is_floating_point_v<T>)
-    return number_text(value);
+  else if constexpr (std::is_same_v<T, uint64_t>)  // a seed; TOML's numbers end at 2^63 - 1
+    return value > static_cast<uint64_t>(INT64_MAX) ? toml_string(number_text(value)) : number_text(value);
   else
-    return std::to_string(value);
+    return number_text(value);
 }
 
 }  // namespace

@@ -1,12 +1,12 @@
 #include "apps/evaluation_choice.h"
 
-#include <charconv>
+#include <algorithm>
 
 #include <nlohmann/json.hpp>
 
 #include "backbones/safetensors.h"
 #include "episodes/episode_file.h"
-#include "episodes/errors.h"
+#include "episodes/numbers.h"
 
 namespace fewatoms {
 
@@ -17,13 +17,12 @@ void add_choice_options(CLI::App& app, EvaluationChoice& c) {
   app.add_option("--crop", c.crop, "none or bbox (cub)");
   app.add_option("--split-rule", c.split_rule, "which published split");
   app.add_flag("--skip-bad", c.skip_bad, "leave out images that cannot be decoded, and count them");
-  app.add_option("--episodes", c.episodes, "number of episodes; of an episode file all, unless this is given")
-      ->check(CLI::Range(1, 10'000'000))
+  add_number(app, "--episodes", c.episodes, "number of episodes; of an episode file all, unless this is given", 1,
+             10'000'000)
       ->capture_default_str()
       ->each([&c](const std::string&) { c.episodes_given = true; });
-  app.add_option("--first-episode", c.first_episode,
-                 "index of the first episode: with --episodes 1, one of a larger evaluation again")
-      ->check(CLI::Range(0, 2'000'000'000))
+  add_number(app, "--first-episode", c.first_episode,
+             "index of the first episode: with --episodes 1, one of a larger evaluation again", 0, 2'000'000'000)
       ->capture_default_str();
   app.add_option("--plugin", c.plugin, "data set plugin: the shared library; left out: the run's own");
   app.add_option("--plugin-option", c.plugin_options,
@@ -34,8 +33,9 @@ void add_choice_options(CLI::App& app, EvaluationChoice& c) {
   app.add_option("--ways", c.ways, "classes per episode, or a range as 5..20; left out: the run's own");
   app.add_flag("--imbalanced", c.imbalanced, "a range of shots is drawn for each class of an episode");
   app.add_flag("--within-group", c.within_group, "classes of an episode are of one group: an alphabet, a superclass");
-  app.add_option("--queries", c.queries, "query images per class; left out: the run's own")->check(CLI::Range(1, 1000));
-  app.add_option("--eval-seed", c.eval_seed, "of the episodes")->check(not_negative)->capture_default_str();
+  app.add_option("--queries", c.queries,
+                 "query images per class; 5..15: what a class has left, from 5 to 15; left out: the run's own");
+  add_number<uint64_t>(app, "--eval-seed", c.eval_seed, "of the episodes", 0, UINT64_MAX)->capture_default_str();
   app.add_flag("--unique-classes", c.unique_classes, "no two episodes have the same set of classes");
   CLI::Option* file = app.add_option("--episodes-file", c.episodes_file,
                                      "evaluate on the episodes of this file, instead of drawing them")
@@ -81,12 +81,12 @@ EvaluationOptions chosen_evaluation(const Settings& settings, const EvaluationCh
       throw UsageError("--" + name + ": " + e.what());
     }
   };
+  set("queries", choice.queries, {&options.spec.fewest_queries, &options.spec.queries}, 1);
   set("ways", choice.ways, {&options.spec.fewest_ways, &options.spec.ways}, 2);
   set("shots", choice.shots, {&options.spec.fewest_shots, &options.spec.shots}, 1);
   if (options.spec.fewest_shots == 0) options.spec.imbalanced = false;  // the run's own
   if (choice.imbalanced) options.spec.imbalanced = true;
   if (choice.within_group) options.spec.within_group = true;
-  if (choice.queries > 0) options.spec.queries = choice.queries;
   return options;
 }
 
@@ -122,6 +122,22 @@ nlohmann::ordered_json describe_episodes(const EvaluationChoice& choice) {
                                                          : nlohmann::ordered_json(choice.episodes_file)}};
 }
 
+nlohmann::ordered_json describe_spec(const EpisodeSpec& spec) {
+  return {{"ways", spec.ways},
+          {"shots", spec.shots},
+          {"queries", spec.queries},
+          {"fewest_ways", spec.fewest_ways > 0 ? spec.fewest_ways : spec.ways},
+          {"fewest_shots", spec.fewest_shots > 0 ? spec.fewest_shots : spec.shots},
+          {"fewest_queries", spec.fewest_queries > 0 ? spec.fewest_queries : spec.queries},
+          {"imbalanced", spec.imbalanced},
+          {"within_group", spec.within_group}};
+}
+
+std::string spec_text(const EpisodeSpec& spec) {
+  return range_text(spec.fewest_ways, spec.ways) + "-way " + range_text(spec.fewest_shots, spec.shots) + "-shot, " +
+         range_text(spec.fewest_queries, spec.queries) + " queries";
+}
+
 nlohmann::ordered_json describe_network(const Settings& settings, const Learner& learner,
                                         const ParameterSet& parameters) {
   using json = nlohmann::ordered_json;
@@ -150,21 +166,12 @@ nlohmann::ordered_json describe_network(const Settings& settings, const Learner&
 }
 
 std::vector<double> parse_numbers(const std::string& what, const std::string& text, double low, double high) {
-  std::vector<double> numbers;
-  const char* at = text.data();
-  const char* end = at + text.size();
-  while (true) {
-    double value = 0;
-    const auto [next, error] = std::from_chars(at, end, value);
-    if (error != std::errc() || (next != end && *next != ',') || !(value >= low && value <= high)) {
-      char range[64];
-      std::snprintf(range, sizeof range, "%g to %g", low, high);
-      throw UsageError(what + " is '" + text + "', numbers from " + range + " with commas between were expected");
-    }
-    numbers.push_back(value);
-    if (next == end) return numbers;
-    at = next + 1;
-  }
+  const auto numbers = parsed_numbers<double>(text);
+  if (!numbers || *std::min_element(numbers->begin(), numbers->end()) < low ||
+      *std::max_element(numbers->begin(), numbers->end()) > high)
+    throw UsageError(what + " is '" + text + "', numbers from " + number_text(low) + " to " + number_text(high) +
+                     " with commas between were expected");
+  return *numbers;
 }
 
 }  // namespace fewatoms

@@ -14,9 +14,9 @@ namespace fewatoms {
 struct EvaluationChoice {
   std::string dataset, data_root, split = "test", crop, split_rule, plugin;
   std::vector<std::string> plugin_options;
-  int episodes = 600, queries = 0;
-  bool episodes_given = false;  // else an episode file says how many
-  std::string ways, shots;      // a number or a range
+  int episodes = 600;
+  bool episodes_given = false;       // else an episode file says how many
+  std::string ways, shots, queries;  // a number or a range
   bool imbalanced = false, within_group = false;
   uint64_t eval_seed = 0;
   int first_episode = 0;
@@ -39,6 +39,12 @@ EvaluationOptions chosen_evaluation(const Settings& settings, const EvaluationCh
 void choose_episodes(const EvaluationChoice& choice, const ImageSource& source, EvaluationOptions& options);
 /// What results say of that: {"unique_classes", "episodes_file"}.
 nlohmann::ordered_json describe_episodes(const EvaluationChoice& choice);
+
+/// What results say of the episodes' shape: {"ways", "shots", "queries", "fewest_ways", "fewest_shots",
+/// "fewest_queries", "imbalanced", "within_group"}; the fewest are the most where there is no range.
+nlohmann::ordered_json describe_spec(const EpisodeSpec& spec);
+/// "5-way 1-shot, 15 queries", "5..20-way 1-shot, 5..15 queries".
+std::string spec_text(const EpisodeSpec& spec);
 
 /// What results say about a run's network and what it adapts: names as in docs/results.md.
 nlohmann::ordered_json describe_network(const Settings& settings, const Learner& learner,

@@ -1,7 +1,6 @@
 #include "apps/grid.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <functional>
 #include <set>
@@ -199,7 +198,7 @@ class GridReader {
       return found != all.end() ? &*found : nullptr;
     };
     if (const Key* threads = named(common, "threads"); threads != nullptr && !threads->choices[0].empty())
-      grid_.threads = std::stoi(threads->choices[0][0]);
+      grid_.threads = read_number<int>(threads->choices[0][0]);
     const Key* seeds = named(row.keys, "seed") != nullptr ? named(row.keys, "seed") : named(common, "seed");
     std::vector<std::pair<const Key*, bool>> keys;  // whether it is the row's own
     const auto add = [&](const Key& key, bool own) {
@@ -246,7 +245,7 @@ class GridReader {
         for (const std::string& text : c.texts) {
           const bool by_weights = c.key->name == "width" && text.starts_with(kWeightsOf);
           const std::string value = by_weights ? text.substr(std::string(kWeightsOf).size()) : text;
-          if (by_weights) standard_width = std::stoi(value);
+          if (by_weights) standard_width = read_number<int>(value);
           arguments.push_back("--" + c.key->name + "=" + value);
         }
       }

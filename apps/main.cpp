@@ -91,10 +91,6 @@ void last_one_counts(CLI::App& app) {
       option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
 }
 
-std::string not_negative(const std::string& given) {
-  return given.starts_with('-') ? "'" + given + "' is not a whole number of at least 0" : std::string();
-}
-
 void with_threads(int threads, const std::function<void()>& body) {
   if (threads == 0) return body();
   tbb::global_control control(tbb::global_control::max_allowed_parallelism, static_cast<size_t>(threads));

@@ -132,7 +132,7 @@ json paired_json(const std::vector<ReportedRun>& runs, const Group& group, std::
   json list = json::array();
   for (const auto& [a, b] : pairs) {
     const MeanInterval d = paired_difference(own_accuracies(runs[a]), own_accuracies(runs[b]));
-    list.push_back({{"run", a}, {"minus", b}, {"difference", d.mean}, {"ci95", d.ci95}});
+    list.push_back({{"run", a}, {"minus", b}, {"difference", d.mean}, {"ci95", number_or_null(d.ci95)}});
   }
   return list;
 }
@@ -141,24 +141,19 @@ json group_json(const std::vector<ReportedRun>& runs, const Group& group) {
   const ReportedRun& first = runs[group.runs.front()];
   const SourceInfo& info = first.source->info();
   const EpisodeSpec& spec = first.options.spec;
-  return {{"dataset", info.dataset},
-          {"split", info.split},
-          {"split_rule", info.split_rule},
-          {"crop", info.crop},
-          {"form", info.form},
-          {"notices", info.notices},
-          {"classes", first.source->classes()},
-          {"ways", spec.ways},
-          {"shots", spec.shots},
-          {"queries", spec.queries},
-          {"fewest_ways", spec.fewest_ways > 0 ? spec.fewest_ways : spec.ways},
-          {"fewest_shots", spec.fewest_shots > 0 ? spec.fewest_shots : spec.shots},
-          {"imbalanced", spec.imbalanced},
-          {"within_group", spec.within_group},
-          {"episodes", first.options.episodes},
-          {"first_episode", first.options.first_episode},
-          {"eval_seed", first.options.seed},
-          {"runs", group.runs}};
+  json result = {{"dataset", info.dataset},
+                 {"split", info.split},
+                 {"split_rule", info.split_rule},
+                 {"crop", info.crop},
+                 {"form", info.form},
+                 {"notices", info.notices},
+                 {"classes", first.source->classes()},
+                 {"episodes", first.options.episodes},
+                 {"first_episode", first.options.first_episode},
+                 {"eval_seed", first.options.seed},
+                 {"runs", group.runs}};
+  result.update(describe_spec(spec));
+  return result;
 }
 
 json measured_json(ReportedRun& r, const ReportOptions& options) {
@@ -181,7 +176,7 @@ json measured_json(ReportedRun& r, const ReportOptions& options) {
   result["by_steps"] = by_steps;
   result["own_steps"] = own.inner_steps;
   result["accuracy"] = own.accuracy;
-  result["ci95"] = own.ci95;
+  result["ci95"] = number_or_null(own.ci95);
   result["loss"] = own.loss;
   result["config"] = config_text(r.run.settings);
   result["training"] = training_json(r.folder);

@@ -75,7 +75,7 @@ std::string replay_command(const ReportedRun& r, const EvaluationChoice& c, int6
   add("episodes-file", c.episodes_file);
   add("ways", c.ways);
   add("shots", c.shots);
-  if (c.queries > 0) add("queries", std::to_string(c.queries));
+  add("queries", c.queries);
   if (c.imbalanced) text += " --imbalanced";
   if (c.within_group) text += " --within-group";
   if (c.skip_bad) text += " --skip-bad";

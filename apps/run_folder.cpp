@@ -18,6 +18,18 @@ Run read_run(const std::filesystem::path& folder, const std::string& checkpoint)
   return run;
 }
 
+Run read_run_of(const Adapter& adapter, const std::string& where, const std::filesystem::path& folder,
+                const std::string& checkpoint) {
+  const std::string name = checkpoint.empty() ? adapter.checkpoint : checkpoint;
+  const RunPaths paths(folder);
+  if (checkpoint.empty() && name == "best" && std::filesystem::exists(paths.last()) &&
+      !std::filesystem::exists(paths.best()))
+    throw UsageError(where + " belongs to another run" +
+                     (adapter.run_name.empty() ? "" : ", '" + adapter.run_name + "'") +
+                     ": it was made from a checkpoint 'best', and '" + folder.string() + "' has none; name its run");
+  return read_run(folder, name);
+}
+
 void require_no_run(const std::filesystem::path& folder) {
   const RunPaths paths(folder);
   if (std::filesystem::exists(paths.config()) || std::filesystem::exists(paths.last()))

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "apps/config_file.h"
+#include "meta/adapter.h"
 
 namespace fewatoms {
 
@@ -19,6 +20,10 @@ struct Run {
 /// Reads a run folder. `checkpoint` is best, last, or empty: best if there is one. Throws as read_run_settings and
 /// load_checkpoint do.
 Run read_run(const std::filesystem::path& folder, const std::string& checkpoint = {});
+
+/// The run folder that an adapter, called `where` in messages, is used with; without `checkpoint` the adapter's.
+Run read_run_of(const Adapter& adapter, const std::string& where, const std::filesystem::path& folder,
+                const std::string& checkpoint = {});
 
 /// Throws UsageError if the folder holds a run.
 void require_no_run(const std::filesystem::path& folder);

@@ -23,7 +23,10 @@ int64_t adapted_numbers(const Run& run) {
 }
 
 nlohmann::ordered_json step_json(const StepAccuracy& step) {
-  return {{"inner_steps", step.inner_steps}, {"accuracy", step.accuracy}, {"ci95", step.ci95}, {"loss", step.loss}};
+  return {{"inner_steps", step.inner_steps},
+          {"accuracy", step.accuracy},
+          {"ci95", number_or_null(step.ci95)},
+          {"loss", step.loss}};
 }
 
 nlohmann::ordered_json run_json(const std::string& folder, const Run& run) {

@@ -1,6 +1,4 @@
 #include <algorithm>
-#include <charconv>
-#include <cstdio>
 #include <set>
 
 #include "apps/command_line.h"
@@ -9,34 +7,12 @@
 namespace fewatoms {
 namespace {
 
-/// Refuses text that is not one of the choices, offering the nearest, and numbers outside of the range, NaN included.
-template <class T>
-void add_checks(CLI::Option* option, const OptionText& text) {
-  if (!text.choices.empty())
-    option->check([text](const std::string& given) {
-      const bool known = std::find(text.choices.begin(), text.choices.end(), given) != text.choices.end();
-      return known ? std::string() : unknown_name(text.name, given, text.choices);
-    });
-  if constexpr (std::is_arithmetic_v<T> && !std::is_same_v<T, bool>) {
-    const auto number = [](double x) {
-      char digits[32];
-      std::snprintf(digits, sizeof digits, "%g", x);
-      return std::string(digits);
-    };
-    std::string range = std::is_integral_v<T> ? "a whole number" : "a number";
-    if (text.low > -1e300)
-      range += text.high < 1e300 ? " from " + number(text.low) + " to " + number(text.high)
-                                 : " of at least " + number(text.low);
-    option->check([text, range](const std::string& given) {
-      double value = 0;
-      const auto [end, error] = std::from_chars(given.data(), given.data() + given.size(), value);
-      const bool whole = !std::is_integral_v<T> || given.find_first_not_of("0123456789-") == std::string::npos;
-      const bool good = error == std::errc() && end == given.data() + given.size() && whole && value >= text.low &&
-                        value <= text.high;
-      return good ? std::string() : "'" + given + "' is not " + range;
-    });
-    option->type_name(std::is_integral_v<T> ? "INT" : "NUMBER");
-  }
+/// A limit of an option as its type has it: what is beyond the type's own is that.
+template <Number T>
+T limit(double value) {
+  if (value <= static_cast<double>(std::numeric_limits<T>::lowest())) return std::numeric_limits<T>::lowest();
+  if (value >= static_cast<double>(std::numeric_limits<T>::max())) return std::numeric_limits<T>::max();
+  return static_cast<T>(value);
 }
 
 template <class T>
@@ -66,6 +42,9 @@ void add_setting(CLI::App& app, const OptionText& text, T& value) {
   else if constexpr (std::is_same_v<T, std::filesystem::path>)
     option = app.add_option_function<std::string>(
         std::string("--") + text.name, [&value](const std::string& v) { value = v; }, help);
+  else if constexpr (Number<T>)
+    option = add_number(app, std::string("--") + text.name, value, help, limit<T>(text.low), limit<T>(text.high))
+                 ->capture_default_str();
   else
     option = app.add_option(std::string("--") + text.name, value, help)->capture_default_str();
   option->group(text.group);
@@ -73,7 +52,11 @@ void add_setting(CLI::App& app, const OptionText& text, T& value) {
     option->expected(1)->allow_extra_args(false)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->default_str("");
   else
     option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
-  add_checks<T>(option, text);
+  if (!text.choices.empty())  // refuses other texts, offering the nearest
+    option->check([text](const std::string& given) {
+      const bool known = std::find(text.choices.begin(), text.choices.end(), given) != text.choices.end();
+      return known ? std::string() : unknown_name(text.name, given, text.choices);
+    });
 }
 
 }  // namespace

@@ -1,14 +1,13 @@
 #include "apps/settings.h"
 
 #include <algorithm>
-#include <charconv>
 #include <map>
 #include <numeric>
 #include <set>
 #include <thread>
 
 #include "datasets/rotations.h"
-#include "episodes/errors.h"
+#include "episodes/numbers.h"
 #include "episodes/random.h"
 
 namespace fewatoms {
@@ -75,37 +74,23 @@ void complete(Settings& s) {
 }
 
 void set_range(NumberRange range, const std::string& text, double low, double high) {
-  int first = 0, last = 0;
-  const char *at = text.data(), *end = at + text.size();
-  auto read = std::from_chars(at, end, first);
-  last = first;
-  bool good = read.ec == std::errc() && first >= low && first <= high;
-  const bool two = good && read.ptr != end;
-  if (two) {
-    good = text.compare(static_cast<size_t>(read.ptr - at), 2, "..") == 0;
-    if (good) read = std::from_chars(read.ptr + 2, end, last);
-    good = good && read.ec == std::errc() && read.ptr == end && last > first && last <= high;
-  }
+  const size_t dots = text.find("..");
+  const bool two = dots != std::string::npos;
+  const auto first = parsed_number<int>(text.substr(0, dots)),
+             last = two ? parsed_number<int>(text.substr(dots + 2)) : first;
+  const bool good = first && last && *first >= low && *last <= high && (!two || (*first > 0 && *last > *first));
   if (!good)
-    throw UsageError("'" + text + "' is not a whole number from " + std::to_string(static_cast<int>(low)) + " to " +
-                     std::to_string(static_cast<int>(high)) + ", or two as 5..20, the smaller first");
-  *range.fewest = two ? first : 0;
-  *range.most = last;
+    throw UsageError("'" + text + "' is not " + expected_number(static_cast<int>(low), static_cast<int>(high)) +
+                     ", or two as 5..20, the smaller first");
+  *range.fewest = two ? *first : 0;
+  *range.most = *last;
 }
 
 std::vector<int> parse_steps(const std::string& what, const std::string& text) {
-  std::vector<int> steps;
-  const char* at = text.data();
-  const char* end = at + text.size();
-  while (true) {
-    int value = 0;
-    const auto [next, error] = std::from_chars(at, end, value);
-    if (error != std::errc() || value < 0 || (next != end && *next != ','))
-      throw UsageError(what + " is '" + text + "', numbers of steps such as 0,1,2,5 were expected");
-    steps.push_back(value);
-    if (next == end) return steps;
-    at = next + 1;
-  }
+  const auto steps = parsed_numbers<int>(text);
+  if (!steps || *std::min_element(steps->begin(), steps->end()) < 0)
+    throw UsageError(what + " is '" + text + "', numbers of steps such as 0,1,2,5 were expected");
+  return *steps;
 }
 
 int threads_of(const Settings& s) {
@@ -129,7 +114,10 @@ EvaluationOptions evaluation_options(const Settings& s) {
     options.spec.fewest_shots = 0;
     options.spec.imbalanced = false;
   }
-  options.spec.queries = s.eval_queries > 0 ? s.eval_queries : train.queries;
+  if (s.eval_queries > 0) {
+    options.spec.queries = s.eval_queries;
+    options.spec.fewest_queries = s.eval_fewest_queries;
+  }
   options.episodes = s.val_episodes;
   options.inner_steps = parse_steps("eval-inner-steps", s.eval_inner_steps);
   options.pixel_norm = s.trainer.pixel_norm;

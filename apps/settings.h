@@ -22,7 +22,7 @@ struct Settings {
   int val_episodes = 600;
   int val_from_train = 0;
   // 0: as in training (ways at most 5 where the head has no weights to keep)
-  int eval_ways = 0, eval_shots = 0, eval_queries = 0;
+  int eval_ways = 0, eval_shots = 0, eval_queries = 0, eval_fewest_queries = 0;
   std::string eval_inner_steps;  // empty: as in training
   std::filesystem::path init;    // a run whose body training starts from; empty: none
   int checkpoint_every = 250;
@@ -42,8 +42,7 @@ struct OptionText {
   bool identity = true;
 };
 
-/// A number, or a range of numbers that each episode draws from: "5" or "5..20". The option's low and high hold for
-/// both ends.
+/// A number, or a range: "5" or "5..20". The option's low and high hold for both ends.
 struct NumberRange {
   int* fewest;  // 0: a plain number
   int* most;
@@ -161,7 +160,9 @@ void for_each_option(Settings& s, F&& f) {
 
   const char* episodes = "Episodes";
   NumberRange ways{&s.trainer.spec.fewest_ways, &s.trainer.spec.ways},
-      shots{&s.trainer.spec.fewest_shots, &s.trainer.spec.shots};
+      shots{&s.trainer.spec.fewest_shots, &s.trainer.spec.shots},
+      queries{&s.trainer.spec.fewest_queries, &s.trainer.spec.queries},
+      eval_queries{&s.eval_fewest_queries, &s.eval_queries};
   f(OptionText{"ways", episodes, "classes per training episode; 5..20: drawn for each episode", {}, 2, 1000}, ways);
   f(OptionText{"shots", episodes, "support images per class; 1..10: drawn for each episode", {}, 1, 1000}, shots);
   f(OptionText{"imbalanced", episodes, "a range of shots is drawn for each class of an episode"},
@@ -169,7 +170,13 @@ void for_each_option(Settings& s, F&& f) {
   f(OptionText{"within-group", episodes,
                "classes of an episode are of one group: an alphabet (omniglot), a superclass (tiered-imagenet)"},
     s.trainer.spec.within_group);
-  f(OptionText{"queries", episodes, "query images per class", {}, 1, 1000}, s.trainer.spec.queries);
+  f(OptionText{"queries",
+               episodes,
+               "query images per class; 5..15: what a class has left beside the support images, from 5 to 15",
+               {},
+               1,
+               1000},
+    queries);
   f(OptionText{"meta-batch", episodes, "episodes per outer step", {}, 1, 1024}, s.trainer.meta_batch);
   f(OptionText{"iterations", episodes, "outer steps", {}, 1, kMany}, s.trainer.iterations);
   f(OptionText{"seed", episodes, "of initial parameters and episodes", {}, 0}, s.trainer.seed);
@@ -255,7 +262,7 @@ void for_each_option(Settings& s, F&& f) {
   f(OptionText{"eval-ways", validation, "classes per validation episode; 0: as in training, at most 5", {}, 0, 1000},
     s.eval_ways);
   f(OptionText{"eval-shots", validation, "0: as in training", {}, 0, 1000}, s.eval_shots);
-  f(OptionText{"eval-queries", validation, "0: as in training", {}, 0, 1000}, s.eval_queries);
+  f(OptionText{"eval-queries", validation, "0: as in training", {}, 0, 1000}, eval_queries);
   f(OptionText{"checkpoint-every", validation, "iterations between checkpoints", {}, 1, kMany, false},
     s.checkpoint_every);
 

@@ -1,9 +1,6 @@
 #include "apps/toml_file.h"
 
-#include <charconv>
-#include <sstream>
-
-#include "episodes/errors.h"
+#include "episodes/numbers.h"
 
 namespace fewatoms {
 
@@ -14,9 +11,8 @@ toml::table read_toml(const std::filesystem::path& path) {
   try {
     return toml::parse_file(path.string());
   } catch (const toml::parse_error& e) {
-    std::ostringstream where;
-    where << "'" << path.string() << "' line " << e.source().begin.line << ": " << e.description();
-    throw UsageError(where.str());
+    throw UsageError("'" + path.string() + "' line " + number_text(e.source().begin.line) + ": " +
+                     std::string(e.description()));
   }
 }
 
@@ -26,12 +22,6 @@ std::optional<std::string> scalar_text(const toml::node& node) {
   if (const auto* integer = node.as_integer()) return std::to_string(integer->get());
   if (const auto* number = node.as_floating_point()) return number_text(number->get());
   return std::nullopt;
-}
-
-std::string number_text(double value) {
-  char text[32];
-  const auto [end, error] = std::to_chars(text, text + sizeof text, value);
-  return {text, end};
 }
 
 }  // namespace fewatoms

@@ -14,7 +14,4 @@ toml::table read_toml(const std::filesystem::path& path);
 /// A number, text or truth value as the command line has it ("0.05", "true"); nothing for lists, tables and dates.
 std::optional<std::string> scalar_text(const toml::node& node);
 
-/// Shortest text that reads back to the same number.
-std::string number_text(double value);
-
 }  // namespace fewatoms

@@ -32,10 +32,11 @@ void TrainingLog::iteration(const IterationReport& r) {
 }
 
 void TrainingLog::validation(const ValidationReport& r) {
-  if (file_)
-    file_->scalars(r.iteration, {{"validation/accuracy", r.result.accuracy},
-                                 {"validation/ci95", r.result.ci95},
-                                 {"validation/loss", r.result.loss}});
+  if (!file_) return;
+  std::vector<std::pair<std::string, double>> numbers = {{"validation/accuracy", r.result.accuracy}};
+  if (r.result.ci95) numbers.emplace_back("validation/ci95", *r.result.ci95);
+  numbers.emplace_back("validation/loss", r.result.loss);
+  file_->scalars(r.iteration, numbers);
 }
 
 void TrainingLog::checkpoint(int64_t iteration, const ParameterSet& parameters) {

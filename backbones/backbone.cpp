@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "episodes/errors.h"
+#include "episodes/numbers.h"
 
 namespace fewatoms {
 namespace {
@@ -44,9 +45,9 @@ std::unique_ptr<Backbone> make_backbone(const NetworkOptions& options, uint64_t 
   if (options.norm != "batch" && options.norm != "group" && options.norm != "layer" && options.norm != "none")
     throw UsageError(unknown_name("norm", options.norm, {"batch", "group", "layer", "none"}));
   if (!(options.drop_rate >= 0 && options.drop_rate <= 0.9))
-    throw UsageError("drop rate is " + std::to_string(options.drop_rate) + ", 0 to 0.9 is possible");
+    throw UsageError("drop rate is " + number_text(options.drop_rate) + ", 0 to 0.9 is possible");
   if (options.drop_rate > 0 && options.backbone != "resnet12")
-    throw UsageError("drop rate is " + std::to_string(options.drop_rate) + ", but backbone '" + options.backbone +
+    throw UsageError("drop rate is " + number_text(options.drop_rate) + ", but backbone '" + options.backbone +
                      "' has no DropBlock; resnet12 has");
   for (const Entry& entry : kBackbones)
     if (options.backbone == entry.name) return entry.make(options, seed, parameters);

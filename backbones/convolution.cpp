@@ -1,9 +1,9 @@
 #include "backbones/convolution.h"
 
 #include <algorithm>
-#include <sstream>
 
 #include "episodes/errors.h"
+#include "episodes/numbers.h"
 #include "episodes/random.h"
 
 namespace fewatoms {
@@ -26,10 +26,8 @@ void require_one_of(const char* what, const std::string& given, const std::vecto
 }  // namespace
 
 std::string ConvLayer::torch_script(const std::string& x) const {
-  std::ostringstream text;
-  text << "torch.conv2d(" << x << ", self." << name << ".weight, None, [" << stride << ", " << stride << "], ["
-       << padding << ", " << padding << "])";
-  return text.str();
+  const std::string s = number_text(stride), p = number_text(padding);
+  return "torch.conv2d(" + x + ", self." + name + ".weight, None, [" + s + ", " + s + "], [" + p + ", " + p + "])";
 }
 
 std::vector<std::string> convolution_kinds() {

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "backbones/backbone.h"
+#include "episodes/numbers.h"
 #include "episodes/random.h"
 
 namespace fewatoms {
@@ -122,8 +123,7 @@ class ResNet final : public Backbone {
       return norms_[layer].torch_script(layers_[layer].torch_script(x), norm);
     };
     const auto leaky = [&](const std::string& x) {
-      return plan_.slope == 0 ? "torch.relu(" + x + ")"
-                              : "torch.leaky_relu(" + x + ", " + std::to_string(plan_.slope) + ")";
+      return plan_.slope == 0 ? "torch.relu(" + x + ")" : "torch.leaky_relu(" + x + ", " + real_text(plan_.slope) + ")";
     };
     std::string text;
     if (plan_.stem) {

@@ -25,8 +25,10 @@ struct Type {
   const char* name;
   torch::ScalarType type;
 };
-constexpr Type kTypes[] = {
-    {"F32", torch::kFloat}, {"F64", torch::kDouble}, {"I64", torch::kLong}, {"U8", torch::kByte}};
+constexpr Type kTypes[] = {{"F32", torch::kFloat},     {"F64", torch::kDouble}, {"F16", torch::kHalf},
+                           {"BF16", torch::kBFloat16}, {"I64", torch::kLong},   {"I32", torch::kInt},
+                           {"I16", torch::kShort},     {"I8", torch::kChar},    {"U8", torch::kByte},
+                           {"BOOL", torch::kByte}};  // which is not written
 
 constexpr uint64_t kHeaderLimit = 100'000'000;  // bytes, as the reference implementation has it
 
@@ -139,7 +141,8 @@ SafeTensors read_safetensors(const std::filesystem::path& path) {
       const auto dtype = entry.at("dtype").get<std::string>();
       const auto type =
           std::find_if(std::begin(kTypes), std::end(kTypes), [&](const Type& t) { return t.name == dtype; });
-      if (type == std::end(kTypes)) bad("has type " + dtype + ", F32, F64, I64 or U8 were expected");
+      if (type == std::end(kTypes))
+        bad("has type " + dtype + ", F32, F64, F16, BF16, I64, I32, I16, I8, U8 or BOOL was expected");
       for (const char* key : {"shape", "data_offsets"})
         for (const json& n : entry.at(key))
           if (!n.is_number_integer()) bad(std::string(key) + " is not a list of whole numbers");

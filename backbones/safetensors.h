@@ -12,7 +12,7 @@ namespace fewatoms {
 /// Contents of a safetensors file: named tensors and free text.
 /// Format: u64 little-endian header length, JSON header, raw little-endian data.
 struct SafeTensors {
-  std::map<std::string, torch::Tensor> tensors;  // float32, float64, int64 or uint8
+  std::map<std::string, torch::Tensor> tensors;  // of the types that PyTorch 1.13 has; BOOL is read as uint8
   std::map<std::string, std::string> metadata;
 };
 

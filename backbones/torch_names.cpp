@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <set>
-#include <sstream>
 
 #include "episodes/errors.h"
+#include "episodes/numbers.h"
 
 namespace fewatoms {
 namespace {
@@ -141,12 +141,6 @@ Match match(const SafeTensors& file, const std::string& where, const std::string
                   (some.empty() ? "nothing" : some));
 }
 
-std::string shape_text(const Tensor& tensor) {
-  std::ostringstream text;
-  text << tensor.sizes();
-  return text.str();
-}
-
 }  // namespace
 
 std::vector<std::string> torch_sources() {
@@ -178,7 +172,10 @@ TorchImport import_torch(const SafeTensors& file, const std::string& where, cons
     const auto at = file.tensors.find(name);
     if (at == file.tensors.end()) return Tensor();
     used.insert(name);
-    return at->second;
+    if (!at->second.is_floating_point())
+      throw DataError("'" + where + "': tensor '" + name + "' is of type " + at::toString(at->second.scalar_type()) +
+                      ", real numbers were expected");
+    return at->second.to(at::kFloat);  // half precision, and arithmetic with a bias in it, included
   };
   std::map<std::string, Tensor> values;
   for (const ConvLayer& layer : backbone.layers()) {
@@ -217,8 +214,8 @@ TorchImport import_torch(const SafeTensors& file, const std::string& where, cons
       continue;
     }
     if (value->second.sizes() != p.tensor.sizes())
-      throw DataError("'" + where + "': the tensor for '" + p.name + "' is " + shape_text(value->second) + ", " +
-                      shape_text(p.tensor) + " was expected");
+      throw DataError("'" + where + "': the tensor for '" + p.name + "' is " + shape_text(value->second.sizes()) +
+                      ", " + shape_text(p.tensor.sizes()) + " was expected");
     result.parameters.add(p.name, value->second.to(at::kFloat).clone(), p.role);
     values.erase(value);
     ++result.taken;
@@ -236,7 +233,7 @@ TorchImport import_torch(const SafeTensors& file, const std::string& where, cons
     else if (copy)
       result.dropped.push_back(name + " (a copy)");
     else
-      result.left_over.push_back(name + " " + shape_text(tensor));
+      result.left_over.push_back(name + " " + shape_text(tensor.sizes()));
   }
   return result;
 }

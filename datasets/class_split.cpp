@@ -1,7 +1,6 @@
 #include "datasets/class_split.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <numeric>
 
@@ -9,6 +8,7 @@
 #include "datasets/known_splits.h"
 #include "datasets/table.h"
 #include "episodes/errors.h"
+#include "episodes/numbers.h"
 #include "episodes/random.h"
 
 namespace fewatoms {
@@ -79,20 +79,13 @@ std::vector<std::string> ClassSplit::splits() const {
 }
 
 SplitFractions parse_fractions(const std::string& text) {
-  double parts[3];
-  const char* at = text.data();
-  const char* end = at + text.size();
-  bool good = true;
-  for (int i = 0; good && i < 3; ++i) {
-    const auto [next, error] = std::from_chars(at, end, parts[i]);
-    good = error == std::errc() && std::isfinite(parts[i]) && parts[i] >= 0 &&
-           (i == 2 ? next == end : next != end && *next == ',');
-    at = next + 1;
-  }
-  if (!good || std::abs(parts[0] + parts[1] + parts[2] - 1) > 0.001)
+  const auto parts = parsed_numbers<double>(text);
+  const bool good = parts && parts->size() == 3 && *std::min_element(parts->begin(), parts->end()) >= 0 &&
+                    std::abs(parts->at(0) + parts->at(1) + parts->at(2) - 1) <= 0.001;
+  if (!good)
     throw UsageError("split fractions are '" + text +
                      "', expected shares of train, val and test that sum to 1, as 0.64,0.16,0.2");
-  return {parts[0], parts[1], parts[2]};
+  return {parts->at(0), parts->at(1), parts->at(2)};
 }
 
 std::string split_name(const std::string& text) {

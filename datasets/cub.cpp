@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cctype>
-#include <charconv>
 #include <cmath>
 #include <iterator>
 #include <map>
@@ -15,6 +14,7 @@
 #include "datasets/forms.h"
 #include "datasets/torchmeta.h"
 #include "episodes/errors.h"
+#include "episodes/numbers.h"
 
 // CUB-200-2011 (Wah et al. 2011). Three published splits are in use; the class number decides.
 
@@ -65,7 +65,7 @@ constexpr Official kOfficial[] = {{"closerlook", {100, 50, 50}, {5885, 2950, 295
 int class_number(const std::string& name) {
   const auto digit = [&](size_t i) { return std::isdigit(static_cast<unsigned char>(name[i])) != 0; };
   if (name.size() < 5 || !digit(0) || !digit(1) || !digit(2) || name[3] != '.') return 0;
-  const int number = std::stoi(name.substr(0, 3));
+  const int number = *parsed_number<int>(name.substr(0, 3));
   return number <= kClasses ? number : 0;
 }
 
@@ -80,13 +80,11 @@ std::vector<std::string> fields_of(const std::string& where, const TextLine& lin
   return fields;
 }
 
-template <class Number>
-Number number_of(const std::string& text, const std::string& where, const TextLine& line, const std::string& expected) {
-  Number number{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size())
-    throw DataError(where + " is '" + line.text + "', expected '" + expected + "' with numbers");
-  return number;
+template <Number T>
+T number_of(const std::string& text, const std::string& where, const TextLine& line, const std::string& expected) {
+  const auto number = parsed_number<T>(text);
+  if (!number) throw DataError(where + " is '" + line.text + "', expected '" + expected + "' with numbers");
+  return *number;
 }
 
 /// One of the official metadata files, "id value..." per line.
@@ -117,9 +115,9 @@ class Metadata {
     return found->second;
   }
 
-  template <class Number>
-  Number value(const Row& row, int field) const {
-    return number_of<Number>(row.fields[field], where(row.line), row.line, form_);
+  template <Number T>
+  T value(const Row& row, int field) const {
+    return number_of<T>(row.fields[field], where(row.line), row.line, form_);
   }
 
   DataError error(const Row& row, const std::string& expected) const {

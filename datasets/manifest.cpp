@@ -1,6 +1,4 @@
 #include <algorithm>
-#include <charconv>
-#include <cmath>
 #include <map>
 #include <set>
 
@@ -11,6 +9,7 @@
 #include "datasets/forms.h"
 #include "datasets/table.h"
 #include "episodes/errors.h"
+#include "episodes/numbers.h"
 
 // Your images, listed in one file: path,label[,split][,group][,x,y,width,height]. Paths are relative to the file.
 
@@ -67,11 +66,9 @@ struct Manifest {
 };
 
 double number_of(const std::string& text, const std::string& column, const std::string& where) {
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value))
-    throw DataError(where + " has '" + text + "' as " + column + ", expected a number of pixels");
-  return value;
+  const auto value = parsed_number<double>(text);
+  if (!value) throw DataError(where + " has '" + text + "' as " + column + ", expected a number of pixels");
+  return *value;
 }
 
 /// A box, or nothing where all four fields are empty.
@@ -187,7 +184,7 @@ std::shared_ptr<const ImageSource> open_manifest(const DatasetOptions& options, 
     std::string key = path;
     if (boxed)
       for (const double edge : {row.box->x, row.box->y, row.box->width, row.box->height})
-        key += "|" + std::to_string(edge);
+        key += "|" + number_text(edge);
     const auto [earlier, is_new] = seen.emplace(key, row.where);
     if (!is_new)
       throw DataError(row.where + " repeats image '" + row.path + "' of " + earlier->second.substr(name.size() + 1) +

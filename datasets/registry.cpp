@@ -8,6 +8,7 @@
 #include "datasets/pack.h"
 #include "datasets/rotations.h"
 #include "episodes/errors.h"
+#include "episodes/numbers.h"
 
 namespace fewatoms {
 namespace {
@@ -69,7 +70,7 @@ DatasetOptions resolve(DatasetOptions options) {
   if (entry.name != "plugin" && (!options.plugin.empty() || !options.plugin_options.empty()))
     throw UsageError("plugin and plugin options go with data set 'plugin', the data set is '" + entry.name + "'");
   if (!(options.crop_margin >= 0 && options.crop_margin <= 1))
-    throw UsageError("crop margin is " + std::to_string(options.crop_margin) + ", expected 0 to 1");
+    throw UsageError("crop margin is " + number_text(options.crop_margin) + ", expected 0 to 1");
   if (options.crop == "bbox" && !entry.has_boxes)
     throw UsageError("crop 'bbox' does not apply to data set '" + entry.name + "', which has no bounding boxes");
   parse_fractions(options.split_fractions);

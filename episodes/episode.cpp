@@ -28,22 +28,29 @@ std::string place_of(const ImageSource& source) {
   return source.info().dataset + " split '" + source.info().split + "'";
 }
 
+/// The fewest query images of a class.
+int least_queries(const EpisodeSpec& spec) { return spec.fewest_queries > 0 ? spec.fewest_queries : spec.queries; }
+
 /// Images of each drawn class, support first; [] if groups of images that several classes share came in each other's
 /// way.
 std::vector<std::vector<int>> draw_images(const ImageSource& source, Random& random, const std::vector<int>& classes,
-                                          const std::vector<int>& shots, int queries) {
+                                          const std::vector<int>& shots, const EpisodeSpec& spec) {
   std::vector<std::vector<int>> images;
   std::map<int, Side> sides;
   for (size_t label = 0; label < classes.size(); ++label) {
-    const int c = classes[label], wanted = shots[label] + queries;
-    if (wanted < 1 || wanted > source.class_size(c))
+    const int c = classes[label], least = least_queries(spec), needed = shots[label] + least;
+    if (needed < 1 || needed > source.class_size(c))
       throw DataError(place_of(source) + ": class '" + source.class_name(c) + "' has " +
-                      plural(source.class_size(c), "image", "images") + ", an episode needs " + std::to_string(wanted));
+                      plural(source.class_size(c), "image", "images") + ", an episode needs " + std::to_string(needed));
     const auto groups = source.image_groups(c);
-    if (groups.empty() || shots[label] == 0)
-      images.push_back(draw_distinct(random, source.class_size(c), wanted));
-    else
+    const bool grouped = !groups.empty() && shots[label] > 0;
+    const int left =
+        grouped && spec.fewest_queries > 0 ? most_queries(groups, shots[label]) : source.class_size(c) - shots[label];
+    const int queries = std::clamp(left, least, spec.queries);
+    if (grouped)
       images.push_back(draw_grouped(random, groups, shots[label], queries, sides));
+    else
+      images.push_back(draw_distinct(random, source.class_size(c), shots[label] + queries));
     if (images.back().empty()) return {};
   }
   return images;
@@ -53,12 +60,12 @@ std::vector<std::vector<int>> draw_images(const ImageSource& source, Random& ran
 void require_sides(const ImageSource& source, const EpisodeSpec& spec, const std::string& where) {
   for (int c = 0; c < source.classes(); ++c) {
     const auto groups = source.image_groups(c);
-    if (groups.empty() || can_be_split(groups, spec.shots, spec.queries)) continue;
+    if (groups.empty() || most_queries(groups, spec.shots) >= least_queries(spec)) continue;
     throw DataError(where + ": the " +
                     plural(static_cast<int>(std::set<int>(groups.begin(), groups.end()).size()), "group", "groups") +
                     " of class '" + source.class_name(c) + "' with " + plural(source.class_size(c), "image", "images") +
                     " cannot serve " + plural(spec.shots, "shot", "shots") + " and " +
-                    plural(spec.queries, "query", "queries") + " with each group on one side");
+                    plural(least_queries(spec), "query", "queries") + " with each group on one side");
   }
 }
 
@@ -100,6 +107,7 @@ void require_valid(const EpisodeSpec& spec) {
   };
   range("ways", spec.fewest_ways, spec.ways, 2);
   range("shots", spec.fewest_shots, spec.shots, 1);
+  range("queries", spec.fewest_queries, spec.queries, 1);
   if (spec.imbalanced && spec.fewest_shots == 0)
     throw UsageError("imbalanced shots need a range of shots, such as 1..10, shots is " + std::to_string(spec.shots));
 }
@@ -115,7 +123,7 @@ void require_servable(const ImageSource& source, const EpisodeSpec& spec) {
 
   if (spec.within_group) groups_to_draw(source, spec);
 
-  const int needed = spec.shots + spec.queries;
+  const int needed = spec.shots + least_queries(spec);
   constexpr int kNamed = 3;
   int short_of_images = 0;
   std::string names;
@@ -129,7 +137,7 @@ void require_servable(const ImageSource& source, const EpisodeSpec& spec) {
   if (short_of_images > kNamed)
     names += ", and " + std::to_string(short_of_images - kNamed) + " classes more are short";
   throw DataError(where + ": " + names + ", " + std::to_string(needed) + " are needed (" +
-                  plural(spec.shots, "shot", "shots") + " + " + plural(spec.queries, "query", "queries") + ")");
+                  plural(spec.shots, "shot", "shots") + " + " + plural(least_queries(spec), "query", "queries") + ")");
 }
 
 Episode draw_episode(const ImageSource& source, const EpisodeSpec& spec, uint64_t seed, uint64_t index,
@@ -145,7 +153,8 @@ Episode draw_episode(const ImageSource& source, const EpisodeSpec& spec, uint64_
                         : Random{seed, stream(Stream::kEpisode), where, ways, shots, queries, index, more};
 
   Episode episode;
-  episode.spec = {.ways = spec.ways, .shots = spec.shots, .queries = spec.queries};
+  episode.spec = {
+      .ways = spec.ways, .shots = spec.shots, .queries = spec.queries, .fewest_queries = spec.fewest_queries};
   std::vector<int> group;  // to draw from; empty: all classes
   if (spec.within_group) {
     const auto groups = groups_to_draw(source, spec);
@@ -171,7 +180,7 @@ Episode draw_episode(const ImageSource& source, const EpisodeSpec& spec, uint64_
     shots_of.assign(episode.spec.ways, episode.spec.shots);
     if (spec.imbalanced)
       for (int& own : shots_of) own = draw_number(random, spec.fewest_shots, spec.shots);
-    drawn = draw_images(source, random, episode.classes, shots_of, spec.queries);
+    drawn = draw_images(source, random, episode.classes, shots_of, spec);
   }
   if (spec.imbalanced) episode.spec.shots = *std::max_element(shots_of.begin(), shots_of.end());
 
@@ -179,7 +188,7 @@ Episode draw_episode(const ImageSource& source, const EpisodeSpec& spec, uint64_
   for (int label = 0; label < episode.spec.ways; ++label) {
     const int c = episode.classes[label];
     const std::vector<int>& images = drawn[label];
-    for (int k = 0; k < shots_of[label] + spec.queries; ++k) {
+    for (int k = 0; k < static_cast<int>(images.size()); ++k) {
       EpisodeImage image{{c, images[k], 0}, label};
       const bool is_support = k < shots_of[label];
       if (augmented == Augmented::kBoth || augmented == (is_support ? Augmented::kSupport : Augmented::kQuery))

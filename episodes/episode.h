@@ -12,6 +12,9 @@ struct EpisodeSpec {
   int ways = 5;      // classes, >= 2
   int shots = 1;     // labelled images per class, >= 1
   int queries = 15;  // images to classify per class, >= 1
+  // Where classes are short: 0, or 1..queries; then a class that has not so many images left beside its support images
+  // has as many query images as it has left, at least these. Nothing else of the episodes changes by it.
+  int fewest_queries = 0;
 
   // Episodes of changing size (as Meta-Dataset's, Triantafillou et al. 2020): where these are not 0, `ways` and `shots`
   // are the most, and each episode draws its own number from here on.
@@ -20,7 +23,7 @@ struct EpisodeSpec {
   bool imbalanced = false;    // each class of an episode draws its own number of shots; fewest_shots must not be 0
   bool within_group = false;  // all classes of an episode are of one group: an alphabet, a superclass
 
-  /// Whether all episodes have the same number of classes, and of images of each.
+  /// Whether all episodes have the same number of classes, and of support images of each.
   bool fixed() const { return fewest_ways == 0 && fewest_shots == 0; }
   bool operator==(const EpisodeSpec&) const = default;
 };
@@ -36,14 +39,15 @@ struct Episode {
   EpisodeSpec spec;                   // ways and (the most) shots are this episode's own
   std::vector<int> classes;           // [ways] class index of each label
   std::vector<EpisodeImage> support;  // [ways*shots], label-major: label 0 first; fewer where shots are imbalanced
-  std::vector<EpisodeImage> query;    // [ways*queries], label-major
+  std::vector<EpisodeImage> query;    // [ways*queries], label-major; fewer where a class is short
 };
 
 /// Which images of an episode get an augmentation key.
 enum class Augmented { kNone, kSupport, kQuery, kBoth };
 
 /// Throws UsageError unless `spec` is valid and `source` can serve it. Names the classes with too few images, and the
-/// numbers given and needed: "class 'owl' has 4 images, 6 are needed (5 shots + 1 query)" (a DataError).
+/// numbers given and needed: "class 'owl' has 4 images, 6 are needed (5 shots + 1 query)" (a DataError). Of a range of
+/// queries the fewest are needed.
 void require_servable(const ImageSource& source, const EpisodeSpec& spec);
 
 /// Episode `index`, a pure function of (data set, split, specification, seed, index): classes drawn without

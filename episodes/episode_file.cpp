@@ -59,7 +59,7 @@ Episode read_episode(const json& text, Names& names) {
     if (std::count(classes.begin(), classes.end(), name) > 1) throw DataError("has class '" + name + "' twice");
   }
   std::set<std::pair<int, int>> seen;
-  size_t shots = 0, queries = 0;
+  size_t shots = 0, queries = 0, fewest_queries = SIZE_MAX;
   for (const char* side : {"support", "query"}) {
     const bool is_support = side[0] == 's';
     const auto by_class = text.at(side).get<std::vector<std::vector<std::string>>>();
@@ -69,14 +69,9 @@ Episode read_episode(const json& text, Names& names) {
     for (size_t label = 0; label < by_class.size(); ++label) {
       if (by_class[label].empty())
         throw DataError("has no " + std::string(side) + " images of class '" + classes[label] + "'");
-      if (is_support)
-        shots = std::max(shots, by_class[label].size());
-      else if (by_class[label].size() != by_class[0].size())
-        throw DataError("has " + std::to_string(by_class[label].size()) + " query images of class '" + classes[label] +
-                        "' and " + std::to_string(by_class[0].size()) + " of '" + classes[0] +
-                        "', as many of each were expected");
-      else
-        queries = by_class[0].size();
+      size_t& most = is_support ? shots : queries;
+      most = std::max(most, by_class[label].size());
+      if (!is_support) fewest_queries = std::min(fewest_queries, by_class[label].size());
       for (const std::string& name : by_class[label]) {
         const int c = episode.classes[label], i = names.image_of(c, name);
         if (!seen.emplace(c, i).second) throw DataError("has image '" + name + "' twice");
@@ -92,6 +87,7 @@ Episode read_episode(const json& text, Names& names) {
     episode.spec.fewest_shots = *std::min_element(counts.begin(), counts.end());
     episode.spec.imbalanced = true;
   }
+  if (fewest_queries < queries) episode.spec.fewest_queries = static_cast<int>(fewest_queries);
   return episode;
 }
 
@@ -157,10 +153,11 @@ EpisodeSpec spec_of(const std::vector<Episode>& episodes) {
   const auto fewest = [](const Episode& e, int EpisodeSpec::*least, int EpisodeSpec::*most) {
     return e.spec.*least > 0 ? e.spec.*least : e.spec.*most;
   };
-  int ways = all.ways, shots = all.shots;
+  int ways = all.ways, shots = all.shots, queries = all.queries;
   for (const Episode& episode : episodes) {
     ways = std::min(ways, fewest(episode, &EpisodeSpec::fewest_ways, &EpisodeSpec::ways));
     shots = std::min(shots, fewest(episode, &EpisodeSpec::fewest_shots, &EpisodeSpec::shots));
+    queries = std::min(queries, fewest(episode, &EpisodeSpec::fewest_queries, &EpisodeSpec::queries));
     all.ways = std::max(all.ways, episode.spec.ways);
     all.shots = std::max(all.shots, episode.spec.shots);
     all.queries = std::max(all.queries, episode.spec.queries);
@@ -168,6 +165,7 @@ EpisodeSpec spec_of(const std::vector<Episode>& episodes) {
   }
   all.fewest_ways = ways < all.ways ? ways : 0;
   all.fewest_shots = shots < all.shots ? shots : 0;
+  all.fewest_queries = queries < all.queries ? queries : 0;
   return all;
 }
 

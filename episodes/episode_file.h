@@ -18,13 +18,12 @@ namespace fewatoms {
 std::string episodes_to_json(const ImageSource& source, const std::vector<Episode>& episodes);
 
 /// The episodes of a file in that form; keys beside those shown are ignored. Each episode's spec says its own ways, its
-/// most shots, and queries. Throws UsageError if there is no such file, and DataError, naming file and episode (from 0
-/// on): no such JSON, no episodes, a class or image that the source does not have, fewer than two classes, a class
-/// twice, an image twice, a class without support images, or unequal numbers of query images.
+/// most shots and queries, and the fewest where these change. Throws UsageError if there is no such file, and
+/// DataError, naming file and episode (from 0 on): no such JSON, no episodes, a class or image that the source does not
+/// have, fewer than two classes, a class twice, an image twice, or a class without support or query images.
 std::vector<Episode> read_episodes(const std::filesystem::path& file, const ImageSource& source);
 
-/// The smallest specification that all of them fit: most ways, shots and queries, and fewest ways and shots where these
-/// change.
+/// The smallest specification that all of them fit: most ways, shots and queries, and the fewest where these change.
 EpisodeSpec spec_of(const std::vector<Episode>& episodes);
 
 }  // namespace fewatoms

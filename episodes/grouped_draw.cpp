@@ -42,13 +42,13 @@ std::vector<int> draw_distinct(Random& random, int n, int count) {
   return items;
 }
 
-bool can_be_split(std::span<const int> groups, int shots, int queries) {
+int most_queries(std::span<const int> groups, int shots) {
   const auto total = static_cast<int>(groups.size());
-  if (total < shots + queries) return false;
-  if (shots == 0) return true;
+  if (shots == 0) return total;
   std::vector<int> sizes;
   for (const auto& [group, images] : by_group(groups)) sizes.push_back(static_cast<int>(images.size()));
-  return least_support(sizes, shots)[0][0] <= total - queries;
+  const int least = least_support(sizes, shots)[0][0];
+  return least == kNever ? -1 : total - least;
 }
 
 std::vector<int> draw_grouped(Random& random, std::span<const int> groups, int shots, int queries,

@@ -14,9 +14,9 @@ enum class Side { kSupport, kQuery };
 /// `count` distinct numbers of 0 .. n-1 in random order: the head of a Fisher-Yates shuffle.
 std::vector<int> draw_distinct(Random& random, int n, int count);
 
-/// Whether a class whose images have these group numbers (ImageSource::image_groups) can serve `shots` support and
-/// `queries` query images with no group on both sides.
-bool can_be_split(std::span<const int> groups, int shots, int queries);
+/// The most query images that a class whose images have these group numbers (ImageSource::image_groups) has left beside
+/// `shots` support images with no group on both sides; -1 if it has not so many support images.
+int most_queries(std::span<const int> groups, int shots);
 
 /// Images of one class, `shots` for support and then `queries`, such that no group is on both sides: whole groups go to
 /// one side at random, and images are drawn from the two pools. `sides` holds the groups that other classes of the

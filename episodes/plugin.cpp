@@ -1,9 +1,9 @@
 #include "episodes/plugin.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "episodes/errors.h"
+#include "episodes/numbers.h"
 
 namespace fewatoms {
 
@@ -16,13 +16,10 @@ void PluginOptions::require_known(const std::vector<std::string>& keys) const {
 int64_t PluginOptions::number(const std::string& key, int64_t otherwise, int64_t low, int64_t high) const {
   const auto given = values.find(key);
   if (given == values.end()) return otherwise;
-  const std::string& text = given->second;
-  int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || value < low || value > high)
-    throw UsageError("plugin option '" + key + "' is '" + text + "', expected a whole number from " +
-                     std::to_string(low) + " to " + std::to_string(high));
-  return value;
+  const auto value = parsed_number<int64_t>(given->second);
+  if (!value || *value < low || *value > high)
+    throw UsageError("plugin option '" + key + "' is '" + given->second + "', expected " + expected_number(low, high));
+  return *value;
 }
 
 std::string PluginOptions::text(const std::string& key, const std::string& otherwise) const {

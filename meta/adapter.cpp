@@ -3,13 +3,13 @@
 #include <tbb/parallel_for.h>
 
 #include <algorithm>
-#include <charconv>
+#include <set>
 
 #include <nlohmann/json.hpp>
 
 #include "backbones/safetensors.h"
 #include "episodes/digest.h"
-#include "episodes/errors.h"
+#include "episodes/numbers.h"
 #include "meta/embedding.h"
 
 namespace fewatoms {
@@ -35,15 +35,28 @@ std::unique_ptr<Backbone> body_with_statistics(const Learner& learner, Parameter
   return make_backbone(network, learner.options().seed, parameters);
 }
 
-/// `to` with the values of `from` and of `statistics` that have its names. What neither has is added to `missing`.
+/// What is wrong with a tensor of an adapter's file, if anything is.
+void check(const std::string& name, const Tensor* tensor, at::IntArrayRef sizes, std::vector<std::string>& wrong) {
+  if (tensor == nullptr)
+    wrong.push_back("tensor '" + name + "' is missing");
+  else if (tensor->scalar_type() != at::kFloat)
+    wrong.push_back("tensor '" + name + "' is of type " + std::string(at::toString(tensor->scalar_type())) +
+                    ", float32 was expected");
+  else if (tensor->sizes() != sizes)
+    wrong.push_back("tensor '" + name + "' is " + shape_text(tensor->sizes()) + ", " + shape_text(sizes) +
+                    " was expected");
+}
+
+/// `to` with the values of `from` and of `statistics` that have its names. What neither has, or in another form, is
+/// added to `wrong`.
 ParameterSet filled(const ParameterSet& to, const ParameterSet& from, const std::map<std::string, Tensor>& statistics,
-                    std::vector<std::string>& missing) {
+                    std::vector<std::string>& wrong) {
   ParameterSet result;
   for (const Parameter& p : to) {
     const auto statistic = statistics.find(p.name);
     const Parameter* own = from.find(p.name);
     const Tensor* given = statistic != statistics.end() ? &statistic->second : own != nullptr ? &own->tensor : nullptr;
-    if (given == nullptr || given->sizes() != p.tensor.sizes()) missing.push_back(p.name);
+    check(p.name, given, p.tensor.sizes(), wrong);
     result.add(p.name, given == nullptr ? p.tensor : *given, p.role);
   }
   return result;
@@ -54,13 +67,56 @@ ParameterSet norms_after(const Learner& learner, const ParameterSet& parameters,
   return inner_steps == 0 ? parameters : learner.at_step(parameters, inner_steps - 1);
 }
 
-int64_t whole_number(const SafeTensors& file, const std::string& key, const std::filesystem::path& path) {
+template <Number T>
+T whole_number(const SafeTensors& file, const std::string& key, T low, T high, const std::filesystem::path& path) {
   const auto found = file.metadata.find(key);
-  int64_t value = -1;
-  if (found != file.metadata.end())
-    std::from_chars(found->second.data(), found->second.data() + found->second.size(), value);
-  if (value < 0) throw DataError("'" + path.string() + "': metadata '" + key + "' is missing or not a number");
-  return value;
+  const std::string where = "'" + path.string() + "': metadata '" + key + "' ";
+  if (found == file.metadata.end())
+    throw DataError(where + "is missing, " + expected_number(low, high) + " was expected");
+  return read_number<T, DataError>(found->second, low, high, where);
+}
+
+/// Without temperature and regulariser as adapters had it that do not say what their network is.
+std::string identity(const Learner& learner, const ParameterSet& parameters, bool with_head_numbers) {
+  const LearnerOptions& o = learner.options();
+  std::string text =
+      o.method + "|" + o.head + "|" + o.norm + "|" + o.scope + "|" + o.feature_norm + "|" + o.network.pool;
+  if (with_head_numbers) text += "|" + number_text(o.temperature) + "|" + number_text(o.regulariser);
+  Sha256 digest;
+  for (const Parameter& p : parameters) {
+    const Tensor whole = p.tensor.contiguous();
+    text += "|" + p.name;
+    for (const int64_t n : whole.sizes()) text.append(" ").append(std::to_string(n));
+    digest.add({static_cast<const char*>(whole.data_ptr()), whole.nbytes()});
+  }
+  digest.add(text);
+  return digest.digits().substr(0, 32);
+}
+
+/// "width is 32 there and 64 here, ..."; empty where the descriptions say nothing of a difference.
+std::string differences(const NetworkDescription& there, const NetworkDescription& here) {
+  std::string text;
+  for (const auto& [name, value] : there)
+    for (const auto& [other, own] : here)
+      if (name == other && value != own)
+        text += (text.empty() ? "" : ", ") + name + " is " + value + " there and " + own + " here";
+  return text;
+}
+
+/// Throws UsageError, with the true reason, unless the adapter was made for this network.
+void require_own(const Learner& learner, const ParameterSet& parameters, const Adapter& adapter,
+                 const std::string& where) {
+  if (adapter.run_id == identity(learner, parameters, /*with_head_numbers=*/!adapter.network.empty())) return;
+  std::string run = " (method '" + adapter.method + "'";
+  if (!adapter.checkpoint.empty()) run += ", " + adapter.checkpoint + " checkpoint";
+  if (adapter.iteration >= 0) run += ", iteration " + std::to_string(adapter.iteration);
+  run += ")";
+  if (!adapter.run_name.empty()) run = " '" + adapter.run_name + "'" + run;
+  const std::string different = differences(adapter.network, network_description(learner));
+  throw UsageError(where + " belongs to another run," + run + ": " +
+                   (!different.empty() ? different + "; name its run"
+                                       : "the weights are others here, of another training or of more iterations; name "
+                                         "its run, or adapt again"));
 }
 
 void require_ways(const Learner& learner, int classes) {
@@ -87,19 +143,36 @@ Task support_task(const ImageSource& source, PixelNorm norm) {
   return task;
 }
 
-std::string network_identity(const Learner& learner, const ParameterSet& parameters) {
+NetworkDescription network_description(const Learner& learner) {
   const LearnerOptions& o = learner.options();
-  std::string text =
-      o.method + "|" + o.head + "|" + o.norm + "|" + o.scope + "|" + o.feature_norm + "|" + o.network.pool;
-  Sha256 digest;
-  for (const Parameter& p : parameters) {
-    const Tensor whole = p.tensor.contiguous();
-    text += "|" + p.name;
-    for (const int64_t n : whole.sizes()) text.append(" ").append(std::to_string(n));
-    digest.add({static_cast<const char*>(whole.data_ptr()), whole.nbytes()});
+  const NetworkOptions& n = o.network;
+  NetworkDescription all = {{"method", o.method},
+                            {"backbone", n.backbone},
+                            {"width", number_text(n.width)},
+                            {"image-size", number_text(n.image_size)},
+                            {"channels", number_text(n.channels)},
+                            {"conv", n.conv.kind}};
+  if (n.conv.kind == "acdc") {
+    all.emplace_back("sharing", n.conv.sharing);
+    all.emplace_back("atoms", number_text(n.conv.atoms));
+    all.emplace_back("group", number_text(n.conv.group));
   }
-  digest.add(text);
-  return digest.digits().substr(0, 32);
+  const NetworkDescription head = {{"norm", o.norm},
+                                   {"pool", n.pool},
+                                   {"head", o.head},
+                                   {"head-start", o.head_start},
+                                   {"ways", number_text(o.ways)},
+                                   {"temperature", number_text(o.temperature)},
+                                   {"regulariser", number_text(o.regulariser)},
+                                   {"feature-norm", o.feature_norm},
+                                   {"scope", o.scope},
+                                   {"seed", number_text(o.seed)}};
+  all.insert(all.end(), head.begin(), head.end());
+  return all;
+}
+
+std::string network_identity(const Learner& learner, const ParameterSet& parameters) {
+  return identity(learner, parameters, /*with_head_numbers=*/true);
 }
 
 void require_adaptable(const Learner& learner, const ImageSource& support, int inner_steps) {
@@ -130,6 +203,7 @@ Adapter make_adapter(const Learner& learner, const ParameterSet& parameters, con
   Adapter adapter;
   adapter.run_id = network_identity(learner, parameters);
   adapter.method = learner.options().method;
+  adapter.network = network_description(learner);
   adapter.classes = std::move(classes);
   adapter.inner_steps = inner_steps;
   adapter.support_images = task.support.size(0);
@@ -145,9 +219,9 @@ Adapter make_adapter(const Learner& learner, const ParameterSet& parameters, con
   std::unique_ptr<Backbone> own;
   const Backbone* backbone = &learner.backbone();
   if (learner.transductive()) {
-    std::vector<std::string> statistics;  // which nobody has yet
+    std::vector<std::string> wrong;  // are the statistics, which nobody has yet
     own = body_with_statistics(learner, body);
-    body = filled(body, adapted, {}, statistics);
+    body = filled(body, adapted, {}, wrong);
     backbone = own.get();
   }
   const Activations pass =
@@ -178,15 +252,20 @@ void save_adapter(const std::filesystem::path& path, const Adapter& adapter) {
     file.tensors[kFeatures] = adapter.support_features;
     file.tensors[kLabels] = adapter.support_labels;
   }
-  const auto text = [](const json& j) { return j.dump(-1, ' ', false, json::error_handler_t::replace); };
+  const auto text = [](const auto& j) { return j.dump(-1, ' ', false, json::error_handler_t::replace); };
+  nlohmann::ordered_json network = nlohmann::ordered_json::object();
+  for (const auto& [name, value] : adapter.network) network[name] = value;
   file.metadata = {{"format", kFormat},
                    {"run", adapter.run_id},
                    {"checkpoint", adapter.checkpoint},
                    {"method", adapter.method},
-                   {"classes", text(adapter.classes)},
+                   {"classes", text(json(adapter.classes))},
                    {"roles", text(roles)},
                    {"inner_steps", std::to_string(adapter.inner_steps)},
                    {"support_images", std::to_string(adapter.support_images)}};
+  if (!adapter.network.empty()) file.metadata["network"] = text(network);
+  if (!adapter.run_name.empty()) file.metadata["run_name"] = adapter.run_name;
+  if (adapter.iteration >= 0) file.metadata["iteration"] = std::to_string(adapter.iteration);
   write_safetensors(path, file);
 }
 
@@ -199,8 +278,11 @@ Adapter load_adapter(const std::filesystem::path& path) {
   adapter.run_id = file.metadata["run"];
   adapter.checkpoint = file.metadata["checkpoint"];
   adapter.method = file.metadata["method"];
-  adapter.inner_steps = static_cast<int>(whole_number(file, "inner_steps", path));
-  adapter.support_images = whole_number(file, "support_images", path);
+  adapter.run_name = file.metadata["run_name"];
+  adapter.inner_steps = whole_number(file, "inner_steps", 0, 1000, path);
+  adapter.support_images = whole_number<int64_t>(file, "support_images", 0, INT64_MAX, path);
+  if (file.metadata.contains("iteration"))
+    adapter.iteration = whole_number<int64_t>(file, "iteration", 0, INT64_MAX, path);
   const json classes = json::parse(file.metadata["classes"], nullptr, /*allow_exceptions=*/false);
   const json roles = json::parse(file.metadata["roles"], nullptr, /*allow_exceptions=*/false);
   try {
@@ -211,12 +293,20 @@ Adapter load_adapter(const std::filesystem::path& path) {
       adapter.values.add(name, found->second, role_from_string(role));
       file.tensors.erase(found);
     }
+    if (file.metadata.contains("network"))
+      for (const auto& [name, value] : nlohmann::ordered_json::parse(file.metadata["network"]).items())
+        adapter.network.emplace_back(name, value.get<std::string>());
+  } catch (const UsageError& e) {  // a role
+    throw DataError("'" + path.string() + "': metadata 'roles': " + e.what());
   } catch (const json::exception&) {
-    throw DataError("'" + path.string() + "': metadata 'classes' or 'roles' is missing or damaged");
+    throw DataError("'" + path.string() + "': metadata 'classes', 'roles' or 'network' is missing or damaged");
   }
   if (adapter.classes.size() < 2)
     throw DataError("'" + path.string() + "' has " + std::to_string(adapter.classes.size()) +
                     " classes, at least 2 were expected");
+  for (const std::string& name : adapter.classes)
+    if (std::count(adapter.classes.begin(), adapter.classes.end(), name) > 1)
+      throw DataError("'" + path.string() + "' has class '" + name + "' twice");
   if (file.tensors.count(kFeatures) + file.tensors.count(kLabels) == 2) {
     adapter.support_features = file.tensors[kFeatures];
     adapter.support_labels = file.tensors[kLabels];
@@ -235,49 +325,60 @@ TaskClassifier::TaskClassifier(const Learner& learner, const ParameterSet& param
       norm_(serving_norm(learner)),
       support_features_(adapter.support_features),
       support_labels_(adapter.support_labels) {
-  if (adapter.run_id != network_identity(learner, parameters))
-    throw UsageError(where + " belongs to another run, or to this one before it was trained further (method '" +
-                     adapter.method + "'): adapt again, or name its run");
-  std::vector<std::string> missing;
+  require_own(learner, parameters, adapter, where);
+  std::vector<std::string> wrong;
   const auto ways = static_cast<int64_t>(classes_.size());
   if (learner.fixed_ways() && ways > learner.options().ways)
     throw DataError(where + " is damaged: it has " + std::to_string(ways) + " classes, its run's head has " +
                     std::to_string(learner.options().ways) + " ways");
+  std::set<std::string> known;  // tensors that have a place
+  const auto value_of = [&](const std::string& name, Role role, at::IntArrayRef sizes) {
+    const Parameter* value = adapter.values.find(name);
+    known.insert(name);
+    check(name, value == nullptr ? nullptr : &value->tensor, sizes, wrong);
+    if (value != nullptr && value->role != role)
+      wrong.push_back("tensor '" + name + "' has role '" + to_string(value->role) + "', '" + to_string(role) +
+                      "' was expected");
+    return wrong.empty() ? value : nullptr;
+  };
   adapted_ = norms_after(learner, parameters.leaves(false), adapter.inner_steps);
   for (size_t i = 0; i < adapted_.size(); ++i)
-    if (const Parameter* value = adapter.values.find(adapted_[i].name)) {
-      if (value->tensor.sizes() != adapted_.tensor(i).sizes())
-        missing.push_back(adapted_[i].name);
-      else
+    if (adapter.values.find(adapted_[i].name) != nullptr)
+      if (const Parameter* value = value_of(adapted_[i].name, adapted_[i].role, adapted_.tensor(i).sizes()))
         adapted_ = adapted_.with({i}, {value->tensor});
-    }
-  if (learner.makes_head())
-    for (const char* name : {"head.weight", "head.bias"}) {
-      if (name == std::string("head.bias") && learner.head() != HeadKind::kLinear) continue;
-      const Parameter* value = adapter.values.find(name);
-      if (value == nullptr || value->tensor.size(0) != ways)
-        missing.push_back(name);
-      else
-        adapted_.add(name, value->tensor, Role::kHead);
-    }
+  if (learner.makes_head()) {
+    const int64_t features = learner.backbone().features();
+    if (const Parameter* weight = value_of("head.weight", Role::kHead, {ways, features}))
+      adapted_.add("head.weight", weight->tensor, Role::kHead);
+    if (learner.head() == HeadKind::kLinear)
+      if (const Parameter* bias = value_of("head.bias", Role::kHead, {ways}))
+        adapted_.add("head.bias", bias->tensor, Role::kHead);
+  }
   if (learner.transductive()) {
     own_body_ = body_with_statistics(learner, body_parameters_);
     body_ = own_body_.get();
-    body_parameters_ = filled(body_parameters_, adapted_, adapter.statistics, missing);
+    for (const Parameter& p : body_parameters_) known.insert(p.name);
+    body_parameters_ = filled(body_parameters_, adapted_, adapter.statistics, wrong);
   } else {
     body_parameters_ = adapted_;
   }
   if (!has_class_weights(learner.head())) {
-    const bool good = support_features_.defined() && support_features_.dim() == 2 &&
-                      support_features_.size(1) == learner.backbone().features() && support_labels_.dim() == 1 &&
-                      support_labels_.size(0) == support_features_.size(0) &&
-                      support_labels_.scalar_type() == at::kLong && support_labels_.numel() > 0 &&
-                      support_labels_.min().item<int64_t>() >= 0 && support_labels_.max().item<int64_t>() < ways;
-    if (!good) missing.emplace_back(kFeatures);
+    const bool good =
+        support_features_.defined() && support_features_.dim() == 2 && support_features_.scalar_type() == at::kFloat &&
+        support_features_.size(1) == learner.backbone().features() && support_labels_.dim() == 1 &&
+        support_labels_.size(0) == support_features_.size(0) && support_labels_.scalar_type() == at::kLong &&
+        support_labels_.numel() > 0 && support_labels_.min().item<int64_t>() >= 0 &&
+        support_labels_.max().item<int64_t>() < ways && support_labels_.bincount({}, ways).min().item<int64_t>() > 0;
+    if (!good)
+      wrong.push_back(std::string("tensors '") + kFeatures + "' and '" + kLabels + "' are not float32 n x " +
+                      std::to_string(learner.backbone().features()) + " with a label of int64 each, of all " +
+                      std::to_string(ways) + " classes");
   }
-  if (!missing.empty())
-    throw DataError(where + " is damaged: tensor '" + missing.front() +
-                    "' is missing or has another shape than its run's");
+  for (const Parameter& p : adapter.values)
+    if (!known.contains(p.name)) wrong.push_back("tensor '" + p.name + "' has no place in its run's network");
+  for (const auto& [name, tensor] : adapter.statistics)
+    if (!known.contains(name)) wrong.push_back("tensor '" + name + "' has no place in its run's network");
+  if (!wrong.empty()) throw DataError(where + " is damaged: " + wrong.front());
 }
 
 ParameterSet TaskClassifier::parameters() const {

@@ -4,17 +4,25 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "meta/inner_loop.h"
 
 namespace fewatoms {
 
+/// What tells networks apart, by the names of the options that say it: {{"width", "32"}, ...}.
+using NetworkDescription = std::vector<std::pair<std::string, std::string>>;
+NetworkDescription network_description(const Learner& learner);
+
 /// What a task changed in a network, and what is needed to classify single images with it: a file of kilobytes.
 struct Adapter {
-  std::string run_id;      // identity of the network it belongs to
-  std::string checkpoint;  // best or last: where that network's parameters lie in the run's folder
-  std::string method;      // for people
+  std::string run_id;          // identity of the network it belongs to
+  std::string run_name;        // for people: what that run's folder is called; empty where nobody said
+  int64_t iteration = -1;      // of its training; -1 where nobody said
+  NetworkDescription network;  // what that network is; empty in files from before there was one
+  std::string checkpoint;      // best or last: where that network's parameters lie in the run's folder
+  std::string method;          // for people
   std::vector<std::string> classes;
   int inner_steps = 0;  // taken
   int64_t support_images = 0;
@@ -54,7 +62,8 @@ Adapter load_adapter(const std::filesystem::path& path);
 class TaskClassifier {
  public:
   /// `learner` must outlive it. Throws UsageError if the adapter, called `where` in messages, belongs to another
-  /// network.
+  /// network, saying which and what is different, and DataError if its tensors are not those of such an adapter: one is
+  /// missing, of another type or shape, or too many.
   TaskClassifier(const Learner& learner, const ParameterSet& parameters, const Adapter& adapter,
                  const std::string& where);
 

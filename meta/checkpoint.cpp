@@ -1,35 +1,23 @@
 #include "meta/checkpoint.h"
 
-#include <charconv>
-
 #include "backbones/safetensors.h"
 #include "episodes/errors.h"
+#include "episodes/numbers.h"
 
 namespace fewatoms {
 namespace {
 
 constexpr const char* kFormat = "fewatoms-checkpoint-1";
 
-/// Shortest text that reads back to the same number.
-std::string exact(double value) {
-  char text[32];
-  const auto [end, error] = std::to_chars(text, text + sizeof text, value);
-  return {text, end};
-}
-
-template <class Number>
-Number metadata_number(const SafeTensors& file, const std::filesystem::path& path, const std::string& key) {
+template <Number T>
+T metadata_number(const SafeTensors& file, const std::filesystem::path& path, const std::string& key) {
   const auto found = file.metadata.find(key);
-  Number value{};
-  if (found != file.metadata.end()) {
-    const std::string& text = found->second;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error == std::errc() && end == text.data() + text.size()) return value;
-  }
+  if (found != file.metadata.end())
+    if (const auto value = parsed_number<T>(found->second)) return *value;
   throw DataError("'" + path.string() + "': metadata '" + key + "' is missing or not a number");
 }
 
-std::string shape_text(const Tensor& t) {
+std::string sides_text(const Tensor& t) {
   std::string text;
   for (const int64_t n : t.sizes()) text += (text.empty() ? "" : "x") + std::to_string(n);
   return text.empty() ? "scalar" : text;
@@ -50,10 +38,10 @@ void save_checkpoint(const std::filesystem::path& path, const TrainState& state)
   file.metadata = {{"format", kFormat},
                    {"moments", optimizer},
                    {"iteration", std::to_string(state.iteration)},
-                   {"best_accuracy", exact(state.best_accuracy)},
+                   {"best_accuracy", number_text(state.best_accuracy)},
                    {"best_iteration", std::to_string(state.best_iteration)},
                    {"last_validation", std::to_string(state.last_validation)},
-                   {"seconds", exact(state.seconds)}};
+                   {"seconds", number_text(state.seconds)}};
   write_safetensors(path, file);
 }
 
@@ -66,9 +54,12 @@ TrainState load_checkpoint(const std::filesystem::path& path, const ParameterSet
     if (found == file.tensors.end())
       throw UsageError("'" + path.string() + "' is of another architecture: it has no tensor '" + name + "'");
     const Tensor tensor = found->second;
-    if (tensor.sizes() != like.sizes() || tensor.scalar_type() != like.scalar_type())
+    if (tensor.scalar_type() != like.scalar_type())
+      throw UsageError("'" + path.string() + "': tensor '" + name + "' is of type " +
+                       at::toString(tensor.scalar_type()) + ", " + at::toString(like.scalar_type()) + " was expected");
+    if (tensor.sizes() != like.sizes())
       throw UsageError("'" + path.string() + "' is of another architecture: tensor '" + name + "' is " +
-                       shape_text(tensor) + ", " + shape_text(like) + " was expected");
+                       sides_text(tensor) + ", " + sides_text(like) + " was expected");
     file.tensors.erase(found);
     return tensor;
   };

@@ -152,8 +152,8 @@ PreparedTask EmbeddedEpisodes::task(int episode) const {
   return task;
 }
 
-EmbeddedEpisodes::Score EmbeddedEpisodes::prototype_score(int episode, double unit,
-                                                          std::vector<int>* predictions) const {
+EmbeddedEpisodes::Score EmbeddedEpisodes::prototype_score(int episode, double unit, std::vector<int>* predictions,
+                                                          std::vector<float>* probabilities) const {
   const Images& images = episodes_[episode - first_];
   const Part &support = images.support, &query = images.query;
   const int64_t d = features_.size(1), ways = images.ways;
@@ -173,7 +173,10 @@ EmbeddedEpisodes::Score EmbeddedEpisodes::prototype_score(int episode, double un
     hits += nearest - distances.begin() == label;
     if (predictions != nullptr) predictions->push_back(static_cast<int>(nearest - distances.begin()));
     double sum = 0;
-    for (const float distance : distances) sum += std::exp((static_cast<double>(*nearest) - distance) / unit);
+    const auto share = [&](float distance) { return std::exp((static_cast<double>(*nearest) - distance) / unit); };
+    for (const float distance : distances) sum += share(distance);
+    if (probabilities != nullptr)
+      for (const float distance : distances) probabilities->push_back(static_cast<float>(share(distance) / sum));
     loss += (static_cast<double>(distances[label]) - *nearest) / unit + std::log(sum);
   }
   const auto count = static_cast<double>(query.rows.size());

@@ -40,8 +40,10 @@ class EmbeddedEpisodes {
   struct Score {
     double accuracy = 0, loss = 0;
   };
-  /// Labels that it gives the query images go to `predictions` if that is not null.
-  Score prototype_score(int episode, double unit, std::vector<int>* predictions = nullptr) const;
+  /// Labels that it gives the query images go to `predictions`, and the probabilities of every label to
+  /// `probabilities`, where these are not null.
+  Score prototype_score(int episode, double unit, std::vector<int>* predictions = nullptr,
+                        std::vector<float>* probabilities = nullptr) const;
 
  private:
   /// Images of one episode's support or query set, label-major.

@@ -140,6 +140,7 @@ Evaluation evaluate(const Learner& learner, const ParameterSet& parameters, cons
   result.accuracies.assign(options.episodes, std::vector<double>(marks));
   result.losses = result.accuracies;
   if (options.keep_predictions) result.predictions.assign(options.episodes, std::vector<std::vector<int>>(marks));
+  if (options.keep_probabilities) result.probabilities.resize(options.episodes);
   const ParameterSet start = parameters.leaves(false);
 
   const auto obey_stop = [&] {
@@ -157,6 +158,10 @@ Evaluation evaluate(const Learner& learner, const ParameterSet& parameters, cons
       const Tensor logits = query_logits(learner, state.parameters, task);
       result.accuracies[e][mark] = accuracy(logits, task.query_labels);
       result.losses[e][mark] = at::cross_entropy_loss(logits, task.query_labels).item<double>();
+      if (options.keep_probabilities && mark + 1 == marks) {
+        const Tensor p = logits.softmax(1).contiguous();
+        result.probabilities[e].assign(p.data_ptr<float>(), p.data_ptr<float>() + p.numel());
+      }
       if (!options.keep_predictions) continue;
       const Tensor best = logits.argmax(1);
       result.predictions[e][mark].assign(best.data_ptr<int64_t>(), best.data_ptr<int64_t>() + best.size(0));
@@ -169,10 +174,10 @@ Evaluation evaluate(const Learner& learner, const ParameterSet& parameters, cons
       tbb::parallel_for(first, episodes.end(), [&](int e) {
         if (!unit) return run(e, [&] { return episodes.task(e); });
         obey_stop();
-        const auto [accuracy, loss] = episodes.prototype_score(
-            e, *unit,
-            options.keep_predictions ? result.predictions[e].data()
-                                     : nullptr);  // without parameters there is but one mark, 0
+        const auto [accuracy, loss] =
+            episodes.prototype_score(e, *unit, options.keep_predictions ? result.predictions[e].data() : nullptr,
+                                     options.keep_probabilities ? &result.probabilities[e]
+                                                                : nullptr);  // without parameters there is one mark, 0
         result.accuracies[e][0] = accuracy;
         result.losses[e][0] = loss;
       });

@@ -18,7 +18,8 @@ struct EvaluationOptions {
       0;  // index of the first one drawn or given, >= 0: one episode of a larger evaluation can be looked at again
   std::vector<int> inner_steps = {5};  // accuracies are reported after each of these; ascending, >= 0
   PixelNorm pixel_norm = PixelNorm::kUnit;
-  bool keep_predictions = false;  // whether Evaluation::predictions is wanted
+  bool keep_predictions = false;    // whether Evaluation::predictions is wanted
+  bool keep_probabilities = false;  // whether Evaluation::probabilities is
   // What may be different from the way the learner was trained, to see how well it bears it:
   double rate_factor = 1;  // inner step sizes are multiplied by it, > 0
   double label_noise = 0;  // share of the support labels that are wrong, 0..1: see with_wrong_labels
@@ -36,9 +37,9 @@ class EvaluationStopped : public std::exception {
 /// Accuracy after some number of inner steps, over episodes.
 struct StepAccuracy {
   int inner_steps = 0;
-  double accuracy = 0;  // mean, fraction
-  double ci95 = 0;      // 1.96 * deviation / sqrt(episodes), fraction
-  double loss = 0;      // mean query cross-entropy
+  double accuracy = 0;         // mean, fraction
+  std::optional<double> ci95;  // mean_interval over episodes, fraction; nothing of one episode
+  double loss = 0;             // mean query cross-entropy
 };
 
 struct Evaluation {
@@ -46,7 +47,8 @@ struct Evaluation {
   std::vector<std::vector<double>> accuracies;  // [episode][step mark], for paired comparisons
   std::vector<std::vector<double>> losses;      // the same of the mean query cross-entropy
   std::vector<std::vector<std::vector<int>>>
-      predictions;  // [episode][step mark][query image] labels, if they were to be kept
+      predictions;                                // [episode][step mark][query image] labels, if they were to be kept
+  std::vector<std::vector<float>> probabilities;  // [episode][query image * ways + label] after the last mark, likewise
   double seconds = 0;
 };
 

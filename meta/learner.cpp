@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "episodes/errors.h"
+#include "episodes/numbers.h"
 
 namespace fewatoms {
 namespace {
@@ -12,12 +13,6 @@ constexpr int64_t kRelationUnits = 64;
 
 void require_choice(const char* what, const std::string& given, const std::vector<std::string>& valid) {
   if (std::find(valid.begin(), valid.end(), given) == valid.end()) throw UsageError(unknown_name(what, given, valid));
-}
-
-std::string number_text(double x) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%g", x);
-  return text;
 }
 
 void require_range(const char* what, double value, bool good, const char* expected) {

@@ -1,12 +1,11 @@
 #include "meta/memory.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <string>
 
-#include "episodes/errors.h"
+#include "episodes/numbers.h"
 #include "meta/cost.h"
 
 namespace fewatoms {
@@ -21,16 +20,15 @@ constexpr double kProgram = 170e6;  // bytes: libraries, oneDNN's primitives and
 
 int64_t number_in(const std::filesystem::path& file) {
   std::ifstream in(file);
-  int64_t value = 0;
-  return in >> value ? value : INT64_MAX;  // "max", or no such file
+  std::string text;
+  in >> text;
+  return parsed_number<int64_t>(text).value_or(INT64_MAX);  // "max", or no such file
 }
 
 int64_t total_memory() {
   std::ifstream file("/proc/meminfo");
-  std::string name;
-  int64_t kilobytes = 0;
-  while (file >> name >> kilobytes) {
-    if (name == "MemTotal:") return kilobytes * 1024;
+  for (std::string name, kilobytes; file >> name >> kilobytes;) {
+    if (name == "MemTotal:") return read_number<int64_t>(kilobytes) * 1024;
     file.ignore(100, '\n');
   }
   return INT64_MAX;
@@ -48,11 +46,7 @@ int64_t group_limit() {
   return limit;
 }
 
-std::string gibibytes(int64_t bytes) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.1f GiB", static_cast<double>(bytes) / (int64_t{1} << 30));
-  return text;
-}
+std::string gibibytes(int64_t bytes) { return fixed_text(static_cast<double>(bytes) / (int64_t{1} << 30), 1) + " GiB"; }
 
 }  // namespace
 

@@ -1,10 +1,9 @@
 #include "meta/roles.h"
 
-#include <charconv>
-#include <cmath>
 #include <sstream>
 
 #include "episodes/errors.h"
+#include "episodes/numbers.h"
 
 namespace fewatoms {
 namespace {
@@ -73,10 +72,8 @@ RoleRates::RoleRates(const std::string& what, const std::string& text) : what_(w
   for (const std::string& part : cut(text, ',')) {
     const size_t equals = part.find('=');
     const std::string number = equals == std::string::npos ? part : part.substr(equals + 1);
-    double rate = 0;
-    const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), rate);
-    if (error != std::errc() || end != number.data() + number.size()) fail("'" + number + "' is not a number");
-    if (!std::isfinite(rate) || rate <= 0) fail("'" + number + "' is not a finite number > 0");
+    const double rate = parsed_number<double>(number).value_or(0);
+    if (!(rate > 0)) fail("'" + number + "' is not a finite number > 0");
     if (equals != std::string::npos) {
       const Role role = role_from_string(part.substr(0, equals));
       if (!named_.insert(role).second) fail("'" + to_string(role) + "' is named twice");

@@ -2,41 +2,33 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
-#include <utility>
 
 #include <c10/util/Exception.h>
 #include <boost/math/distributions/students_t.hpp>
+#include <nlohmann/json.hpp>
+
+#include "episodes/numbers.h"
 
 namespace fewatoms {
 
-namespace {
-
-/// {mean, sum of squared differences from it}; of one value at least.
-std::pair<double, double> moments(const std::vector<double>& values) {
-  double sum = 0, squares = 0;
-  for (const double v : values) sum += v;
-  const double mean = sum / static_cast<double>(values.size());
-  for (const double v : values) squares += (v - mean) * (v - mean);
-  return {mean, squares};
-}
-
-}  // namespace
-
 MeanInterval mean_interval(const std::vector<double>& values) {
   if (values.empty()) return {};
-  const auto [mean, squares] = moments(values);
   const auto n = static_cast<double>(values.size());
-  return {mean, 1.96 * std::sqrt(squares / n) / std::sqrt(n)};
+  double sum = 0, squares = 0;
+  for (const double v : values) sum += v;
+  const double mean = sum / n;
+  if (values.size() == 1) return {mean, std::nullopt};
+  for (const double v : values) squares += (v - mean) * (v - mean);
+  const double quantile = boost::math::quantile(boost::math::students_t(n - 1), 0.975);
+  return {mean, quantile * std::sqrt(squares / (n - 1) / n)};
 }
 
-MeanInterval mean_interval_of_few(const std::vector<double>& values) {
-  if (values.empty()) return {};
-  const auto [mean, squares] = moments(values);
-  if (values.size() == 1) return {mean, std::numeric_limits<double>::infinity()};
-  const auto n = static_cast<double>(values.size());
-  const double quantile = boost::math::quantile(boost::math::students_t(n - 1), 0.975);
-  return {mean, quantile * std::sqrt(squares / (n - 1)) / std::sqrt(n)};
+std::string interval_text(const std::optional<double>& ci95, int digits) {
+  return ci95 ? " ± " + fixed_text(100 * *ci95, digits) : " (no interval for one value)";
+}
+
+nlohmann::ordered_json number_or_null(const std::optional<double>& number) {
+  return number ? nlohmann::ordered_json(*number) : nlohmann::ordered_json(nullptr);
 }
 
 MeanInterval paired_difference(const std::vector<double>& a, const std::vector<double>& b) {

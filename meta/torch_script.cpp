@@ -8,6 +8,7 @@
 
 #include "backbones/safetensors.h"
 #include "backbones/standard_form.h"
+#include "episodes/numbers.h"
 
 namespace fewatoms {
 namespace {
@@ -15,13 +16,6 @@ namespace {
 namespace jit = torch::jit;
 
 constexpr const char* kUnit = "(x * x).sum([1], True) + 1e-10";  // as unit_rows
-
-std::string number(double value) {
-  std::ostringstream text;
-  text.precision(17);
-  text << std::showpoint << value;  // TorchScript tells 1.0 from 1
-  return text.str();
-}
 
 std::string method(const std::string& name, const std::string& statements) {
   std::string text = "def " + name + "(self, x: Tensor) -> Tensor:\n";
@@ -47,7 +41,7 @@ std::string embedding(const Learner& learner, NormMode norm) {
   const std::string& feature_norm = learner.options().feature_norm;
   if (feature_norm == "centred") text += "x = x - self.features.mean\n";
   if (feature_norm == "scaled")
-    text += "x = x / " + number(std::sqrt(static_cast<double>(learner.backbone().features()))) + "\n";
+    text += "x = x / " + real_text(std::sqrt(static_cast<double>(learner.backbone().features()))) + "\n";
   else if (feature_norm != "none")
     text += std::string("x = x / torch.sqrt(") + kUnit + ")\n";
   return text + "return x\n";
@@ -58,7 +52,7 @@ std::string class_scores(HeadKind head, double temperature) {
   std::string scores = head == HeadKind::kLinear
                            ? "torch.linear(x, self.head.weight, self.head.bias)"
                            : std::string("torch.mm(x / torch.sqrt(") + kUnit + "), self.head.directions.t())";
-  return "return " + scores + (temperature == 1 ? "" : " / " + number(temperature)) + "\n";
+  return "return " + scores + (temperature == 1 ? "" : " / " + real_text(temperature)) + "\n";
 }
 
 /// Class weights as the script reads them: of a cosine head divided by their length.
@@ -87,7 +81,7 @@ void add_ridge(const Tensor& support, const Tensor& labels, int64_t ways, double
 std::string comparison(HeadKind head, const ParameterSet& parameters, const LearnerOptions& options,
                        const Adapter& adapter, std::map<std::string, Tensor>& tensors) {
   const double temperature = learned_or(parameters, "head.log_temperature", options.temperature);
-  const std::string divided = temperature == 1 ? "" : " / " + number(temperature);
+  const std::string divided = temperature == 1 ? "" : " / " + real_text(temperature);
   const auto ways = static_cast<int64_t>(adapter.classes.size());
   const Tensor &support = adapter.support_features, &labels = adapter.support_labels;
   switch (head) {

@@ -8,6 +8,7 @@
 #include <numbers>
 
 #include "episodes/errors.h"
+#include "episodes/numbers.h"
 #include "meta/evaluate.h"
 
 namespace fewatoms {
@@ -20,41 +21,41 @@ void require(bool good, const std::string& what, const std::string& given, const
 }  // namespace
 
 void require_valid(const TrainerOptions& o) {
-  const auto number = [](double x) { return std::to_string(x); };
   require(o.iterations >= 1, "iterations", std::to_string(o.iterations), "1 or more");
   require(o.meta_batch >= 1 && o.meta_batch <= 1024, "meta-batch", std::to_string(o.meta_batch), "1 to 1024");
   require(o.lr_step >= 1, "lr-step", std::to_string(o.lr_step), "1 or more");
-  require(o.lr_gamma > 0 && o.lr_gamma <= 1, "lr-gamma", number(o.lr_gamma), "more than 0 and at most 1");
-  require(o.weight_decay >= 0 && std::isfinite(o.weight_decay), "weight decay", number(o.weight_decay), "0 or more");
-  require(o.clip_norm >= 0 && std::isfinite(o.clip_norm), "clip-norm", number(o.clip_norm), "0 or more");
-  require(o.clip_value >= 0 && std::isfinite(o.clip_value), "clip-value", number(o.clip_value), "0 or more");
+  require(o.lr_gamma > 0 && o.lr_gamma <= 1, "lr-gamma", number_text(o.lr_gamma), "more than 0 and at most 1");
+  require(o.weight_decay >= 0 && std::isfinite(o.weight_decay), "weight decay", number_text(o.weight_decay),
+          "0 or more");
+  require(o.clip_norm >= 0 && std::isfinite(o.clip_norm), "clip-norm", number_text(o.clip_norm), "0 or more");
+  require(o.clip_value >= 0 && std::isfinite(o.clip_value), "clip-value", number_text(o.clip_value), "0 or more");
   const std::vector<std::string> schedules = {"constant", "step", "linear", "cosine"},
                                  optimizers = outer_optimizer_names();
   if (std::find(schedules.begin(), schedules.end(), o.lr_schedule) == schedules.end())
     throw UsageError(unknown_name("lr schedule", o.lr_schedule, schedules));
   if (std::find(optimizers.begin(), optimizers.end(), o.outer_optimizer) == optimizers.end())
     throw UsageError(unknown_name("outer optimizer", o.outer_optimizer, optimizers));
-  require(o.outer_momentum >= 0 && o.outer_momentum < 1, "outer-momentum", number(o.outer_momentum),
+  require(o.outer_momentum >= 0 && o.outer_momentum < 1, "outer-momentum", number_text(o.outer_momentum),
           "0 to less than 1");
-  require(o.outer_momentum == 0 || o.outer_optimizer == "sgd", "outer-momentum", number(o.outer_momentum),
+  require(o.outer_momentum == 0 || o.outer_optimizer == "sgd", "outer-momentum", number_text(o.outer_momentum),
           "0, as " + o.outer_optimizer + " has its own,");
-  require(o.label_smoothing >= 0 && o.label_smoothing < 1, "label-smoothing", number(o.label_smoothing),
+  require(o.label_smoothing >= 0 && o.label_smoothing < 1, "label-smoothing", number_text(o.label_smoothing),
           "0 to less than 1");
-  require(o.first_order_share >= 0 && o.first_order_share <= 1, "first-order-share", number(o.first_order_share),
+  require(o.first_order_share >= 0 && o.first_order_share <= 1, "first-order-share", number_text(o.first_order_share),
           "0 to 1");
-  require(o.multi_step_share >= 0 && o.multi_step_share <= 1, "multi-step-share", number(o.multi_step_share), "0 to 1");
+  require(o.multi_step_share >= 0 && o.multi_step_share <= 1, "multi-step-share", number_text(o.multi_step_share),
+          "0 to 1");
 }
 
 void require_phases(const LearnerOptions& learner, const TrainerOptions& options) {
   const bool steps_are_differentiated =
       learner.inner_steps > 0 && learner.train_on == "episodes" && learner.outer_gradient == "query";
   require(options.multi_step_share == 0 || steps_are_differentiated, "multi-step-share",
-          std::to_string(options.multi_step_share), "0, as this training does not differentiate inner steps,");
+          number_text(options.multi_step_share), "0, as this training does not differentiate inner steps,");
   require(options.first_order_share == 0 || (steps_are_differentiated && learner.order == "second"),
-          "first-order-share", std::to_string(options.first_order_share),
-          "0, as this training is never of second order,");
+          "first-order-share", number_text(options.first_order_share), "0, as this training is never of second order,");
   require(options.label_smoothing == 0 || learner.outer_gradient == "query", "label-smoothing",
-          std::to_string(options.label_smoothing), "0, as outer gradient 'displacement' has no outer loss,");
+          number_text(options.label_smoothing), "0, as outer gradient 'displacement' has no outer loss,");
 }
 
 void require_trainable(const Learner& learner, const ParameterSet& parameters, const ImageSource& source,
@@ -62,10 +63,10 @@ void require_trainable(const Learner& learner, const ParameterSet& parameters, c
   require_valid(options);
   EpisodeSpec spec = options.spec;
   if (learner.trains_on_classes()) {  // query images alone
-    if (!spec.fixed() || spec.within_group)
+    if (!spec.fixed() || spec.fewest_queries != 0 || spec.within_group)
       throw UsageError(
-          "training on classes takes batches of ways * queries images: ranges of ways or shots and groups are for "
-          "episodes");
+          "training on classes takes batches of ways * queries images: ranges of ways, shots or queries and groups are "
+          "for episodes");
     if (options.augmented == Augmented::kSupport)
       throw UsageError("training on classes has no support images to augment");
     spec.shots = 1;

@@ -67,7 +67,7 @@ TrainState run_training(const Learner& learner, const ImageSource& train, const 
     if (best) save_checkpoint(paths.best(), now);
     metrics << json{{"iteration", now.iteration},
                     {"val_accuracy", result.accuracy},
-                    {"val_ci95", result.ci95},
+                    {"val_ci95", number_or_null(result.ci95)},
                     {"val_loss", result.loss}}
                    .dump()
             << "\n";

@@ -1,9 +1,9 @@
 #include "meta/transfer.h"
 
 #include <algorithm>
-#include <sstream>
 
 #include "episodes/errors.h"
+#include "episodes/numbers.h"
 
 namespace fewatoms {
 ParameterSet with_body(const ParameterSet& to, const ParameterSet& from, const std::string& where) {
@@ -18,10 +18,8 @@ ParameterSet with_body(const ParameterSet& to, const ParameterSet& from, const s
       if (source != nullptr) {
         const Tensor given = of_later_step ? source->tensor.repeat({p.tensor.size(0), 1}) : source->tensor;
         if (given.sizes() != p.tensor.sizes()) {
-          std::ostringstream text;
-          text << where << " has another body: tensor '" << p.name << "' is " << given.sizes() << " there, "
-               << p.tensor.sizes() << " was expected";
-          throw UsageError(text.str());
+          throw UsageError(where + " has another body: tensor '" + p.name + "' is " + shape_text(given.sizes()) +
+                           " there, " + shape_text(p.tensor.sizes()) + " was expected");
         }
         value = given.detach().clone();
       } else if (p.role != Role::kStatistic) {

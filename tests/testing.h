@@ -2,11 +2,15 @@
 
 #include <gtest/gtest.h>
 
+#include <clocale>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <locale>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -85,6 +89,56 @@ std::string message_of(Action&& action) {
   ADD_FAILURE() << "did not throw";
   return "";
 }
+
+/// While it lives, numbers of C and of C++ streams have a comma before the fraction and points between thousands, as in
+/// many countries: what a program around the libraries may have set. No locale needs to be installed: glibc reads one
+/// that is written here. Throws where that does not work, so that no test passes without it.
+class CommaLocale {
+ public:
+  CommaLocale() : streams_(std::locale::global(std::locale(std::locale::classic(), new Punctuation))) {
+    // glibc's locale/loadlocale.c: a magic number, the number of fields, where each begins; then the fields.
+    std::string file;
+    const auto add = [&](uint32_t word) { file.append(reinterpret_cast<const char*>(&word), sizeof word); };
+    add(0x20031115U ^ LC_NUMERIC);
+    add(6);
+    for (const uint32_t offset : {40, 42, 44, 32, 36, 47}) add(offset);
+    add(',');  // the decimal point and the separator of thousands as wide characters
+    add('.');
+    file += std::string(",\0.\0\3\3\0UTF-8\0", 13);  // the same as text, sizes of groups, the character set
+    write_file(folder_ / "comma" / "LC_NUMERIC", file);
+    if (const char* path = std::getenv("LOCPATH")) before_ = path;
+    ::setenv("LOCPATH", folder_.path().c_str(), 1);
+    const char* set = std::setlocale(LC_NUMERIC, "comma");
+    char text[8] = "";
+    std::snprintf(text, sizeof text, "%.1f", 0.5);
+    if (set != nullptr && std::string(text) == "0,5") return;
+    restore();
+    throw std::runtime_error("this C library does not read the locale with commas that the test wrote");
+  }
+  ~CommaLocale() { restore(); }
+  CommaLocale(const CommaLocale&) = delete;
+  CommaLocale& operator=(const CommaLocale&) = delete;
+
+ private:
+  struct Punctuation : std::numpunct<char> {
+    char do_decimal_point() const override { return ','; }
+    char do_thousands_sep() const override { return '.'; }
+    std::string do_grouping() const override { return "\3"; }
+  };
+
+  void restore() {
+    std::setlocale(LC_NUMERIC, "C");
+    std::locale::global(streams_);
+    if (before_)
+      ::setenv("LOCPATH", before_->c_str(), 1);
+    else
+      ::unsetenv("LOCPATH");
+  }
+
+  TemporaryFolder folder_;
+  std::locale streams_;
+  std::optional<std::string> before_;
+};
 
 /// Images in memory: a pattern per class (0..199) plus noise per image (0..55), so that classes can be learned.
 class SyntheticSource : public ImageSource {

@@ -56,7 +56,7 @@ function summary(data) {
 
 function conditions(group) {
   const parts = [`${whole(group.episodes)} episodes of ${whole(group.classes)} classes`,
-    `${group.queries} query images per class`,
+    `${range(group.fewest_queries, group.queries)} query images per class`,
     `evaluation seed ${group.eval_seed}`];
   if (group.first_episode > 0) parts.push(`from episode ${group.first_episode} on`);
   if (group.split_rule) parts.push(`split rule ${group.split_rule}`);
@@ -73,7 +73,7 @@ function pairedDifferences(data, group) {
     text("run", (pair) => runName(data, data.runs[pair.run])),
     text("minus", (pair) => runName(data, data.runs[pair.minus])),
     number("points", (pair) => pair.difference, (d, pair) => interval(d, pair.ci95)),
-    text("interval excludes 0", (pair) => (Math.abs(pair.difference) > pair.ci95 ? "yes" : "no")),
+    text("interval excludes 0", (pair) => (pair.ci95 === null ? "–" : Math.abs(pair.difference) > pair.ci95 ? "yes" : "no")),
   ], group.paired));
 }
 

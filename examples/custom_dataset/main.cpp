@@ -1,9 +1,9 @@
 // Meta-trains on generated spectrograms, a data set of this program's own, and learns 100 tasks of sounds it has never
 // heard. usage: custom_dataset [ITERATIONS]      (default 300)
 #include <cstdio>
-#include <cstdlib>
 #include <exception>
 
+#include "episodes/numbers.h"
 #include "meta/evaluate.h"
 #include "meta/methods.h"
 #include "meta/trainer.h"
@@ -12,7 +12,7 @@
 using namespace fewatoms;
 
 int main(int argc, char** argv) try {
-  const int iterations = argc > 1 ? std::atoi(argv[1]) : 300;
+  const int iterations = argc > 1 ? read_number<int>(argv[1], 1, 1'000'000) : 300;
   // The one line that makes the class a data set: from here on its name works like "mini-imagenet".
   register_dataset({.name = "spectrograms",
                     .needs_root = false,

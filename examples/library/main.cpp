@@ -1,10 +1,10 @@
 // Meta-trains a decomposed network on drawn characters, then adapts it to 100 tasks of classes it has never seen.
 // usage: library_example [ITERATIONS]      (default 300, 20 s on two cores: 82 % after five inner steps)
 #include <cstdio>
-#include <cstdlib>
 #include <exception>
 
 #include "datasets/dataset.h"
+#include "episodes/numbers.h"
 #include "meta/evaluate.h"
 #include "meta/methods.h"
 #include "meta/trainer.h"
@@ -12,7 +12,7 @@
 using namespace fewatoms;
 
 int main(int argc, char** argv) try {
-  const int iterations = argc > 1 ? std::atoi(argv[1]) : 300;
+  const int iterations = argc > 1 ? read_number<int>(argv[1], 1, 1'000'000) : 300;
   const DatasetOptions data = resolve({.name = "strokes"});
   const EpisodeSpec spec{.ways = 5, .shots = 1, .queries = 15};
 

@@ -169,6 +169,70 @@ TEST(EpisodeOfChangingSize, ImbalancedShotsAreEachClassesOwn) {
   EXPECT_LT(chi_square(counts), 23.5);
 }
 
+std::vector<int> queries_by_class(const Episode& episode) {
+  std::vector<int> queries(episode.classes.size());
+  for (const EpisodeImage& image : episode.query) ++queries.at(image.label);
+  return queries;
+}
+
+TEST(EpisodeWithShortClasses, TakesTheQueriesThatAClassHasLeft) {
+  const SyntheticSource source({30, 6, 9, 17, 30, 7}, 4);
+  const EpisodeSpec spec{.ways = 6, .shots = 1, .queries = 15, .fewest_queries = 5};
+  require_servable(source, spec);
+  for (uint64_t index = 0; index < 50; ++index) {
+    const Episode episode = draw_episode(source, spec, 3, index);
+    std::set<std::pair<int, int>> images;
+    for (const auto* side : {&episode.support, &episode.query})
+      for (const EpisodeImage& image : *side) {
+        EXPECT_TRUE(images.emplace(image.ref.class_index, image.ref.image_index).second);
+        EXPECT_EQ(image.ref.class_index, episode.classes[image.label]);
+      }
+    const auto queries = queries_by_class(episode);
+    for (int label = 0; label < 6; ++label)
+      EXPECT_EQ(queries[label], std::min(15, source.class_size(episode.classes[label]) - 1));
+    EXPECT_EQ(shots_by_class(episode), std::vector<int>(6, 1));
+    EXPECT_EQ(episode.spec.fewest_queries, 5);
+  }
+  // Imbalanced shots leave each class its own.
+  const EpisodeSpec imbalanced{
+      .ways = 6, .shots = 5, .queries = 15, .fewest_queries = 1, .fewest_shots = 1, .imbalanced = true};
+  require_servable(source, imbalanced);
+  for (uint64_t index = 0; index < 50; ++index) {
+    const Episode episode = draw_episode(source, imbalanced, 3, index);
+    const auto queries = queries_by_class(episode), shots = shots_by_class(episode);
+    for (int label = 0; label < 6; ++label)
+      EXPECT_EQ(queries[label], std::min(15, source.class_size(episode.classes[label]) - shots[label]));
+  }
+}
+
+TEST(EpisodeWithShortClasses, IsTheUsualOneWhereNoClassIsShort) {
+  const NoPixels source(8, 30, 8);
+  for (uint64_t index = 0; index < 50; ++index)
+    EXPECT_EQ(numbers(draw_episode(source, {.ways = 5, .queries = 15, .fewest_queries = 3}, 1, index)),
+              numbers(draw_episode(source, {.ways = 5, .queries = 15}, 1, index)));
+}
+
+TEST(EpisodeWithShortClasses, KeepsGroupsOfImagesApart) {
+  SyntheticSource source(3, 6, 4);
+  source.set_groups({{0, 0, 0, 0, 1, 1}, {2, 3, 4, 5, 6, 7}, {8, 8, 8, 9, 9, 9}});
+  const EpisodeSpec spec{.ways = 3, .shots = 1, .queries = 5, .fewest_queries = 2};
+  require_servable(source, spec);
+  for (uint64_t index = 0; index < 50; ++index) {
+    const Episode episode = draw_episode(source, spec, 1, index);
+    std::set<int> support, query;
+    for (const EpisodeImage& image : episode.support)
+      support.insert(source.image_groups(image.ref.class_index)[image.ref.image_index]);
+    for (const EpisodeImage& image : episode.query)
+      query.insert(source.image_groups(image.ref.class_index)[image.ref.image_index]);
+    for (const int group : support) EXPECT_FALSE(query.contains(group));
+    const auto queries = queries_by_class(episode);
+    for (int label = 0; label < 3; ++label)
+      EXPECT_EQ(queries[label], (std::vector<int>{4, 5, 3})[episode.classes[label]]);
+  }
+  const EpisodeSpec more{.ways = 3, .shots = 1, .queries = 5, .fewest_queries = 4};
+  EXPECT_THAT(message_of<DataError>([&] { require_servable(source, more); }), HasSubstr("1 shot and 4 queries"));
+}
+
 TEST(EpisodeWithinGroup, HasClassesOfOneGroupThatIsLargeEnough) {
   const Grouped source({4, 2, 3});
   std::vector<int> groups(3);
@@ -236,6 +300,11 @@ TEST(RequireServable, RefusesRangesAndGroupsThatCannotBe) {
   EXPECT_THAT(refusal({.fewest_ways = 1}), HasSubstr("ways is 1..5, expected 2 or more"));
   EXPECT_THAT(refusal({.fewest_ways = 6}), HasSubstr("ways is 6..5"));
   EXPECT_THAT(refusal({.shots = 3, .fewest_shots = 4}), HasSubstr("shots is 4..3"));
+  EXPECT_THAT(refusal({.queries = 3, .fewest_queries = 4}), HasSubstr("queries is 4..3"));
+  EXPECT_THAT(message_of<DataError>([] {
+                require_servable(SyntheticSource({30, 5}, 4), {.ways = 2, .shots = 1, .fewest_queries = 5});
+              }),
+              HasSubstr("class 'class1' has 5 images, 6 are needed (1 shot + 5 queries)"));
   EXPECT_THAT(refusal({.imbalanced = true}), HasSubstr("need a range of shots"));
   EXPECT_THAT(refusal({.within_group = true}), HasSubstr("has no groups of classes"));
   EXPECT_THAT(message_of<UsageError>([] {

@@ -17,13 +17,13 @@ using test::SyntheticSource;
 using testing::HasSubstr;
 
 TEST(GroupedDraw, TellsWhatCanBeSplit) {
-  EXPECT_TRUE(can_be_split(std::vector{0, 1, 2, 3}, 2, 2));
-  EXPECT_FALSE(can_be_split(std::vector{0, 0, 0, 0}, 1, 1));  // one group
-  EXPECT_TRUE(can_be_split(std::vector{0, 0, 0, 1}, 1, 3));   // the single image supports
-  EXPECT_TRUE(can_be_split(std::vector{0, 0, 0, 1}, 3, 1));
-  EXPECT_FALSE(can_be_split(std::vector{0, 0, 1, 1}, 1, 3));  // any support takes two
-  EXPECT_TRUE(can_be_split(std::vector{0, 0, 1, 1, 2}, 1, 4));
-  EXPECT_FALSE(can_be_split(std::vector{0, 1, 2}, 2, 2));  // too few
+  EXPECT_EQ(most_queries(std::vector{0, 1, 2, 3}, 2), 2);
+  EXPECT_EQ(most_queries(std::vector{0, 0, 0, 0}, 1), 0);  // one group
+  EXPECT_EQ(most_queries(std::vector{0, 0, 0, 1}, 1), 3);  // the single image supports
+  EXPECT_EQ(most_queries(std::vector{0, 0, 0, 1}, 3), 1);
+  EXPECT_EQ(most_queries(std::vector{0, 0, 1, 1}, 1), 2);  // any support takes two
+  EXPECT_EQ(most_queries(std::vector{0, 0, 1, 1, 2}, 1), 4);
+  EXPECT_EQ(most_queries(std::vector{0, 1, 2}, 4), -1);  // too few
 }
 
 /// No group of an episode is on both sides.
