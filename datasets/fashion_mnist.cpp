@@ -17,7 +17,7 @@ constexpr uint64_t kMostBytes = uint64_t{1} << 30;
 
 /// The bytes of a gzip file; the file's own if its name does not end in .gz.
 FileBytes unzipped(const FileTree& tree, const std::string& path) {
-  const FileBytes file = tree.read(path);
+  FileBytes file = tree.read(path);
   if (!path.ends_with(".gz")) return file;
   auto result = std::make_shared<std::string>();
   z_stream stream{};

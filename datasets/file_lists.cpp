@@ -33,9 +33,9 @@ class PathFinder {
     std::vector<std::string> parts;
     for (const auto& part : path.relative_path())
       if (part != ".") parts.push_back(part.string());
-    if (const auto found = without(parts, leave_out_)) return found;
+    if (auto found = without(parts, leave_out_)) return found;
     for (size_t n = 0; n < parts.size(); ++n)
-      if (const auto found = without(parts, n)) {
+      if (auto found = without(parts, n)) {
         leave_out_ = n;
         return found;
       }

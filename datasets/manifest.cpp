@@ -158,7 +158,7 @@ std::string located_path(const FileTree& tree, const Row& row, const DatasetOpti
   require_below();
   if (!tree.is_file(path)) std::replace(path.begin(), path.end(), '\\', '/');  // as Windows programs write it
   require_below();
-  const std::string plain = fs::path(path).lexically_normal().string();
+  std::string plain = fs::path(path).lexically_normal().string();
   if (!options.skip_bad && !tree.is_file(plain))
     throw DataError(row.where + " names image '" + row.path + "', which is not there: expected it below " +
                     tree.name(""));

@@ -93,7 +93,7 @@ FileBytes SpillFile::map() const { return map_descriptor(descriptor_, size_, "a 
 
 std::shared_ptr<const fs::path> named_copy(std::string_view bytes) {
   const auto [descriptor, path] = new_temporary();
-  const std::shared_ptr<const fs::path> named(new fs::path(path), [](const fs::path* p) {
+  std::shared_ptr<const fs::path> named(new fs::path(path), [](const fs::path* p) {
     unlink(p->c_str());
     delete p;
   });

@@ -81,7 +81,7 @@ NdArray parse_npy(const FileBytes& bytes, const std::string& name) {
   const std::string_view all = bytes.view;
   const auto bad = [&](const std::string& what) { return DataError(name + " is no whole .npy file: " + what); };
   if (all.size() < 12 || !all.starts_with("\x93NUMPY")) throw bad("expected its signature");
-  const int version = all[6];
+  const int version = static_cast<unsigned char>(all[6]);
   const size_t start = version == 1 ? 10 : 12;
   const uint64_t length = unsigned_at(all.data() + 8, version == 1 ? 2 : 4, false);
   if (length > all.size() - start) throw bad("its header is cut off");

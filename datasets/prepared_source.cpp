@@ -2,6 +2,7 @@
 
 #include <opencv2/imgproc.hpp>
 #include <set>
+#include <utility>
 
 #include "datasets/cached_source.h"
 #include "episodes/errors.h"
@@ -63,9 +64,10 @@ std::shared_ptr<const ImageSource> prepared_source(std::shared_ptr<const ImageSo
       throw DataError("class '" + classes.back().name + "' of " + where + " is empty, expected images");
   }
   if (classes.empty()) throw DataError(where + " has no classes, expected some");
-  return cached_source(info, classes, options, [raw, channels = options.channels](int class_index, int image_index) {
-    return picture_of(*raw, class_index, image_index, channels);
-  });
+  return cached_source(info, classes, options,
+                       [raw = std::move(raw), channels = options.channels](int class_index, int image_index) {
+                         return picture_of(*raw, class_index, image_index, channels);
+                       });
 }
 
 }  // namespace fewatoms

@@ -25,7 +25,7 @@ class Rotated final : public DerivedSource {
   const std::string& class_name(int c) const override { return names_.at(c); }
 
   ImageView image(const ImageRef& ref) const override {
-    const ImageView view = DerivedSource::image(ref);
+    ImageView view = DerivedSource::image(ref);
     const int turn = ref.class_index % kTurns;
     if (turn == 0) return view;
     const cv::Mat there(view.height, view.width, CV_8UC(view.channels), const_cast<uint8_t*>(view.pixels));
