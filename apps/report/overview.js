@@ -73,7 +73,8 @@ function pairedDifferences(data, group) {
     text("run", (pair) => runName(data, data.runs[pair.run])),
     text("minus", (pair) => runName(data, data.runs[pair.minus])),
     number("points", (pair) => pair.difference, (d, pair) => interval(d, pair.ci95)),
-    text("interval excludes 0", (pair) => (pair.ci95 === null ? "–" : Math.abs(pair.difference) > pair.ci95 ? "yes" : "no")),
+    text("interval excludes 0",
+      (pair) => (pair.ci95 === null ? "–" : Math.abs(pair.difference) > pair.ci95 ? "yes" : "no")),
   ], group.paired));
 }
 
