@@ -74,6 +74,13 @@ Sweeps parse_sweeps(const SpeedCommand& c) {
   return sweeps;
 }
 
+/// A sweep's numbers of shots are plain ones, whatever range the run was trained with.
+void set_shots(EvaluationOptions& options, int shots) {
+  options.spec.shots = shots;
+  options.spec.fewest_shots = 0;
+  options.spec.imbalanced = false;
+}
+
 /// Reads the runs and their images; everything that can be refused is refused here.
 std::vector<Subject> open_subjects(const SpeedCommand& command, const Sweeps& sweeps) {
   std::vector<Subject> subjects;
@@ -113,7 +120,7 @@ std::vector<Subject> open_subjects(const SpeedCommand& command, const Sweeps& sw
       require_evaluable(s.learner(), *s.source, s.options);
       EvaluationOptions most = s.options;
       for (const int shots : sweeps.shots) {
-        most.spec.shots = shots;
+        set_shots(most, shots);
         require_evaluable(s.learner(), *s.source, most);
       }
     } catch (const UsageError& e) {
@@ -148,7 +155,7 @@ void measure(Subject& s, const Sweeps& sweeps, int timed_tasks) {
   }
   if (!sweeps.shots.empty()) say("shots");
   for (const int shots : sweeps.shots)
-    add_point(s, "shots", "", shots, [&](EvaluationOptions& o) { o.spec.shots = shots; });
+    add_point(s, "shots", "", shots, [&](EvaluationOptions& o) { set_shots(o, shots); });
   for (const std::string& kind : sweeps.corrupt) {
     say(("support images spoiled: " + kind).c_str());
     add_point(s, "corrupt", kind, 0, [](EvaluationOptions&) {});

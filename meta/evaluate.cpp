@@ -49,7 +49,9 @@ void require_evaluable(const Learner& learner, const ImageSource& source, const 
   for (size_t i = 0; i < options.inner_steps.size(); ++i) {
     const int steps = options.inner_steps[i];
     if (steps < 0 || steps > 1000) throw UsageError("inner steps " + std::to_string(steps) + " is outside 0..1000");
-    if (i > 0 && steps <= options.inner_steps[i - 1]) throw UsageError("inner steps to evaluate at must ascend");
+    if (i > 0 && steps <= options.inner_steps[i - 1])
+      throw UsageError("inner steps to evaluate at must ascend, but " + std::to_string(steps) + " comes after " +
+                       std::to_string(options.inner_steps[i - 1]));
     if (steps > 0 && learner.adapted().empty())
       throw UsageError("scope '" + learner.options().scope +
                        "' adapts nothing: 0 is the only number of inner steps to evaluate at");

@@ -137,6 +137,48 @@ TEST(Export, WritesPlainKernelsOfTheRunOrOfATask) {
                     {"is not an adapter"}}});
 }
 
+TEST(Adapt, PicturesThatWereLearnedFromAreNoTest) {
+  const TemporaryFolder folder;
+  const std::string run = shared_run().path.string();
+  write_pictures(folder / "support", {"across", "down"}, 3);
+  write_pictures(folder / "query", {"across", "down"}, 2, 3);
+  const Arguments adapt = {
+      "adapt", run, "--support", (folder / "support").string(), "--json", (folder / "a.json").string()};
+  EXPECT_THAT(run_well(adapt + Arguments{"--query", (folder / "query").string()}).err,
+              ::testing::Not(HasSubstr("note:")));
+  fs::copy(folder / "support" / "down" / "1.jpg", folder / "query" / "down" / "copy.jpg");
+  EXPECT_THAT(
+      run_well(adapt + Arguments{"--query", (folder / "query").string()}).err,
+      HasSubstr("note: 1 of the 5 pictures of --query are pictures of --support too, the first is 'down/copy.jpg'"));
+  EXPECT_EQ(read_json(folder / "a.json").at("query_images_in_support"), 1);
+  EXPECT_THAT(run_well(adapt + Arguments{"--query", (folder / "support").string()}).err,
+              HasSubstr("note: 6 of the 6 pictures of --query are pictures of --support too"));
+}
+
+TEST(Adapt, OneBadPictureAmongManyLeavesTheOthersTheirLabels) {
+  const TemporaryFolder folder;
+  const std::string run = shared_run().path.string(), adapter = (folder / "a.safetensors").string(),
+                    csv = (folder / "p.csv").string();
+  write_pictures(folder / "three", {"a", "b", "c"}, 2);
+  run_well({"adapt", run, "--support", (folder / "three").string(), "--out", adapter});
+  const Arguments predict = {"predict", run, (folder / "three").string(), "--adapter", adapter, "--csv", csv};
+  const Finished good = run_well(predict);
+  write_file(folder / "three" / "b" / "0bad.png", "no picture");
+  write_file(folder / "three" / "c" / "0bad.jpg", "nor this");
+  const Finished some = run_program(predict);
+  EXPECT_EQ(some.code, 1);
+  EXPECT_EQ(some.out, good.out);
+  EXPECT_THAT(some.err, HasSubstr("b/0bad.png' cannot be decoded"));
+  EXPECT_THAT(some.err, HasSubstr("c/0bad.jpg' cannot be decoded"));
+  EXPECT_THAT(some.err, HasSubstr("fewatoms: 2 of 8 pictures cannot be read"));
+  const std::string table = read_file(csv);
+  EXPECT_EQ(std::count(table.begin(), table.end(), '\n'), 7);
+  const Finished skipped = run_well(predict + Arguments{"--skip-bad"});
+  EXPECT_EQ(skipped.out, good.out);
+  EXPECT_THAT(skipped.err, HasSubstr("note: 2 of 8 pictures left out"));
+  EXPECT_THAT(skipped.err, ::testing::Not(HasSubstr("fewatoms:")));
+}
+
 TEST(Adapt, RefusesWhatItCannotDo) {
   const TemporaryFolder folder;
   const std::string run = shared_run().path.string(), adapter = (folder / "a.safetensors").string();
@@ -161,7 +203,9 @@ TEST(Adapt, RefusesWhatItCannotDo) {
       {{"adapt", run, "--support", path("three"), "--query", path("other")}, {"class 'bb'", "'b'"}},
       {{"adapt", path("nothing"), "--support", path("three"), "--out", path("x")}, {"not a run folder"}},
       {{"predict", path("run2"), path("three"), "--adapter", adapter, "--checkpoint", "last"},
-       {"a.safetensors", "another run"}},
+       {"a.safetensors", "another run, 'run'", "best checkpoint, iteration", "seed is 5 there and 0 here"}},
+      {{"predict", path("run2"), path("three"), "--adapter", adapter},
+       {"a.safetensors", "another run, 'run'", "checkpoint 'best'", "run2", "has none"}},
       {{"predict", run, path("three"), "--adapter", (fs::path(run) / "best.safetensors").string()},
        {"is not an adapter"}},
       {{"predict", run, path("none.png"), "--adapter", adapter}, {"no picture or folder", "none.png"}},

@@ -38,6 +38,10 @@ TEST(BadInput, NumbersOutOfRangeAreRefused) {
       {{"--outer-lr", "0.1,"}, {"outer rate"}},
       {{"--weight-decay", "nan"}, {"--weight-decay", "'nan'"}},
       {{"--iterations", "1e3x"}, {"--iterations", "'1e3x'", "whole number"}},
+      {{"--seed", "18446744073709551616"}, {"--seed", "'18446744073709551616'", "from 0 to 18446744073709551615"}},
+      {{"--width", "0x10"}, {"--width", "'0x10' is not a whole number from 1 to 1024"}},
+      {{"--clip-norm", "0,5"}, {"--clip-norm", "'0,5' is not a number from 0 to 1e+09"}},
+      {{"--queries", "15..5"}, {"--queries", "'15..5'", "the smaller first"}},
   });
 }
 

@@ -162,6 +162,127 @@ TEST(Eval, SavedEpisodesAreEvaluatedAgain) {
   });
 }
 
+/// Fields of a line of comma-separated values.
+std::vector<std::string> fields_of(const std::string& line) {
+  std::vector<std::string> fields(1);
+  bool quoted = false;
+  for (size_t i = 0; i < line.size(); ++i) {
+    if (line[i] == '"' && quoted && i + 1 < line.size() && line[i + 1] == '"')
+      fields.back() += line[i++];
+    else if (line[i] == '"')
+      quoted = !quoted;
+    else if (line[i] == ',' && !quoted)
+      fields.emplace_back();
+    else
+      fields.back() += line[i];
+  }
+  return fields;
+}
+
+std::vector<std::vector<std::string>> read_csv(const fs::path& file) {
+  std::vector<std::vector<std::string>> rows;
+  std::ifstream in(file);
+  for (std::string line; std::getline(in, line);) rows.push_back(fields_of(line));
+  return rows;
+}
+
+TEST(Eval, PredictionsAndConfusionSayWhatEachImageWasTakenFor) {
+  const TemporaryFolder folder;
+  // Classes that are short, and one whose name needs quotes.
+  for (const auto& [name, images] :
+       std::map<std::string, int>{{"plain", 9}, {"with \"quotes\", and comma", 3}, {"few", 4}})
+    for (int i = 0; i < images; ++i)
+      write_image(folder / "photos" / "test" / name / (std::to_string(i) + ".png"), 32, 32,
+                  {20.0 * i, 40.0 * static_cast<double>(name.size()), 100});
+  const Finished finished = run_well(small_eval(
+      shared_run().path, {"--dataset", "folders", "--data-root", (folder / "photos").string(), "--queries", "2..5",
+                          "--first-episode", "7", "--predictions", (folder / "p.csv").string(), "--confusion",
+                          (folder / "c.csv").string(), "--json", (folder / "r.json").string()}));
+  EXPECT_THAT(finished.out, HasSubstr("3-way 1-shot, 2..5 queries, 5 episodes"));
+  const json result = read_json(folder / "r.json");
+  EXPECT_EQ(result.at("queries"), 5);
+  EXPECT_EQ(result.at("fewest_queries"), 2);
+  EXPECT_EQ(result.at("version"), 2);
+
+  const auto rows = read_csv(folder / "p.csv");
+  ASSERT_EQ(rows.size(), 1U + 5 * (5 + 2 + 3));  // what each class has left beside one support image, at most 5
+  EXPECT_EQ(rows[0], (std::vector<std::string>{"episode", "class", "image", "label", "predicted", "probabilities"}));
+  std::map<std::string, int> right, all;
+  std::map<std::pair<std::string, std::string>, int> counts;
+  std::map<std::pair<std::string, std::string>, std::string> class_of;  // by episode and label
+  for (size_t i = 1; i < rows.size(); ++i) class_of[{rows[i][0], rows[i][3]}] = rows[i][1];
+  for (size_t i = 1; i < rows.size(); ++i) {
+    ASSERT_EQ(rows[i].size(), 6U);
+    const std::string &episode = rows[i][0], &of = rows[i][1], &predicted = rows[i][4];
+    EXPECT_THAT(rows[i][2], HasSubstr(of + "/"));
+    std::vector<double> p;
+    std::istringstream list(rows[i][5]);
+    for (std::string one; std::getline(list, one, ';');) p.push_back(std::stod(one));
+    ASSERT_EQ(p.size(), 3U);
+    EXPECT_NEAR(p[0] + p[1] + p[2], 1, 1e-5);
+    const auto best = std::max_element(p.begin(), p.end()) - p.begin();
+    EXPECT_EQ((class_of[{episode, std::to_string(best)}]), predicted);
+    ++all[episode];
+    right[episode] += of == predicted ? 1 : 0;
+    ++counts[{of, predicted}];
+  }
+  for (int e = 0; e < 5; ++e) {
+    const std::string episode = std::to_string(7 + e);
+    EXPECT_EQ(all[episode], 10);
+    EXPECT_NEAR(result.at("accuracy_by_episode")[e].back().get<double>(), right[episode] / 10.0, 1e-6);
+  }
+  const auto matrix = read_csv(folder / "c.csv");
+  ASSERT_EQ(matrix.size(), 4U);
+  EXPECT_EQ(matrix[0][0], "class");
+  for (size_t r = 1; r < 4; ++r) {
+    EXPECT_EQ(matrix[r][0], matrix[0][r]);
+    for (size_t c = 1; c < 4; ++c) EXPECT_EQ(matrix[r][c], std::to_string(counts[{matrix[r][0], matrix[0][c]}]));
+  }
+}
+
+TEST(Eval, OneEpisodeHasNoInterval) {
+  const TemporaryFolder folder;
+  const std::string run = shared_run().path.string();
+  const Finished one = run_well({"eval", run, "--episodes", "1", "--json", (folder / "1.json").string()});
+  EXPECT_THAT(one.out, HasSubstr(" (no interval for one value)"));
+  EXPECT_THAT(one.out, ::testing::Not(HasSubstr("±")));
+  EXPECT_EQ(read_json(folder / "1.json").at("ci95"), nullptr);
+  EXPECT_EQ(read_json(folder / "1.json").at("by_steps")[0].at("ci95"), nullptr);
+  EXPECT_THAT(run_well({"table", (folder / "1.json").string()}).out, ::testing::Not(HasSubstr("±")));
+}
+
+TEST(Eval, ATableGroupsWhatWasTestedAlike) {
+  const TemporaryFolder folder;
+  const std::string run = shared_run().path.string();
+  const auto result = [&](const std::string& name, const Arguments& more) {
+    run_well(small_eval(run, Arguments{"--json", (folder / name).string()} + more));
+    return (folder / name).string();
+  };
+  const std::string plain = result("plain.json", {}), val = result("val.json", {"--split", "val"}),
+                    shots = result("shots.json", {"--shots", "2"}),
+                    again = result("again.json", {"--checkpoint", "last"});
+  const std::string table = run_well({"table", plain, val, shots, again}).out;
+  const auto at = [&](const std::string& words) {
+    EXPECT_THAT(table, HasSubstr(words));
+    return table.find(words);
+  };
+  const size_t first = at("strokes test, 3-way 1-shot, 2 queries, 5 episodes\nmethod"),
+               second = at("\n\nstrokes val, 3-way 1-shot, 2 queries, 5 episodes\nmethod"),
+               third = at("\n\nstrokes test, 3-way 2-shot, 2 queries, 5 episodes\nmethod");
+  EXPECT_EQ(first, 0U);
+  EXPECT_LT(second, third);
+  EXPECT_EQ(std::count(table.begin(), table.begin() + static_cast<std::ptrdiff_t>(second), '\n'), 3);  // two rows
+  json other = read_json(plain);
+  other["by_steps"][0]["inner_steps"] = 4;
+  write_file(folder / "steps.json", other.dump());
+  json wrong = read_json(plain);
+  wrong["ways"] = "five";
+  write_file(folder / "wrong.json", wrong.dump());
+  expect_refusals(
+      {{{"table", plain, (folder / "steps.json").string()}, {"steps.json", "other inner steps", "plain.json"}},
+       {{"table", (folder / "wrong.json").string()}, {"wrong.json", "is not a result"}, 1}});
+}
+
 TEST(Eval, RefusesWhatItCannotDo) {
   const TemporaryFolder folder;
   const fs::path& run = shared_run().path;
@@ -171,6 +292,9 @@ TEST(Eval, RefusesWhatItCannotDo) {
       {small_eval(run, {"--eval-inner-steps", "1,0"}), {"ascend"}},
       {small_eval(run, {"--ways", "4"}), {"linear head", "3 ways", "4"}},
       {small_eval(run, {"--split", "tset"}), {"split 'tset'", "'test'"}},
+      {small_eval(run, {"--queries", "9..3"}), {"--queries", "'9..3'", "the smaller first"}},
+      {small_eval(run, {"--eval-seed", "18446744073709551616"}), {"--eval-seed", "from 0 to 18446744073709551615"}},
+      {small_eval(run, {"--episodes", "0x10"}), {"--episodes", "'0x10' is not a whole number from 1 to 10000000"}},
       {small_eval(run, {"--json", (folder / "none" / "out.json").string()}), {(folder / "none").string()}},
       {small_eval(folder / "nothing"), {"no run folder", (folder / "nothing").string()}},
       {small_eval(folder.path()), {"not a run folder", "config.toml"}},

@@ -80,6 +80,19 @@ TEST(Import, AFileOfPyTorchsTensorsIsARun) {
   EXPECT_THAT(made.out, HasSubstr("20 of 25 tensors taken"));
   EXPECT_THAT(made.out, HasSubstr("left over: classifier.weight [5, 8]"));
   const SafeTensors last = read_safetensors(folder / "run" / "last.safetensors");
+  for (const auto& [name, type] :
+       std::map<std::string, at::ScalarType>{{"half", at::kHalf}, {"brain", at::kBFloat16}}) {
+    SafeTensors small = file;  // half precision becomes whole
+    for (auto& [tensor, value] : small.tensors)
+      if (value.scalar_type() == at::kFloat) value = value.to(type);
+    write_safetensors(folder / name, small);
+    run_well({"import", (folder / name).string(), "--from", "torch-conv4", "--out", (folder / ("run-" + name)).string(),
+              "--image-size", "28"});
+    EXPECT_TRUE(read_safetensors(folder / ("run-" + name) / "last.safetensors")
+                    .tensors.at("block3.conv.kernel")
+                    .equal(file.tensors.at("encoder.2.0.weight").to(type).to(at::kFloat)))
+        << name;
+  }
   EXPECT_TRUE(last.tensors.at("block3.conv.kernel").equal(file.tensors.at("encoder.2.0.weight")));
   EXPECT_THAT(run_well({"eval", (folder / "run").string(), "--episodes", "5", "--threads", "1"}).out,
               HasSubstr("5-way 1-shot"));

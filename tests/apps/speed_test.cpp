@@ -71,7 +71,7 @@ TEST(Speed, TwoRunsOnTheSameEpisodesWithEverything) {
   const json& last = result.at("paired")[0].at("by_steps")[2];
   EXPECT_EQ(last.at("inner_steps"), 3);
   EXPECT_NEAR(last.at("difference").get<double>(), difference.mean, 1e-12);
-  EXPECT_NEAR(last.at("ci95").get<double>(), difference.ci95, 1e-12);
+  EXPECT_NEAR(last.at("ci95").get<double>(), *difference.ci95, 1e-12);
 
   const std::string csv = read_file(folder / "1.csv");
   EXPECT_THAT(csv, ::testing::StartsWith("run,condition,kind,value,inner_steps,accuracy,ci95,loss,milliseconds\n"));

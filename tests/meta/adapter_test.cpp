@@ -2,6 +2,7 @@
 
 #include "backbones/safetensors.h"
 #include "episodes/errors.h"
+#include "episodes/numbers.h"
 #include "tests/meta/small.h"
 
 namespace fewatoms {
@@ -171,6 +172,46 @@ TEST(Adapter, AnotherRunsIsRefused) {
   EXPECT_NE(text.find("adapter 'x' belongs to another run"), std::string::npos) << text;
 }
 
+TEST(Adapter, ARefusalSaysWhichRunItBelongsToAndWhatIsDifferent) {
+  const Subject a(kAtomHead);
+  Adapter adapter = a.adapted(1);
+  adapter.run_name = "first";
+  adapter.checkpoint = "best";
+  adapter.iteration = 600;
+  const TemporaryFolder folder;
+  save_adapter(folder / "a", adapter);
+  const Adapter back = load_adapter(folder / "a");
+  EXPECT_EQ(back.network, adapter.network);
+  const auto refusal = [&](const Subject& s) {
+    return message_of<UsageError>([&] { TaskClassifier(*s.learner, s.parameters, back, "adapter 'x'"); });
+  };
+  EXPECT_EQ(
+      refusal(Subject(kAtomHead, 1)),
+      "adapter 'x' belongs to another run, 'first' (method 'maml', best checkpoint, iteration 600): seed is 0 there "
+      "and 1 here; name its run");
+  EXPECT_NE(refusal(Subject({"", "linear", "running", "atom+head", 2, "learned", "acdc"}))
+                .find("norm is batch there and running here"),
+            std::string::npos);
+  Subject further(kAtomHead);  // the same run, trained further
+  further.parameters = further.parameters.with({0}, {further.parameters.tensor(0) + 0.1});
+  EXPECT_NE(refusal(further).find("iteration 600): the weights are others here, of another training or of more"),
+            std::string::npos);
+}
+
+TEST(Adapter, TemperatureAndRegulariserAreOfTheIdentity) {
+  const auto identity = [](double temperature, double regulariser) {
+    LearnerOptions options = options_of({"", "ridge", "running", "none", 0});
+    options.temperature = temperature;
+    options.regulariser = regulariser;
+    ParameterSet parameters;
+    const Learner learner(options, parameters);
+    return network_identity(learner, parameters);
+  };
+  EXPECT_EQ(identity(1, 1), identity(1, 1));
+  EXPECT_NE(identity(1, 1), identity(0.5, 1));
+  EXPECT_NE(identity(1, 1), identity(1, 2));
+}
+
 TEST(Adapter, WhatCannotBeLearnedIsRefused) {
   const Subject s(kAtomHead);
   const auto refusal = [&](const Subject& subject, const SyntheticSource& source, int steps) {
@@ -219,6 +260,51 @@ TEST(Adapter, BadFilesAreRefused) {
   EXPECT_NE(damaged([](SafeTensors& f) { f.metadata.erase("inner_steps"); }).find("'inner_steps'"), std::string::npos);
   EXPECT_NE(damaged([](SafeTensors& f) { f.metadata["classes"] = R"(["a","b","c","d"])"; }).find("4 classes"),
             std::string::npos);
+  EXPECT_NE(damaged([](SafeTensors& f) { f.metadata["classes"] = R"(["a","b","a"])"; }).find("class 'a' twice"),
+            std::string::npos);
+  EXPECT_NE(
+      damaged([](SafeTensors& f) { f.metadata["inner_steps"] = "1001"; }).find("'1001' is not a whole number from 0"),
+      std::string::npos);
+  EXPECT_NE(damaged([](SafeTensors& f) { f.metadata["roles"] = R"({"head.bias":"haed"})"; }).find("'haed'"),
+            std::string::npos);
+}
+
+TEST(Adapter, TensorsOfAnotherTypeShapeOrNameAreRefused) {
+  const TemporaryFolder folder;
+  const auto expect_damaged = [&](const Subject& s, int steps, const std::string& words, auto&& change) {
+    save_adapter(folder / "whole", s.adapted(steps));
+    SafeTensors file = read_safetensors(folder / "whole");
+    change(file);
+    write_safetensors(folder / "damaged", file);
+    const std::string text = message_of<DataError>(
+        [&] { TaskClassifier(*s.learner, s.parameters, load_adapter(folder / "damaged"), "adapter 'damaged'"); });
+    EXPECT_NE(text.find("adapter 'damaged' is damaged: " + words), std::string::npos) << text;
+  };
+  const Subject learned(kAtomHead);
+  expect_damaged(learned, 1, "tensor 'head.bias' is of type Double, float32 was expected",
+                 [](SafeTensors& f) { f.tensors["head.bias"] = f.tensors["head.bias"].to(at::kDouble); });
+  expect_damaged(learned, 1, "tensor 'head.bias' is [7], [3] was expected",
+                 [](SafeTensors& f) { f.tensors["head.bias"] = at::zeros({7}); });
+  expect_damaged(learned, 1, "tensor 'block1.norm.mean' is of type Long",
+                 [](SafeTensors& f) { f.tensors["block1.norm.mean"] = at::zeros({4}, at::kLong); });
+  expect_damaged(learned, 1, "tensor 'spare' has no place in its run's network",
+                 [](SafeTensors& f) { f.tensors["spare"] = at::zeros({1}); });
+  expect_damaged(learned, 1, "tensor 'head.bias' has role 'atom', 'head' was expected", [](SafeTensors& f) {
+    std::string& roles = f.metadata["roles"];
+    const std::string bias = "\"head.bias\":\"head\"";
+    roles.replace(roles.find(bias), bias.size(), "\"head.bias\":\"atom\"");
+  });
+  const Subject made({"", "linear", "batch", "all", 2, "prototype"});
+  const int64_t features = made.learner->backbone().features();
+  for (const auto& shape : {std::vector<int64_t>{}, {3}, {3, 1}, {2, features}})
+    expect_damaged(made, 1, "tensor 'head.weight' is " + shape_text(shape),
+                   [&](SafeTensors& f) { f.tensors["head.weight"] = at::zeros(shape); });
+  const Subject compared({"", "matching", "running", "none", 0});
+  const std::string expected = "tensors 'support.features' and 'support.labels' are not float32 n x";
+  expect_damaged(compared, 0, expected, [](SafeTensors& f) { f.tensors["support.labels"].fill_(0); });  // of one class
+  expect_damaged(compared, 0, expected, [](SafeTensors& f) { f.tensors["support.labels"].fill_(3); });
+  expect_damaged(compared, 0, expected,
+                 [](SafeTensors& f) { f.tensors["support.features"] = f.tensors["support.features"].to(at::kDouble); });
 }
 
 }  // namespace

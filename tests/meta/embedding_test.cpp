@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
+#include <numeric>
 
 #include "episodes/errors.h"
 #include "meta/embedding.h"
@@ -105,6 +107,43 @@ TEST(Embedding, GivenEpisodesAreEvaluatedInTheirOrderWhateverTheirShape) {
                 evaluate(subject.learner, subject.parameters, source, options);
               }).find("19 episodes were given, 20"),
               std::string::npos);
+  }
+}
+
+TEST(Embedding, ProbabilitiesArePredictionsAccuracyAndLossWhereClassesAreShortToo) {
+  const SyntheticSource source({10, 4, 10, 3, 10, 6}, 28);
+  LearnerOptions adapting = test::small_options();
+  adapting.inner_steps = 1;
+  LearnerOptions prototype = fixed_options("prototype");
+  prototype.feature_norm = "scaled";
+  for (const LearnerOptions& learner : {prototype, fixed_options("ridge"), adapting}) {
+    const Subject subject(learner);
+    EvaluationOptions options = options_for("prototype", 10);
+    options.spec = {.ways = test::kWays, .shots = 1, .queries = 5, .fewest_queries = 2};
+    options.inner_steps = learner.inner_steps == 0 ? std::vector<int>{0} : std::vector<int>{0, 1};
+    options.keep_predictions = options.keep_probabilities = true;
+    const Evaluation evaluation = evaluate(subject.learner, subject.parameters, source, options);
+    size_t fewest = 100;
+    for (int e = 0; e < options.episodes; ++e) {
+      const Episode episode = evaluation_episode(source, options, e);
+      const std::vector<int>& predicted = evaluation.predictions[e].back();
+      const std::vector<float>& p = evaluation.probabilities[e];
+      const size_t n = episode.query.size();
+      fewest = std::min(fewest, n);
+      ASSERT_EQ(predicted.size(), n);
+      ASSERT_EQ(p.size(), n * test::kWays);
+      double hits = 0, loss = 0;
+      for (size_t q = 0; q < n; ++q) {
+        const auto begin = p.begin() + static_cast<std::ptrdiff_t>(q * test::kWays), end = begin + test::kWays;
+        EXPECT_NEAR(std::accumulate(begin, end, 0.0), 1, 1e-5);
+        EXPECT_EQ(std::max_element(begin, end) - begin, predicted[q]);
+        hits += predicted[q] == episode.query[q].label ? 1 : 0;
+        loss -= std::log(static_cast<double>(begin[episode.query[q].label]));
+      }
+      EXPECT_NEAR(evaluation.accuracies[e].back(), hits / static_cast<double>(n), 1e-6);
+      EXPECT_NEAR(evaluation.losses[e].back(), loss / static_cast<double>(n), 1e-4 * (1 + loss));
+    }
+    EXPECT_LT(fewest, 15U) << "no class was short";
   }
 }
 

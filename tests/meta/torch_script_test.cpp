@@ -126,6 +126,25 @@ TEST(TorchScript, EveryHeadAnswersAlike) {
   }));
 }
 
+TEST(TorchScript, NoLocaleChangesTheText) {
+  for (const char* backbone : {"conv4", "resnet12"}) {
+    const LearnerOptions options = with([&](LearnerOptions& o) {
+      o.network.backbone = backbone;
+      o.network.width = 16;
+      o.norm = "running";
+      o.scope = "head";
+      o.temperature = 0.3;
+      o.feature_norm = "scaled";
+    });
+    const Subject s(options);
+    const std::string text = torch_script(*s.learner, s.parameters, s.adapter, "it").source;
+    EXPECT_THAT(text, ::testing::HasSubstr("/ 0.3"));
+    const test::CommaLocale locale;
+    EXPECT_EQ(torch_script(*s.learner, s.parameters, s.adapter, "it").source, text);
+    expect_same_answers(options);
+  }
+}
+
 TEST(TorchScript, SpareOutputsAreLeftOutAndOtherRunsRefused) {
   Subject s(with([](LearnerOptions& o) { o.norm = "running"; }));
   const SyntheticSource two(2, 2, 28);
