@@ -23,20 +23,29 @@ std::string sides_text(const Tensor& t) {
   return text.empty() ? "scalar" : text;
 }
 
+/// What a file calls the moments, and begins their tensors' names with: by adam and adamw alike.
+const char* name_of(Moments kind) { return kind == Moments::kBoth ? "adam" : kind == Moments::kFirst ? "sgd" : "none"; }
+
+Moments moments_from_name(const std::string& name, const std::filesystem::path& path) {
+  for (const Moments kind : {Moments::kNone, Moments::kFirst, Moments::kBoth})
+    if (name == name_of(kind)) return kind;
+  throw DataError("'" + path.string() + "': metadata 'moments' is '" + name + "', adam, sgd or none was expected");
+}
+
 }  // namespace
 
 void save_checkpoint(const std::filesystem::path& path, const TrainState& state) {
   SafeTensors file;
   const std::vector<size_t> trainable = state.parameters.trainable();
   for (const Parameter& p : state.parameters) file.tensors[p.name] = p.tensor;
-  const std::string optimizer = !state.second_moment.empty() ? "adam" : !state.first_moment.empty() ? "sgd" : "none";
-  for (size_t i = 0; i < state.first_moment.size(); ++i) {
-    const std::string& name = state.parameters[trainable[i]].name;
-    file.tensors[optimizer + ".m." + name] = state.first_moment[i];
-    if (optimizer == "adam") file.tensors["adam.v." + name] = state.second_moment[i];
-  }
+  const OptimizerState& optimizer = state.optimizer;
+  const char* kind = name_of(optimizer.kind);
+  for (size_t i = 0; i < optimizer.first.size(); ++i)
+    file.tensors[std::string(kind) + ".m." + state.parameters[trainable[i]].name] = optimizer.first[i];
+  for (size_t i = 0; i < optimizer.second.size(); ++i)
+    file.tensors[std::string(kind) + ".v." + state.parameters[trainable[i]].name] = optimizer.second[i];
   file.metadata = {{"format", kFormat},
-                   {"moments", optimizer},
+                   {"moments", kind},
                    {"iteration", std::to_string(state.iteration)},
                    {"best_accuracy", number_text(state.best_accuracy)},
                    {"best_iteration", std::to_string(state.best_iteration)},
@@ -72,11 +81,17 @@ TrainState load_checkpoint(const std::filesystem::path& path, const ParameterSet
   state.seconds = metadata_number<double>(file, path, "seconds");
   for (const Parameter& p : expected) state.parameters.add(p.name, take(p.name, p.tensor), p.role);
   const auto moments = file.metadata.find("moments");  // older files do not say and are Adam's
-  const std::string optimizer = moments == file.metadata.end() ? "adam" : moments->second;
-  if (state.iteration > 0 && optimizer != "none")
+  const std::string kind = moments == file.metadata.end() ? "adam" : moments->second;
+  OptimizerState& optimizer = state.optimizer;
+  optimizer.kind = moments_from_name(kind, path);
+  optimizer.steps = state.iteration;
+  if (state.iteration > 0)
     for (const size_t i : expected.trainable()) {
-      state.first_moment.push_back(take(optimizer + ".m." + expected[i].name, expected.tensor(i)));
-      if (optimizer == "adam") state.second_moment.push_back(take("adam.v." + expected[i].name, expected.tensor(i)));
+      const auto take_moment = [&](const char* which) {
+        return take(kind + which + expected[i].name, expected.tensor(i));
+      };
+      if (optimizer.kind != Moments::kNone) optimizer.first.push_back(take_moment(".m."));
+      if (optimizer.kind == Moments::kBoth) optimizer.second.push_back(take_moment(".v."));
     }
   if (!file.tensors.empty())
     throw UsageError("'" + path.string() + "' is of another architecture: tensor '" + file.tensors.begin()->first +

@@ -1,99 +1,102 @@
 #include "meta/outer_optimizer.h"
 
-#include <torch/optim/adam.h>
-#include <torch/optim/adamw.h>
-#include <torch/optim/sgd.h>
+#include <ATen/ops/zeros_like.h>
+
+#include <cmath>
 
 #include "episodes/errors.h"
 
 namespace fewatoms {
 namespace {
 
-template <class State>
-State& state_of(torch::optim::Optimizer& optimizer, const Tensor& value) {
-  auto& slot = optimizer.state()[c10::guts::to_string(value.unsafeGetTensorImpl())];
-  if (!slot) slot = std::make_unique<State>();
-  return static_cast<State&>(*slot);
+constexpr double kBeta1 = 0.9, kBeta2 = 0.999, kEpsilon = 1e-8;
+
+void require_fitting(const char* what, const std::vector<Tensor>& moments, bool kept,
+                     const std::vector<Tensor>& values) {
+  bool fits = moments.size() == (kept ? values.size() : 0);
+  for (size_t i = 0; fits && i < moments.size(); ++i) fits = moments[i].sizes() == values[i].sizes();
+  if (!fits)
+    throw UsageError("the optimizer's state has " + std::to_string(moments.size()) + " " + what +
+                     " moments, or some of other shapes; one shaped as each of " +
+                     std::to_string(kept ? values.size() : 0) + " parameters was expected");
 }
 
-/// Options with a weight decay for each tensor, one group each.
-template <class Options>
-std::vector<torch::optim::OptimizerParamGroup> groups_of(const std::vector<Tensor>& values,
-                                                         const std::vector<double>& weight_decay,
-                                                         const Options& options) {
-  std::vector<torch::optim::OptimizerParamGroup> groups;
-  for (size_t i = 0; i < values.size(); ++i)
-    groups.emplace_back(std::vector<Tensor>{values[i]},
-                        std::make_unique<Options>(Options(options).weight_decay(weight_decay[i])));
-  return groups;
-}
-
-template <class State>
-void take(torch::optim::Optimizer& optimizer, const std::vector<Tensor>& values, std::vector<Tensor>& first,
-          std::vector<Tensor>& second) {
-  for (const Tensor& value : values) {
-    const State& slot = state_of<State>(optimizer, value);
-    first.push_back(slot.exp_avg().clone());
-    second.push_back(slot.exp_avg_sq().clone());
+/// Makes a fresh state's moments, and checks those of another.
+void prepare(OptimizerState& state, Moments kind, const std::vector<Tensor>& values) {
+  if (state.steps == 0) {
+    state = {.kind = kind, .steps = 0, .first = {}, .second = {}};
+    for (const Tensor& value : values) {
+      if (kind != Moments::kNone) state.first.push_back(at::zeros_like(value));
+      if (kind == Moments::kBoth) state.second.push_back(at::zeros_like(value));
+    }
+    return;
   }
+  if (state.kind != kind) throw UsageError("the optimizer's state is that of another kind of optimizer");
+  require_fitting("first", state.first, kind != Moments::kNone, values);
+  require_fitting("second", state.second, kind == Moments::kBoth, values);
 }
 
-template <class State>
-void put(torch::optim::Optimizer& optimizer, const std::vector<Tensor>& values, const std::vector<Tensor>& first,
-         const std::vector<Tensor>& second, int64_t steps) {
-  for (size_t i = 0; i < values.size(); ++i) {
-    State& slot = state_of<State>(optimizer, values[i]);
-    slot.step(steps);
-    slot.exp_avg(first[i].clone());
-    slot.exp_avg_sq(second[i].clone());
-  }
+std::vector<Tensor> clones(const std::vector<Tensor>& tensors) {
+  std::vector<Tensor> copies;
+  for (const Tensor& tensor : tensors) copies.push_back(tensor.clone());
+  return copies;
 }
 
 }  // namespace
 
-OuterOptimizer::OuterOptimizer(const std::string& name, const std::vector<Tensor>& values,
-                               const std::vector<double>& weight_decay, double momentum)
-    : momentum_(momentum), values_(values) {
-  using namespace torch::optim;
-  if (name == "adam") {
-    kind_ = Kind::kAdam;
-    optimizer_ = std::make_unique<Adam>(groups_of(values, weight_decay, AdamOptions(1e-3)), AdamOptions(1e-3));
-  } else if (name == "adamw") {
-    kind_ = Kind::kAdamW;
-    optimizer_ = std::make_unique<AdamW>(groups_of(values, weight_decay, AdamWOptions(1e-3)), AdamWOptions(1e-3));
-  } else if (name == "sgd") {
-    kind_ = Kind::kSgd;
-    const SGDOptions options = SGDOptions(1e-3).momentum(momentum);
-    optimizer_ = std::make_unique<SGD>(groups_of(values, weight_decay, options), options);
-  } else {
-    throw UsageError(unknown_name("outer optimizer", name, outer_optimizer_names()));
-  }
-}
-
-OuterOptimizer::~OuterOptimizer() = default;
-
-void OuterOptimizer::step(const std::vector<double>& rates) {
-  for (size_t i = 0; i < rates.size(); ++i) optimizer_->param_groups()[i].options().set_lr(rates[i]);
-  optimizer_->step();
-}
-
-void OuterOptimizer::take_state(std::vector<Tensor>& first, std::vector<Tensor>& second) const {
-  if (kind_ == Kind::kAdam) take<torch::optim::AdamParamState>(*optimizer_, values_, first, second);
-  if (kind_ == Kind::kAdamW) take<torch::optim::AdamWParamState>(*optimizer_, values_, first, second);
-  if (kind_ == Kind::kSgd && momentum_ > 0)
-    for (const Tensor& value : values_)
-      first.push_back(state_of<torch::optim::SGDParamState>(*optimizer_, value).momentum_buffer().clone());
-}
-
-void OuterOptimizer::put_state(const std::vector<Tensor>& first, const std::vector<Tensor>& second, int64_t steps) {
-  if (first.empty()) return;
-  if (kind_ == Kind::kAdam) put<torch::optim::AdamParamState>(*optimizer_, values_, first, second, steps);
-  if (kind_ == Kind::kAdamW) put<torch::optim::AdamWParamState>(*optimizer_, values_, first, second, steps);
-  if (kind_ == Kind::kSgd)
-    for (size_t i = 0; i < values_.size(); ++i)
-      state_of<torch::optim::SGDParamState>(*optimizer_, values_[i]).momentum_buffer(first[i].clone());
+Moments OuterOptimizer::moments() const {
+  if (kind != Kind::kSgd) return Moments::kBoth;
+  return momentum > 0 ? Moments::kFirst : Moments::kNone;
 }
 
 std::vector<std::string> outer_optimizer_names() { return {"adam", "adamw", "sgd"}; }
+
+OuterOptimizer outer_optimizer(const std::string& name, double momentum) {
+  if (name == "adam") return {OuterOptimizer::Kind::kAdam, momentum};
+  if (name == "adamw") return {OuterOptimizer::Kind::kAdamW, momentum};
+  if (name == "sgd") return {OuterOptimizer::Kind::kSgd, momentum};
+  throw UsageError(unknown_name("outer optimizer", name, outer_optimizer_names()));
+}
+
+OptimizerState OptimizerState::clone() const {
+  return {.kind = kind, .steps = steps, .first = clones(first), .second = clones(second)};
+}
+
+void optimizer_step(const OuterOptimizer& optimizer, const std::vector<Tensor>& values,
+                    const std::vector<Tensor>& gradients, const std::vector<StepSize>& sizes, OptimizerState& state) {
+  TORCH_CHECK(gradients.size() == values.size() && sizes.size() == values.size(), values.size(), " values, ",
+              gradients.size(), " gradients and ", sizes.size(), " step sizes, expected one each");
+  const at::NoGradGuard no_grad;
+  const bool fresh = state.steps == 0;
+  prepare(state, optimizer.moments(), values);
+  ++state.steps;
+  const auto t = static_cast<double>(state.steps);
+  for (size_t i = 0; i < values.size(); ++i) {
+    const auto [rate, decay] = sizes[i];
+    Tensor value = values[i], g = gradients[i];
+    if (optimizer.kind == OuterOptimizer::Kind::kAdamW) {
+      if (decay != 0) value.mul_(1 - rate * decay);
+    } else if (decay != 0) {
+      g = g.add(value, decay);
+    }
+    switch (optimizer.moments()) {
+      case Moments::kNone:
+        value.add_(g, -rate);
+        break;
+      case Moments::kFirst:  // the first velocity is the gradient itself
+        fresh ? state.first[i].copy_(g) : state.first[i].mul_(optimizer.momentum).add_(g);
+        value.add_(state.first[i], -rate);
+        break;
+      case Moments::kBoth: {
+        state.first[i].mul_(kBeta1).add_(g, 1 - kBeta1);
+        state.second[i].mul_(kBeta2).addcmul_(g, g, 1 - kBeta2);
+        const double correction1 = 1 - std::pow(kBeta1, t), correction2 = 1 - std::pow(kBeta2, t);
+        const Tensor deviation = (state.second[i].sqrt() / std::sqrt(correction2)).add_(kEpsilon);
+        value.addcdiv_(state.first[i], deviation, -(rate / correction1));
+        break;
+      }
+    }
+  }
+}
 
 }  // namespace fewatoms

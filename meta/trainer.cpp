@@ -90,19 +90,15 @@ Trainer::Trainer(const Learner& learner, const ImageSource& source, TrainerOptio
   require_trainable(learner_, state_.parameters, source_, options_);
   trainable_ = state_.parameters.trainable();
   const RoleRates rates("outer rate", options_.outer_lr);
-  std::vector<double> weight_decay;
   for (const size_t i : trainable_) {
     values_.push_back(state_.parameters.tensor(i).detach().clone());
-    rates_.push_back(rates[state_.parameters[i].role]);
     // A step size or a temperature's logarithm has no reason to shrink.
-    weight_decay.push_back(state_.parameters[i].role == Role::kMeta ? 0 : options_.weight_decay);
+    const Role role = state_.parameters[i].role;
+    sizes_.push_back({.rate = rates[role], .weight_decay = role == Role::kMeta ? 0 : options_.weight_decay});
   }
   state_.parameters = state_.parameters.leaves(false).with(trainable_, values_);
-  optimizer_ =
-      std::make_unique<OuterOptimizer>(options_.outer_optimizer, values_, weight_decay, options_.outer_momentum);
-  optimizer_->put_state(state_.first_moment, state_.second_moment, state_.iteration);
-  state_.first_moment.clear();
-  state_.second_moment.clear();
+  state_.optimizer = state_.optimizer.clone();  // steps change it in place
+  optimizer_ = outer_optimizer(options_.outer_optimizer, options_.outer_momentum);
 }
 
 Trainer::~Trainer() = default;
@@ -196,11 +192,10 @@ IterationReport Trainer::step(const std::vector<Task>& tasks) {
     if (options_.clip_value > 0) sums[i].clamp_(-options_.clip_value, options_.clip_value);
     if (options_.clip_norm > 0 && report.gradient_norm > options_.clip_norm)
       sums[i].mul_(options_.clip_norm / report.gradient_norm);
-    values_[i].mutable_grad() = sums[i];
   }
-  std::vector<double> rates;
-  for (const double rate : rates_) rates.push_back(rate * report.outer_lr);
-  optimizer_->step(rates);
+  std::vector<StepSize> sizes = sizes_;
+  for (StepSize& size : sizes) size.rate *= report.outer_lr;
+  optimizer_step(optimizer_, values_, sums, sizes, state_.optimizer);
   for (const TaskGradient& result : results) state_.parameters = merge_statistics(state_.parameters, result.updates);
   ++state_.iteration;
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
@@ -211,7 +206,7 @@ TrainState Trainer::state() const {
   TrainState copy = state_;
   std::vector<Tensor> values;
   for (const Tensor& value : values_) values.push_back(value.detach().clone());
-  if (state_.iteration > 0) optimizer_->take_state(copy.first_moment, copy.second_moment);
+  copy.optimizer = state_.optimizer.clone();
   copy.parameters = copy.parameters.with(trainable_, values);
   return copy;
 }

@@ -34,8 +34,7 @@ struct TrainerOptions {
 /// All that changes in training: enough to go on exactly where it stopped.
 struct TrainState {
   ParameterSet parameters;
-  std::vector<Tensor> first_moment,
-      second_moment;          // of the optimizer, one per trainable tensor; empty before the first step
+  OptimizerState optimizer;   // of the trainable tensors, in their order
   int64_t iteration = 0;      // outer steps done
   double best_accuracy = -1;  // of the validations so far; -1: none yet
   int64_t best_iteration = 0;
@@ -92,8 +91,8 @@ class Trainer {
   TrainState state_;
   std::vector<size_t> trainable_;
   std::vector<Tensor> values_;  // the optimizer's view of the trainable tensors
-  std::unique_ptr<OuterOptimizer> optimizer_;
-  std::vector<double> rates_;
+  OuterOptimizer optimizer_;
+  std::vector<StepSize> sizes_;  // of each of them, before the schedule
   std::future<std::vector<Task>> next_;
   int64_t next_iteration_ = -1;
 };

@@ -190,10 +190,12 @@ void one_episode_is_learned_by_heart(const Learner& learner, const Combination& 
 
 void expect_same(const TrainState& a, const TrainState& b, const std::string& what) {
   EXPECT_TRUE(test::identical(a.parameters, b.parameters)) << what;
-  ASSERT_EQ(a.first_moment.size(), b.first_moment.size()) << what;
-  ASSERT_EQ(a.second_moment.size(), b.second_moment.size()) << what;
-  for (size_t i = 0; i < a.first_moment.size(); ++i) EXPECT_TRUE(a.first_moment[i].equal(b.first_moment[i])) << what;
-  for (size_t i = 0; i < a.second_moment.size(); ++i) EXPECT_TRUE(a.second_moment[i].equal(b.second_moment[i])) << what;
+  ASSERT_EQ(a.optimizer.first.size(), b.optimizer.first.size()) << what;
+  ASSERT_EQ(a.optimizer.second.size(), b.optimizer.second.size()) << what;
+  for (size_t i = 0; i < a.optimizer.first.size(); ++i)
+    EXPECT_TRUE(a.optimizer.first[i].equal(b.optimizer.first[i])) << what;
+  for (size_t i = 0; i < a.optimizer.second.size(); ++i)
+    EXPECT_TRUE(a.optimizer.second[i].equal(b.optimizer.second[i])) << what;
 }
 
 void keeps_its_contract(const Combination& c, int most_iterations = 150) {

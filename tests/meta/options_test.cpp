@@ -271,43 +271,6 @@ TEST(OuterPhase, SharesOfTheIterations) {
 
 // ---- Outer optimizers.
 
-TEST(OuterOptimizer, StepsAreThoseOfTheirFormulas) {
-  const Tensor start = at::tensor({1.0, -2.0, 3.0}, at::kDouble), g1 = at::tensor({0.5, 0.1, -1.0}, at::kDouble),
-               g2 = at::tensor({-0.2, 0.3, 0.4}, at::kDouble);
-  const auto after = [&](const std::string& name, double decay, double momentum, bool interrupted) {
-    Tensor value = start.clone();
-    auto optimizer =
-        std::make_unique<OuterOptimizer>(name, std::vector<Tensor>{value}, std::vector<double>{decay}, momentum);
-    value.mutable_grad() = g1.clone();
-    optimizer->step({0.1});
-    if (interrupted) {  // the state alone must be enough to go on
-      std::vector<Tensor> first, second;
-      optimizer->take_state(first, second);
-      value = value.clone();
-      optimizer =
-          std::make_unique<OuterOptimizer>(name, std::vector<Tensor>{value}, std::vector<double>{decay}, momentum);
-      optimizer->put_state(first, second, 1);
-    }
-    value.mutable_grad() = g2.clone();
-    optimizer->step({0.1});
-    return value;
-  };
-  for (const bool interrupted : {false, true}) {
-    const Tensor a = start - 0.1 * (g1 + 0.5 * start);
-    expect_close(after("sgd", 0.5, 0, interrupted), a - 0.1 * (g2 + 0.5 * a), 1e-12, "sgd");
-    expect_close(after("sgd", 0.5, 0.9, interrupted), a - 0.1 * (0.9 * (g1 + 0.5 * start) + g2 + 0.5 * a), 1e-12,
-                 "momentum");
-    const auto adam = [](const Tensor& x, const Tensor& m, const Tensor& v, int t) {
-      return x - 0.1 * (m / (1 - std::pow(0.9, t))) / ((v / (1 - std::pow(0.999, t))).sqrt() + 1e-8);
-    };
-    const Tensor b = adam(start * (1 - 0.1 * 0.5), 0.1 * g1, 0.001 * g1 * g1, 1);
-    const Tensor c = adam(b * (1 - 0.1 * 0.5), 0.09 * g1 + 0.1 * g2, 0.000999 * g1 * g1 + 0.001 * g2 * g2, 2);
-    expect_close(after("adamw", 0.5, 0, interrupted), c, 1e-9, "adamw");
-  }
-  EXPECT_TRUE(
-      contains(message_of<UsageError>([&] { OuterOptimizer("adan", {start}, {0}, 0); }), "did you mean 'adam'"));
-}
-
 TEST(OuterOptimizer, StepSizesAndTemperaturesDoNotDecay) {
   const SyntheticSource source(6, 10, 28);
   LearnerOptions options = test::small_options();

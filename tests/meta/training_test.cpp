@@ -67,10 +67,10 @@ void expect_identical(const TrainState& a, const TrainState& b) {
   EXPECT_EQ(a.best_accuracy, b.best_accuracy);
   EXPECT_EQ(a.best_iteration, b.best_iteration);
   EXPECT_EQ(a.last_validation, b.last_validation);
-  ASSERT_EQ(a.first_moment.size(), b.first_moment.size());
-  for (size_t i = 0; i < a.first_moment.size(); ++i) {
-    EXPECT_TRUE(a.first_moment[i].equal(b.first_moment[i])) << i;
-    EXPECT_TRUE(a.second_moment[i].equal(b.second_moment[i])) << i;
+  ASSERT_EQ(a.optimizer.first.size(), b.optimizer.first.size());
+  for (size_t i = 0; i < a.optimizer.first.size(); ++i) {
+    EXPECT_TRUE(a.optimizer.first[i].equal(b.optimizer.first[i])) << i;
+    EXPECT_TRUE(a.optimizer.second[i].equal(b.optimizer.second[i])) << i;
   }
 }
 
@@ -143,11 +143,11 @@ TEST(Trainer, ClippingTheNormScalesTheWholeGradient) {
   options.clip_norm = 1e-3;
   const TrainState clipped = trained(setup, 1, options);
   double squares = 0;
-  for (const Tensor& t : clipped.first_moment) squares += (t * 10).pow(2).sum().item<double>();
+  for (const Tensor& t : clipped.optimizer.first) squares += (t * 10).pow(2).sum().item<double>();
   EXPECT_NEAR(std::sqrt(squares), 1e-3, 1e-6);
-  const double ratio = (clipped.first_moment[0].norm() / plain.first_moment[0].norm()).item<double>();
-  for (size_t i = 0; i < plain.first_moment.size(); ++i)
-    EXPECT_LT((clipped.first_moment[i] - plain.first_moment[i] * ratio).abs().max().item<double>(), 1e-8) << i;
+  const double ratio = (clipped.optimizer.first[0].norm() / plain.optimizer.first[0].norm()).item<double>();
+  for (size_t i = 0; i < plain.optimizer.first.size(); ++i)
+    EXPECT_LT((clipped.optimizer.first[i] - plain.optimizer.first[i] * ratio).abs().max().item<double>(), 1e-8) << i;
 }
 
 TEST(Trainer, CosineScheduleEndsAtZero) {
@@ -227,7 +227,7 @@ TEST(Trainer, RunningStatisticsMoveInTraining) {
     EXPECT_FALSE(after.parameters.tensor(i).equal(setup.initial.parameters.tensor(i))) << after.parameters[i].name;
   }
   EXPECT_EQ(statistics, 8);
-  EXPECT_EQ(after.first_moment.size(), after.parameters.trainable().size());
+  EXPECT_EQ(after.optimizer.first.size(), after.parameters.trainable().size());
 }
 
 TEST(Trainer, OptionsOutOfRangeAreRefused) {
