@@ -60,7 +60,7 @@ BenchResult bench_iteration(const BenchOptions& o) {
     if (o.scaling) measure(1, alone, one);  // in turns, so that a change of the machine's speed meets both
   }
   const double peak = peak_memory_mb();
-  const int64_t multiply_adds = options.meta_batch * convolution_multiply_adds(learner, state.parameters, options.spec);
+  const int64_t multiply_adds = options.meta_batch * convolution_multiply_adds(learner, options.spec);
   const double gflops = 2e-9 * static_cast<double>(multiply_adds) / all.median();
 
   print("meta-iteration", all);
@@ -103,7 +103,7 @@ BenchResult bench_inner_step(const BenchOptions& o) {
     int64_t multiply_adds;
 
     static int64_t cost(const Run& run, const TrainerOptions& t) {
-      return convolution_multiply_adds(*run.learner, run.parameters, t.spec);
+      return convolution_multiply_adds(*run.learner, t.spec);
     }
     double step() const { return (many.timing.median() - few.timing.median()) / kMore; }
     double best_step() const { return (many.timing.minimum() - few.timing.minimum()) / kMore; }

@@ -68,8 +68,8 @@ BenchResult bench_kernels(const BenchOptions& o) {
     for (const int width : o.widths) {
       NetworkOptions network = o.settings.learner.network;
       network.width = width;
-      ParameterSet unused;
-      const std::vector<ConvLayer> layers = make_backbone(network, 0, unused)->layers();
+      Schema unused;
+      const std::vector<ConvLayer> layers = make_backbone(network, unused)->layers();
       for (size_t block = 0; block < layers.size(); ++block)
         for (const int64_t n : {5, 25, 75}) {
           const ConvLayer& layer = layers[block];

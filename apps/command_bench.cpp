@@ -122,7 +122,7 @@ int run_bench(const CLI::App& app, const Bench& bench, const BenchCommand& comma
     ParameterSet parameters;
     const Learner learner(options.settings.learner, parameters);
     const TrainerOptions& t = options.settings.trainer;
-    require_memory(learner, parameters, t.spec, t.meta_batch, tasks_in_flight(options.settings));
+    require_memory(learner, t.spec, t.meta_batch, tasks_in_flight(options.settings));
   }
   const bool one_width = app.get_option("--width")->count() > 0;
   options.widths = one_width ? std::vector<int>{options.settings.learner.network.width} : std::vector<int>{32, 64};

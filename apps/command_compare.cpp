@@ -99,15 +99,15 @@ PointCost check_point(GridPoint& point, const Grid& grid, OpenSources& open, boo
   ParameterSet parameters;
   const Learner learner(first.learner, parameters);
   if (!sources.train) sources = open.training(first);
-  require_trainable(learner, parameters, *sources.train, first.trainer);
-  require_memory(learner, parameters, first.trainer.spec, first.trainer.meta_batch, 1);
+  require_trainable(learner, *sources.train, first.trainer);
+  require_memory(learner, first.trainer.spec, first.trainer.meta_batch, 1);
   if (first.val_every > 0) require_evaluable(learner, *sources.validation, evaluation_options(first));
 
   PointCost cost;
-  cost.size.conv_weights = convolution_weights(parameters);
-  for (const auto& [role, count] : learner.adapted_count(parameters)) cost.size.adapted += count;
+  cost.size.conv_weights = convolution_weights(*learner.schema());
+  for (const auto& [role, count] : learner.adapted_count()) cost.size.adapted += count;
   cost.size.spec = evaluation_options(first).spec;
-  cost.bytes = estimated_bytes(learner, parameters, first.trainer.spec, first.trainer.meta_batch, 1) +
+  cost.bytes = estimated_bytes(learner, first.trainer.spec, first.trainer.meta_batch, 1) +
                cache_bytes(first.data, sources.train.get()) + cache_bytes(first.data, sources.validation.get());
   const auto seconds_of_second =
       [](const auto& work) {  // the first warms up; of all threads, whatever else the machine does

@@ -42,7 +42,7 @@ int run_decompose(const DecomposeCommand& c) {
   std::shared_ptr<const ImageSource> train;
   if (c.finetune > 0) {
     train = open_training_sources(settings).train;
-    require_trainable(learner, initial, *train, settings.trainer);
+    require_trainable(learner, *train, settings.trainer);
   }
 
   std::vector<LayerError> errors;
@@ -57,7 +57,8 @@ int run_decompose(const DecomposeCommand& c) {
   };
   const StepAccuracy before = accuracy_of(*standard.learner, standard.state.parameters),
                      after = accuracy_of(learner, state.parameters);
-  const int64_t weights = convolution_weights(state.parameters), all = convolution_weights(standard.state.parameters);
+  const int64_t weights = convolution_weights(*learner.schema()),
+                all = convolution_weights(*standard.learner->schema());
 
   make_run_folder(c.out, settings);
   save_checkpoint(paths.last(), state);
@@ -120,11 +121,12 @@ Command setup_decompose(CLI::App& program) {
       "decompose", "a run of standard convolutions as one of atoms and coefficients, by least squares");
   auto command = std::make_shared<DecomposeCommand>();
   DecomposeCommand& c = *command;
+  c.conv.sharing = default_sharing("acdc");
   app->add_option("RUN", c.run, "run folder of a standard network")->required();
   app->add_option("--out", c.out, "run folder to make")->required()->type_name("DIR");
   app->add_option("--sharing", c.conv.sharing,
                   "which layers use the same coefficients; above layer they are fitted jointly")
-      ->check(CLI::IsMember({"layer", "block", "stage", "net"}))
+      ->check(CLI::IsMember(sharing_rules()))
       ->capture_default_str();
   add_number(*app, "--atoms", c.conv.atoms, "atoms per layer", 1, 121)->capture_default_str();
   add_number(*app, "--group", c.conv.group, "channels of a group, each pair with atoms of its own; 0: no groups", 0,

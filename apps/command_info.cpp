@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <iostream>
@@ -21,19 +22,6 @@ struct InfoCommand {
 
 int64_t millions(int64_t n) { return (n + 500'000) / 1'000'000; }
 
-/// Multiply-adds of one image in two stages: the atoms on every input channel, then the mix (for each group of outputs
-/// anew).
-int64_t two_stage_multiply_adds(const ConvLayer& layer, const ConvOptions& o) {
-  const int64_t pixels = int64_t{layer.out_size()} * layer.out_size(),
-                output_groups = o.group > 0 ? layer.out / o.group : 1;
-  return pixels * o.atoms * (output_groups * layer.in * layer.kernel * layer.kernel + int64_t{layer.out} * layer.in);
-}
-
-int64_t separable_multiply_adds(const ConvLayer& layer) {
-  const int64_t pixels = int64_t{layer.out_size()} * layer.out_size();
-  return pixels * layer.in * (int64_t{layer.kernel} * layer.kernel + layer.out);
-}
-
 int run_info(const CLI::App& app, const InfoCommand& command) {
   std::vector<std::string> arguments;
   if (!command.config.empty()) arguments = arguments_from_config(command.config);
@@ -41,56 +29,56 @@ int run_info(const CLI::App& app, const InfoCommand& command) {
   const Settings settings = settings_from_arguments(arguments);
   const NetworkOptions& network = settings.learner.network;
   const ConvOptions& conv = network.conv;
-  ParameterSet parameters, plain_parameters;
-  const Learner learner(settings.learner, parameters);
+  const Learner learner(settings.learner);
+  const Schema& schema = *learner.schema();
   NetworkOptions plain = learner.options().network;
   plain.conv = {};
-  make_backbone(plain, settings.learner.seed, plain_parameters);
+  Schema plain_schema;
+  make_backbone(plain, plain_schema);
 
   json layers = json::array();
   int64_t composed = 0, cheapest = 0, activations = 0;
-  std::set<std::string> counted;  // shared coefficients count where they come first
+  std::set<std::string> counted;  // what layers share counts where it comes first
   std::printf("%s, width %d, %dx%d, conv %s", network.backbone.c_str(), network.width, network.image_size,
               network.image_size, conv.kind.c_str());
+  if (conv.sharing != default_sharing("standard")) std::printf(", sharing %s", conv.sharing.c_str());
   if (conv.kind == "acdc") {
-    std::printf(", sharing %s, %d atoms", conv.sharing.c_str(), conv.atoms);
+    std::printf(", %d atoms", conv.atoms);
     if (conv.group > 0) std::printf(", groups of %d channels", conv.group);
   }
   std::printf(", norm %s\n\n%-28s %11s %3s %2s %9s | %9s %9s %9s | %9s %9s | %8s  %s\n", settings.learner.norm.c_str(),
               "layer", "channels", "k", "/", "pixels", "kernel", "coeffic.", "atoms", "M mul-add", "cheaper", "KiB map",
-              "coefficients of");
-  for (const ConvLayer& layer : learner.backbone().layers()) {
-    const bool plain_layer = conv.kind == "standard" || stays_plain(layer, conv);
-    const std::string shared = conv.kind == "acdc" && !plain_layer ? coefficients_name(layer, conv.sharing) : "";
+              "shares");
+  const std::vector<ConvLayer>& shapes = learner.backbone().layers();
+  for (const LayerInfo& layer : learner.backbone().describe()) {
+    const auto shape = std::find_if(shapes.begin(), shapes.end(), [&](const auto& s) { return s.name == layer.name; });
     int64_t kernel = 0, coefficients = 0, atoms = 0;
-    for (const Parameter& p : parameters) {
-      const bool own = p.name.starts_with(layer.name + ".");
-      if (p.role == Role::kKernel && own) kernel += p.tensor.numel();
-      if (p.role == Role::kAtom && own) atoms += p.tensor.numel();
-      if (p.role == Role::kCoefficient && p.name == shared && counted.insert(shared).second)
-        coefficients += p.tensor.numel();
+    std::string shared;  // the tensor that other layers use too
+    for (const size_t i : layer.weights) {
+      const ParameterSpec& p = schema[i];
+      const bool first = counted.insert(p.name).second;
+      if (p.role == Role::kCoefficient || !p.name.starts_with(layer.name + ".")) shared = p.name;
+      if (p.role == Role::kKernel && first) kernel += p.numel();
+      if (p.role == Role::kAtom && first) atoms += p.numel();
+      if (p.role == Role::kCoefficient && first) coefficients += p.numel();
     }
-    const int64_t dense = layer.multiply_adds(), map = int64_t{layer.out} * layer.out_size() * layer.out_size() * 4;
-    const bool separable = conv.kind == "separable" && !plain_layer && layer.kernel > 1;
-    const int64_t other = separable                                 ? separable_multiply_adds(layer)
-                          : plain_layer || conv.kind == "separable" ? dense
-                                                                    : two_stage_multiply_adds(layer, conv);
+    const int64_t dense = layer.multiply_adds, other = layer.fewest_multiply_adds, map = 4 * layer.map();
     composed += dense;
     cheapest += other;
     activations += map;
     const std::string channels = std::to_string(layer.in) + " -> " + std::to_string(layer.out);
-    const std::string pixels = std::to_string(layer.size) + " -> " + std::to_string(layer.out_size());
+    const std::string pixels = std::to_string(layer.size) + " -> " + std::to_string(layer.out_size);
     std::printf("%-28s %11s %3d %2d %9s | %9lld %9lld %9lld | %9.2f %9.2f | %8.1f  %s\n", layer.name.c_str(),
-                channels.c_str(), layer.kernel, layer.stride, pixels.c_str(), static_cast<long long>(kernel),
+                channels.c_str(), shape->kernel, shape->stride, pixels.c_str(), static_cast<long long>(kernel),
                 static_cast<long long>(coefficients), static_cast<long long>(atoms), 1e-6 * static_cast<double>(dense),
                 1e-6 * static_cast<double>(other), static_cast<double>(map) / 1024, shared.c_str());
     layers.push_back({{"name", layer.name},
                       {"in", layer.in},
                       {"out", layer.out},
-                      {"kernel", layer.kernel},
-                      {"stride", layer.stride},
+                      {"kernel", shape->kernel},
+                      {"stride", shape->stride},
                       {"size", layer.size},
-                      {"out_size", layer.out_size()},
+                      {"out_size", layer.out_size},
                       {"kernel_parameters", kernel},
                       {"coefficient_parameters", coefficients},
                       {"atom_parameters", atoms},
@@ -103,18 +91,18 @@ int run_info(const CLI::App& app, const InfoCommand& command) {
   json roles = json::object();
   std::printf("\nparameters:");
   int64_t total = 0;
-  for (const auto& [role, count] : parameters.count()) {
+  for (const auto& [role, count] : schema.count()) {
     std::printf(" %lld %s,", static_cast<long long>(count), to_string(role).c_str());
     roles[to_string(role)] = count;
     total += count;
   }
   std::printf(" %lld in all\n", static_cast<long long>(total));
-  const int64_t weights = convolution_weights(parameters), standard = convolution_weights(plain_parameters);
+  const int64_t weights = convolution_weights(schema), standard = convolution_weights(plain_schema);
   const double share = static_cast<double>(weights) / static_cast<double>(standard);
   std::printf("convolution weights: %lld, %.2f %% of the standard network's %lld\n", static_cast<long long>(weights),
               100 * share, static_cast<long long>(standard));
   int64_t adapted = 0;
-  for (const auto& [role, count] : parameters.count(learner.adapted())) adapted += count;
+  for (const auto& [role, count] : schema.count(learner.adapted())) adapted += count;
   std::printf("adapted by the inner loop (scope %s): %lld\n", settings.learner.scope.c_str(),
               static_cast<long long>(adapted));
   std::printf("one image: %lld M multiply-adds with dense kernels, %lld M in stages; %.1f MiB of maps; %lld features\n",

@@ -35,9 +35,9 @@ struct TrainCommand {
   Settings shown;  // what the help text shows as defaults
 };
 
-std::string describe(const Learner& learner, const ParameterSet& parameters) {
-  std::string text = "convolution weights " + std::to_string(convolution_weights(parameters)) + ", adapted";
-  const auto adapted = learner.adapted_count(parameters);
+std::string describe(const Learner& learner) {
+  std::string text = "convolution weights " + std::to_string(convolution_weights(*learner.schema())) + ", adapted";
+  const auto adapted = learner.adapted_count();
   if (adapted.empty()) return text + " none";
   int64_t sum = 0;
   std::string parts;
@@ -77,15 +77,14 @@ int run_train(const CLI::App& app, const TrainCommand& command) {
   TrainingSources sources;
   if (settings.learner.train_on == "classes" && settings.learner.classes == 0) {  // the data say how many
     settings.learner.classes = 2;
-    ParameterSet any;
-    Learner(settings.learner, any);  // what else is wrong is refused before they are loaded
+    Learner check(settings.learner);  // what else is wrong is refused before they are loaded
     sources = open_training_sources(settings);
     settings.learner.classes = sources.train->classes();
   }
   TrainState state;
   const Learner learner(settings.learner, state.parameters);
   if (command.resume && std::filesystem::exists(paths.last()))
-    state = load_checkpoint(paths.last(), state.parameters);
+    state = load_checkpoint(paths.last(), learner.schema());
   else if (!settings.init.empty())
     state.parameters = with_body(state.parameters, read_run(settings.init).state.parameters,
                                  "--init: run '" + settings.init.string() + "'");
@@ -100,9 +99,8 @@ int run_train(const CLI::App& app, const TrainCommand& command) {
   }
 
   if (!sources.train) sources = open_training_sources(settings);
-  require_trainable(learner, state.parameters, *sources.train, settings.trainer);
-  require_memory(learner, state.parameters, settings.trainer.spec, settings.trainer.meta_batch,
-                 tasks_in_flight(settings));
+  require_trainable(learner, *sources.train, settings.trainer);
+  require_memory(learner, settings.trainer.spec, settings.trainer.meta_batch, tasks_in_flight(settings));
   if (settings.val_every > 0) require_evaluable(learner, *sources.validation, evaluation_options(settings));
   if (command.dry_run) {
     const std::string picture = command.picture.empty() ? "first-episode.png" : command.picture;
@@ -114,7 +112,7 @@ int run_train(const CLI::App& app, const TrainCommand& command) {
   TrainingLog log(paths, settings.log_level, state);
   if (state.iteration == 0) log.first_episode(*sources.train, settings);
   for (const std::string& notice : sources.train->info().notices) say("note: " + notice);
-  say(settings.learner.method + " on " + settings.data.name + ": " + describe(learner, state.parameters) +
+  say(settings.learner.method + " on " + settings.data.name + ": " + describe(learner) +
       (learner.transductive() ? "; transductive" : ""));
 
   TrainingRunOptions options;

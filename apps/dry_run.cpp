@@ -95,22 +95,20 @@ void dry_run(const Settings& settings, const Learner& learner, const TrainState&
               sources.validation ? ("; " + source_text(*sources.validation)).c_str() : "");
   for (const std::string& notice : train.info().notices) std::printf("# note: %s\n", notice.c_str());
   std::printf("# parameters: %s\n", counts_text(state.parameters.count()).c_str());
-  std::printf("# adapted to each task: %s\n", counts_text(learner.adapted_count(state.parameters)).c_str());
+  std::printf("# adapted to each task: %s\n", counts_text(learner.adapted_count()).c_str());
 
   const int in_flight = tasks_in_flight(settings), threads = threads_of(settings);
   double cache = decoded_bytes(train) + (sources.validation ? decoded_bytes(*sources.validation) : 0);
   cache = std::min(cache, static_cast<double>(settings.data.cache_mb) * (1 << 20) * (sources.validation ? 2 : 1));
-  std::printf("# memory: about %s, and up to %s of decoded images; limit: %s\n",
-              size_text(static_cast<double>(
-                            estimated_bytes(learner, state.parameters, trainer.spec, trainer.meta_batch, in_flight)))
-                  .c_str(),
-              size_text(cache).c_str(), size_text(static_cast<double>(memory_limit())).c_str());
+  std::printf(
+      "# memory: about %s, and up to %s of decoded images; limit: %s\n",
+      size_text(static_cast<double>(estimated_bytes(learner, trainer.spec, trainer.meta_batch, in_flight))).c_str(),
+      size_text(cache).c_str(), size_text(static_cast<double>(memory_limit())).c_str());
 
   int timed = 0;
   const double iteration = time_iteration(settings, learner, state, train, timed);
   const int64_t left = trainer.iterations - state.iteration;
-  const double flop = 2.0 * trainer.meta_batch *
-                      static_cast<double>(convolution_multiply_adds(learner, state.parameters, trainer.spec));
+  const double flop = 2.0 * trainer.meta_batch * static_cast<double>(convolution_multiply_adds(learner, trainer.spec));
   double seconds = iteration * static_cast<double>(left);
   std::string validation;
   if (settings.val_every > 0 && sources.validation) {

@@ -144,12 +144,12 @@ nlohmann::ordered_json describe_network(const Settings& settings, const Learner&
   json by_role = json::object();
   int64_t total = 0, adapted = 0;
   for (const auto& [role, count] : parameters.count()) total += role == Role::kStatistic ? 0 : count;
-  for (const auto& [role, count] : learner.adapted_count(parameters)) {
+  for (const auto& [role, count] : learner.adapted_count()) {
     by_role[to_string(role)] = count;
     adapted += count;
   }
   const NetworkOptions& network = settings.learner.network;
-  const bool decomposed = network.conv.kind == "acdc";
+  const bool decomposed = network.conv.kind == "acdc", shares = decomposed || network.conv.sharing != "layer";
   return {{"method", learner.options().method},
           {"trained_with", settings.learner.method},
           {"head", learner.options().head},
@@ -157,10 +157,10 @@ nlohmann::ordered_json describe_network(const Settings& settings, const Learner&
           {"backbone", network.backbone},
           {"width", network.width},
           {"conv", network.conv.kind},
-          {"sharing", decomposed ? json(network.conv.sharing) : json(nullptr)},
+          {"sharing", shares ? json(network.conv.sharing) : json(nullptr)},
           {"atoms", decomposed ? json(network.conv.atoms) : json(nullptr)},
           {"parameters_total", total},
-          {"conv_weights", convolution_weights(parameters)},
+          {"conv_weights", convolution_weights(*learner.schema())},
           {"parameters_adapted", adapted},
           {"parameters_adapted_by_role", by_role}};
 }

@@ -296,18 +296,14 @@ class GridReader {
     OptionTexts keys = point.keys;
     for (const char* other : {"row", "seed", "threads", "cache-mb", "checkpoint-every"}) keys.erase(other);
     const NetworkOptions& network = point.runs[0].settings.learner.network;
-    if (network.conv.kind != "acdc") return keys;
-    ParameterSet parameters;
-    const auto backbone = make_backbone(network, 0, parameters);
+    Schema schema;
+    const auto backbone = make_backbone(network, schema);
     const auto groups = [&](const std::string& sharing) {
-      std::map<std::string, size_t> first;
-      std::vector<size_t> of;
-      for (const ConvLayer& layer : backbone->layers())
-        if (!stays_plain(layer, network.conv))
-          of.push_back(first.emplace(coefficients_name(layer, sharing), first.size()).first->second);
-      return of;
+      ConvOptions conv = network.conv;
+      conv.sharing = sharing;
+      return sharing_groups(backbone->layers(), conv);
     };
-    for (const char* sharing : {"layer", "net", "stage", "block"})
+    for (const char* sharing : {"layer", "net", "stage", "block", "sandwich"})
       if (groups(sharing) == groups(network.conv.sharing)) {
         keys["sharing"] = sharing;
         break;
@@ -319,9 +315,9 @@ class GridReader {
   /// width `standard`.
   static int width_by_weights(NetworkOptions network, int standard) {
     const auto weights = [](const NetworkOptions& options) {
-      ParameterSet parameters;
-      make_backbone(options, 0, parameters);
-      return convolution_weights(parameters);
+      Schema schema;
+      make_backbone(options, schema);
+      return convolution_weights(schema);
     };
     NetworkOptions plain = network;
     plain.conv = {};

@@ -109,17 +109,17 @@ json atoms_json(const Run& run, const AdaptedEpisode& episode, std::vector<std::
   json list = json::array();
   int64_t layers = 0, fewer = 0, pairs = 0;
   for (const ConvLayer& layer : run.learner->backbone().layers()) {
-    const Parameter* before = episode.before.find(layer.name + ".atoms");
-    const Parameter* after = episode.after.find(layer.name + ".atoms");
+    const Tensor* before = episode.before.find(layer.name + ".atoms");
+    const Tensor* after = episode.after.find(layer.name + ".atoms");
     if (before == nullptr || after == nullptr) continue;
     if (++layers > kAtomLayers) continue;
     const auto own = [&](Tensor t) {  // of the first pair of channel groups, where there are groups
       if (t.dim() == 5) t = t[0][0];
       return t.narrow(0, 0, std::min<int64_t>(kAtomsShown, t.size(0)));
     };
-    const Tensor a = own(before->tensor), b = own(after->tensor);
-    if (before->tensor.dim() == 5) ++pairs;
-    if (before->tensor.size(before->tensor.dim() - 3) > kAtomsShown) ++fewer;
+    const Tensor a = own(*before), b = own(*after);
+    if (before->dim() == 5) ++pairs;
+    if (before->size(before->dim() - 3) > kAtomsShown) ++fewer;
     json first = json::array(), second = json::array();
     for (int64_t m = 0; m < a.size(0); ++m) {
       first.push_back(numbers(a[m]));
@@ -216,21 +216,21 @@ json training_json(const std::filesystem::path& run) {
 }
 
 json layers_json(const Run& run) {
-  const ConvOptions& conv = run.settings.learner.network.conv;
+  const std::vector<ConvLayer>& layers = run.learner->backbone().layers();
+  const std::vector<std::string> names = coefficients_names(layers, run.settings.learner.network.conv);
   json list = json::array();
-  for (const ConvLayer& layer : run.learner->backbone().layers()) {
+  for (size_t l = 0; l < layers.size(); ++l) {
+    const ConvLayer& layer = layers[l];
     json one = {{"name", layer.name},       {"in", layer.in},
                 {"out", layer.out},         {"kernel", layer.kernel},
                 {"block", layer.block + 1}, {"stage", layer.stage + 1},
                 {"coefficients", nullptr},  {"coefficients_shape", nullptr},
                 {"atoms_shape", nullptr}};
-    const Parameter* atoms = run.state.parameters.find(layer.name + ".atoms");
+    const Tensor* atoms = run.state.parameters.find(layer.name + ".atoms");
     if (atoms != nullptr) {
-      const std::string name = coefficients_name(layer, conv.sharing);
-      one["coefficients"] = name;
-      one["atoms_shape"] = atoms->tensor.sizes().vec();
-      if (const Parameter* shared = run.state.parameters.find(name))
-        one["coefficients_shape"] = shared->tensor.sizes().vec();
+      one["coefficients"] = names[l];
+      one["atoms_shape"] = atoms->sizes().vec();
+      if (const Tensor* shared = run.state.parameters.find(names[l])) one["coefficients_shape"] = shared->sizes().vec();
     }
     list.push_back(one);
   }

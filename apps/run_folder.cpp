@@ -9,12 +9,11 @@ namespace fewatoms {
 Run read_run(const std::filesystem::path& folder, const std::string& checkpoint) {
   Run run;
   run.settings = read_run_settings(folder);
-  ParameterSet initial;
-  run.learner = std::make_shared<const Learner>(run.settings.learner, initial);
+  run.learner = std::make_shared<const Learner>(run.settings.learner);
   const RunPaths paths(folder);
   const bool best = checkpoint == "best" || (checkpoint.empty() && std::filesystem::exists(paths.best()));
   run.checkpoint = best ? "best" : "last";
-  run.state = load_checkpoint(best ? paths.best() : paths.last(), initial);
+  run.state = load_checkpoint(best ? paths.best() : paths.last(), run.learner->schema());
   return run;
 }
 

@@ -18,7 +18,7 @@ int own_steps(const Run& run) {
 
 int64_t adapted_numbers(const Run& run) {
   int64_t sum = 0;
-  for (const auto& [role, count] : run.learner->adapted_count(run.state.parameters)) sum += count;
+  for (const auto& [role, count] : run.learner->adapted_count()) sum += count;
   return sum;
 }
 

@@ -125,7 +125,7 @@ Settings settings_from_arguments(const std::vector<std::string>& arguments) {
   };
   // Which method and data set decides the defaults: a first look finds them.
   Settings first;
-  first.learner.network.conv.kind = "acdc";  // lets --sharing pass here
+  first.learner.network.conv.kind = "acdc";  // lets --atoms pass here
   {
     CLI::App app;
     add_setting_options(app, first);

@@ -40,7 +40,8 @@ Settings default_settings(const std::string& method, const std::string& dataset)
 }
 
 std::string misplaced(const std::string& option, const std::string& conv_kind) {
-  static const std::set<std::string> of_acdc = {"sharing", "atoms", "group", "compute", "decompose-pointwise"};
+  static const std::set<std::string> of_acdc = {"atoms", "atom-start", "atom-drop-rate",
+                                                "group", "compute",    "decompose-pointwise"};
   if (of_acdc.contains(option) && conv_kind != "acdc") return "--" + option + " goes with --conv acdc";
   if (option == "decompose-stem" && conv_kind == "standard")
     return "--decompose-stem goes with --conv acdc or separable";
@@ -55,6 +56,8 @@ void complete(Settings& s) {
   s.data.plugin_options = last_of_each_key(s.data.plugin_options);
   if (!s.data.split_file.empty()) s.data.split_file = std::filesystem::absolute(s.data.split_file).lexically_normal();
   if (!s.init.empty()) s.init = std::filesystem::absolute(s.init).lexically_normal();
+  ConvOptions& conv = s.learner.network.conv;
+  if (conv.sharing.empty()) conv.sharing = default_sharing(conv.kind);
   s.learner.network.image_size = s.data.image_size;
   s.learner.network.channels = s.data.channels;
   s.learner.ways = s.trainer.spec.ways;

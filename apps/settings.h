@@ -108,10 +108,32 @@ void for_each_option(Settings& s, F&& f) {
   f(OptionText{"width", network, "channels of the first stage", {}, 1, 1024}, s.learner.network.width);
   f(OptionText{"conv", network, "convolutions: plain kernels, or atoms mixed by coefficients", convolution_kinds()},
     s.learner.network.conv.kind);
-  f(OptionText{"sharing", network, "acdc: which layers use the same coefficients", {"layer", "block", "stage", "net"}},
-    s.learner.network.conv.sharing);
-  f(OptionText{"atoms", network, "acdc: atoms per layer, at most the pixels of a kernel", {}, 1, 121},
+  f(
+      OptionText{
+          "sharing", network,
+          "Which layers use the same coefficients (acdc) or kernels of equal shape (standard, separable: their 1x1 "
+          "mixes); sandwich: all but the first and the last.",
+          sharing_rules()},
+      s.learner.network.conv.sharing);
+  f(OptionText{"atoms",
+               network,
+               "acdc: The number of atoms of each layer; more than the pixels of a kernel are dependent.",
+               {},
+               1,
+               121},
     s.learner.network.conv.atoms);
+  f(OptionText{"atom-start",
+               network,
+               "acdc: Whether atoms start as Fourier-Bessel functions (bessel) or in random directions (random).",
+               {"bessel", "random"}},
+    s.learner.network.conv.atom_start);
+  f(OptionText{"atom-drop-rate",
+               network,
+               "acdc: The share of each layer's atoms that training drops, drawn anew for each task.",
+               {},
+               0,
+               0.9},
+    s.learner.network.conv.atom_drop_rate);
   f(OptionText{"group",
                network,
                "acdc: channels of a group, each pair of groups with atoms of its own; 0: no groups",

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "backbones/fusion.h"
 #include "episodes/errors.h"
 #include "episodes/numbers.h"
 
@@ -10,7 +11,7 @@ namespace {
 
 struct Entry {
   const char* name;
-  std::unique_ptr<Backbone> (*make)(const NetworkOptions&, uint64_t seed, ParameterSet&);
+  std::unique_ptr<Backbone> (*make)(const NetworkOptions&, Schema&);
 };
 constexpr Entry kBackbones[] = {
     {"conv4", make_conv4},
@@ -35,7 +36,7 @@ std::vector<std::string> backbone_names() {
   return names;
 }
 
-std::unique_ptr<Backbone> make_backbone(const NetworkOptions& options, uint64_t seed, ParameterSet& parameters) {
+std::unique_ptr<Backbone> make_backbone(const NetworkOptions& options, Schema& schema) {
   require_range("width", options.width, 1, 1024);
   require_range("image size", options.image_size, 28, 224);
   if (options.channels != 1 && options.channels != 3)
@@ -50,123 +51,61 @@ std::unique_ptr<Backbone> make_backbone(const NetworkOptions& options, uint64_t 
     throw UsageError("drop rate is " + number_text(options.drop_rate) + ", but backbone '" + options.backbone +
                      "' has no DropBlock; resnet12 has");
   for (const Entry& entry : kBackbones)
-    if (options.backbone == entry.name) return entry.make(options, seed, parameters);
+    if (options.backbone == entry.name) return entry.make(options, schema);
   throw UsageError(unknown_name("backbone", options.backbone, backbone_names()));
+}
+
+std::unique_ptr<Backbone> make_backbone(const NetworkOptions& options, uint64_t seed, ParameterSet& parameters) {
+  auto schema = std::make_shared<Schema>();
+  auto made = make_backbone(options, *schema);
+  parameters = initialise(std::move(schema), seed);
+  return made;
+}
+
+Backbone::Backbone(const NetworkOptions& options, std::vector<Sequence> blocks,
+                   std::vector<ConvolutionPtr> convolutions, int64_t features)
+    : blocks_(std::move(blocks)),
+      convolutions_(std::move(convolutions)),
+      features_(features),
+      prepares_(options.kernels != "reference") {
+  for (const ConvolutionPtr& convolution : convolutions_) layers_.push_back(convolution->shape());
+  if (options.kernels == "fused")
+    for (Sequence& block : blocks_) block = fused(block);
+}
+
+BlockInput Backbone::prepare(const Tensor& x, const ParameterSet& parameters, int block,
+                             const std::vector<size_t>& changing, const Pass& pass) const {
+  BlockInput input(x);
+  if (block < blocks() && prepares_) input.prepared = blocks_[block].prepare(x, {parameters, pass}, changing);
+  return input;
+}
+
+Activations Backbone::forward(const BlockInput& input, const ParameterSet& parameters, int first, int last,
+                              const Pass& pass) const {
+  Activations result{input.x, {}};
+  const Context context(parameters, pass, &result.updates);
+  for (int block = first; block < last; ++block)
+    result.x = block == first && input.prepared ? blocks_[block].forward_prepared(*input.prepared, context)
+                                                : blocks_[block].forward(result.x, context);
+  return result;
 }
 
 int Backbone::first_block_with(const std::vector<size_t>& indices) const {
   for (int block = 0; block < blocks(); ++block)
-    for (const size_t used : block_parameters(block))
-      if (std::find(indices.begin(), indices.end(), used) != indices.end()) return block;
+    if (blocks_[block].reads(indices)) return block;
   return blocks();
 }
 
-namespace {
-
-/// As many groups of equal size as there can be with 16 channels or more each (Wu, He 2018, table 3); small groups of
-/// channels would lose everything on a map of one pixel.
-int64_t norm_groups(int64_t channels) {
-  constexpr int64_t kLeastChannels = 16;
-  int64_t groups = std::max<int64_t>(1, channels / kLeastChannels);
-  while (channels % groups != 0) --groups;
-  return groups;
+std::vector<LayerInfo> Backbone::describe() const {
+  std::vector<LayerInfo> layers;
+  for (const Sequence& block : blocks_) block.describe(layers);
+  return layers;
 }
 
-}  // namespace
-
-Norm::Norm(const std::string& name, int channels, const NetworkOptions& options, ParameterSet& parameters)
-    : scale_(parameters.add(name + ".scale", at::ones({channels}), Role::kNorm)),
-      shift_(parameters.add(name + ".shift", at::zeros({channels}), Role::kNorm)),
-      running_(options.running_statistics && options.norm == "batch"),
-      channels_(channels),
-      name_(name),
-      kind_(options.norm),
-      kernels_(options.kernels) {
-  if (!running_) return;
-  mean_ = parameters.add(name + ".mean", at::zeros({channels}), Role::kStatistic);
-  variance_ = parameters.add(name + ".variance", at::ones({channels}), Role::kStatistic);
-}
-
-template <class F>
-Tensor Norm::with_statistics(const ParameterSet& parameters, NormMode mode, double count,
-                             std::vector<StatisticUpdate>& updates, F&& f) const {
-  if (mode == NormMode::kRunning) {
-    TORCH_CHECK(running_, "this network keeps no running statistics");
-    const NormStatistics running{parameters.tensor(mean_), parameters.tensor(variance_)};
-    return f(&running, nullptr);
-  }
-  NormStatistics own;
-  Tensor y = f(nullptr, running_ ? &own : nullptr);
-  if (running_) updates.push_back({mean_, variance_, own.mean, own.variance * (count / std::max(1.0, count - 1))});
-  return y;
-}
-
-Tensor Norm::by_image(const Tensor& x, const ParameterSet& parameters) const {
-  const auto by_channel = [](const Tensor& t) { return t.view({1, -1, 1, 1}); };
-  Tensor y = x;
-  if (kind_ != "none") {
-    const int64_t groups = kind_ == "layer" ? 1 : norm_groups(x.size(1));
-    const Tensor grouped = x.contiguous().view({x.size(0), groups, -1});
-    const Tensor centred = grouped - grouped.mean(2, /*keepdim=*/true);
-    y = (centred * ((centred * centred).mean(2, /*keepdim=*/true) + kNormEpsilon).rsqrt()).view(x.sizes());
-  }
-  return y * by_channel(parameters.tensor(scale_)) + by_channel(parameters.tensor(shift_));
-}
-
-Tensor Norm::apply(const Tensor& x, const ParameterSet& parameters, NormMode mode,
-                   std::vector<StatisticUpdate>& updates) const {
-  if (kind_ != "batch") return by_image(x, parameters);
-  const double count = static_cast<double>(x.numel() / x.size(1));
-  return with_statistics(parameters, mode, count, updates, [&](const NormStatistics* given, NormStatistics* own) {
-    return batch_norm(x, parameters.tensor(scale_), parameters.tensor(shift_), given, own);
-  });
-}
-
-Tensor Norm::relu_pool(const Tensor& x, const ParameterSet& parameters, NormMode mode,
-                       std::vector<StatisticUpdate>& updates) const {
-  if (kind_ != "batch") {
-    const Tensor y = by_image(x, parameters);
-    return kernels_ == "smooth" ? at::avg_pool2d(at::softplus(y), {2, 2}) : at::max_pool2d(y.relu(), {2, 2});
-  }
-  const auto apply = kernels_ == "reference" ? norm_relu_pool_reference
-                     : kernels_ == "smooth"  ? norm_softplus_pool
-                                             : norm_relu_pool;
-  const double count = static_cast<double>(x.numel() / x.size(1));
-  return with_statistics(parameters, mode, count, updates, [&](const NormStatistics* given, NormStatistics* own) {
-    return apply(x, parameters.tensor(scale_), parameters.tensor(shift_), given, own);
-  });
-}
-
-Tensor Norm::relu_pool(const StemImages& images, const Tensor& kernel, const ParameterSet& parameters, NormMode mode,
-                       std::vector<StatisticUpdate>& updates) const {
-  return with_statistics(
-      parameters, mode, images.pixels(), updates, [&](const NormStatistics* given, NormStatistics* own) {
-        return stem_norm_relu_pool(images, kernel, parameters.tensor(scale_), parameters.tensor(shift_), given, own);
-      });
-}
-
-std::string Norm::torch_script(const std::string& x, NormMode mode) const {
-  const std::string self = "self." + name_, weights = self + ".weight, " + self + ".bias";
-  if (kind_ == "none") return x + " * " + self + ".weight.view([1, -1, 1, 1]) + " + self + ".bias.view([1, -1, 1, 1])";
-  if (kind_ != "batch") {
-    const int64_t groups = kind_ == "layer" ? 1 : norm_groups(channels_);
-    return "torch.group_norm(" + x + ", " + std::to_string(groups) + ", " + weights + ", 1e-5, False)";
-  }
-  const std::string statistics =
-      mode == NormMode::kRunning ? self + ".running_mean, " + self + ".running_var, False" : "None, None, True";
-  return "torch.batch_norm(" + x + ", " + weights + ", " + statistics + ", 0.0, 1e-5, False)";
-}
-
-ParameterSet merge_statistics(const ParameterSet& parameters, const std::vector<StatisticUpdate>& updates,
-                              double momentum) {
-  std::vector<size_t> indices;
-  std::vector<Tensor> values;
-  for (const StatisticUpdate& update : updates) {
-    indices.insert(indices.end(), {update.mean_index, update.variance_index});
-    values.push_back(parameters.tensor(update.mean_index) * (1 - momentum) + update.mean * momentum);
-    values.push_back(parameters.tensor(update.variance_index) * (1 - momentum) + update.variance * momentum);
-  }
-  return parameters.with(indices, values);
+std::string Backbone::torch_script(NormMode norm) const {
+  std::string text;
+  for (const Sequence& block : blocks_) text += "x = " + block.torch_script("x", norm) + "\n";
+  return text;
 }
 
 }  // namespace fewatoms

@@ -1,12 +1,12 @@
 #pragma once
 
+#include <map>
 #include <memory>
-#include <stdexcept>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "backbones/kernels/atom_maps.h"
-#include "backbones/parameter_set.h"
+#include "backbones/layer.h"
 
 namespace fewatoms {
 
@@ -36,9 +36,11 @@ struct ConvLayer {
 /// How convolutions are parameterised.
 struct ConvOptions {
   std::string kind = "standard";  // one of convolution_kinds()
-  std::string sharing = "net";    // acdc: layer, block, stage or net
-  int atoms = 6;                  // acdc: M, 1..k*k
-  int group = 0;                  // acdc: channels of a group, each pair of groups with atoms of its own; 0: no groups
+  std::string sharing = {};       // one of sharing_rules(): which layers use the same tensor; empty: default_sharing
+  int atoms = 6;                  // acdc: M, 1..121; more than k*k are dependent
+  std::string atom_start = "bessel";  // acdc: bessel or random
+  double atom_drop_rate = 0;          // acdc: share of the atoms that are dropped in training, 0..0.9
+  int group = 0;  // acdc: channels of a group, each pair of groups with atoms of its own; 0: no groups
   std::string compute = "composed";  // acdc: composed or two-stage, equal up to rounding
   bool decompose_stem = false;       // kinds other than standard leave the stem and 1x1 convolutions plain unless told
   bool decompose_pointwise = false;
@@ -51,57 +53,77 @@ inline bool stays_plain(const ConvLayer& layer, const ConvOptions& options) {
   return (layer.stem && !options.decompose_stem) || (layer.pointwise && !options.decompose_pointwise);
 }
 
-/// One convolution as a pure function of named parameters.
-class Convolution {
- public:
-  virtual ~Convolution() = default;
-  /// x [N, in, H, W] -> [N, out, H', W'].
-  virtual Tensor forward(const Tensor& x, const ParameterSet& parameters) const = 0;
-  /// The dense kernel [out, in, k, k] that forward convolves with.
-  virtual Tensor kernel(const ParameterSet& parameters) const = 0;
-  /// What can be computed from x once, while only the parameters `adapted` change: undefined if nothing.
-  virtual AtomMaps prepare(const Tensor&, const ParameterSet&, const std::vector<size_t>& /*adapted*/) const {
-    return {};
-  }
-  /// forward(x) from what prepare(x) made.
-  virtual Tensor forward(const AtomMaps&, const ParameterSet&) const {
-    throw std::logic_error("this convolution prepares nothing");
-  }
-  /// Indices of every parameter it reads.
-  virtual std::vector<size_t> parameters() const = 0;
-};
+/// Which layers use the same tensor. layer: none; block, stage, net: those of one block, of one stage, or all.
+/// sandwich: the first and the last layer have their own, those between them one in common (Reid, Marrese-Taylor,
+/// Matsuo 2021).
+std::vector<std::string> sharing_rules();
+/// What an empty rule means: net for acdc, layer for the other kinds.
+std::string default_sharing(const std::string& kind);
+/// The group of each layer under a rule, from 0 on in the order in which they come: layers of one group share. -1:
+/// layers that have nothing to share, as they stay plain under a kind that decomposes.
+std::vector<int> sharing_groups(const std::vector<ConvLayer>& layers, const ConvOptions& options);
+/// acdc: the name of the coefficients that each layer uses, empty for layers that stay plain.
+std::vector<std::string> coefficients_names(const std::vector<ConvLayer>& layers, const ConvOptions& options);
 
-/// Makes all convolutions of a network at once, so that a kind may share parameters among them, and adds their initial
-/// values to `parameters` (float32; He variance 2 / (k^2 in) of the dense kernel). The values are a pure function of
-/// `seed`.
-using ConvolutionFactory = std::vector<std::unique_ptr<Convolution>> (*)(const std::vector<ConvLayer>&,
-                                                                         const ConvOptions&, uint64_t seed,
-                                                                         ParameterSet& parameters);
+/// One convolution.
+class Convolution : public Layer {
+ public:
+  explicit Convolution(const ConvLayer& shape) : shape_(shape) {}
+  const ConvLayer& shape() const { return shape_; }
+
+  /// The dense kernel [out, in, k, k] that forward convolves with; undefined if there is none that does not depend on
+  /// the image.
+  virtual Tensor kernel(const Context&) const { return {}; }
+
+  std::string torch_script(const std::string& x, NormMode) const override { return shape_.torch_script(x); }
+
+ protected:
+  /// What every convolution says of itself.
+  LayerInfo info(const std::string& kind) const;
+
+ private:
+  ConvLayer shape_;
+};
+using ConvolutionPtr = std::shared_ptr<const Convolution>;
+
+/// Makes all convolutions of a network at once, so that layers may share parameters, and adds their parameters to
+/// `schema` (He variance 2 / (k^2 in) of the dense kernel at the start).
+using ConvolutionFactory = std::vector<ConvolutionPtr> (*)(const std::vector<ConvLayer>&, const ConvOptions&,
+                                                           Schema& schema);
 
 /// The registry: adding a kind is one file and one line in convolution.cpp.
 std::vector<std::string> convolution_kinds();
 
-/// Throws UsageError on an unknown kind, sharing rule or computation, or a number of atoms outside 1..k*k.
-std::vector<std::unique_ptr<Convolution>> make_convolutions(const std::vector<ConvLayer>& layers,
-                                                            const ConvOptions& options, uint64_t seed,
-                                                            ParameterSet& parameters);
+/// Throws UsageError on an unknown kind, sharing rule or computation, or other options out of range.
+std::vector<ConvolutionPtr> make_convolutions(const std::vector<ConvLayer>& layers, const ConvOptions& options,
+                                              Schema& schema);
+/// The same, with the first values of a seed.
+std::vector<ConvolutionPtr> make_convolutions(const std::vector<ConvLayer>& layers, const ConvOptions& options,
+                                              uint64_t seed, ParameterSet& parameters);
 
 // The kinds.
-std::vector<std::unique_ptr<Convolution>> make_standard(const std::vector<ConvLayer>&, const ConvOptions&,
-                                                        uint64_t seed, ParameterSet&);
-std::vector<std::unique_ptr<Convolution>> make_acdc(const std::vector<ConvLayer>&, const ConvOptions&, uint64_t seed,
-                                                    ParameterSet&);
-std::vector<std::unique_ptr<Convolution>> make_separable(const std::vector<ConvLayer>&, const ConvOptions&,
-                                                         uint64_t seed, ParameterSet&);
+std::vector<ConvolutionPtr> make_standard(const std::vector<ConvLayer>&, const ConvOptions&, Schema&);
+std::vector<ConvolutionPtr> make_acdc(const std::vector<ConvLayer>&, const ConvOptions&, Schema&);
+std::vector<ConvolutionPtr> make_separable(const std::vector<ConvLayer>&, const ConvOptions&, Schema&);
 
-/// A plain convolution with its own kernel; also what layers of other kinds are that stay plain.
-std::unique_ptr<Convolution> make_plain(const ConvLayer& layer, uint64_t seed, ParameterSet& parameters);
+/// The index of a layer's tensor, which layers of one sharing group and of equal shape have in common: it has the name
+/// of the first of them. `seen` remembers what was added.
+class SharedTensors {
+ public:
+  SharedTensors(const std::vector<ConvLayer>& layers, const ConvOptions& options)
+      : groups_(sharing_groups(layers, options)) {}
+  /// `spec` is that of layer number `layer`, as if it did not share.
+  size_t add(size_t layer, ParameterSpec spec, Schema& schema);
 
-/// Normal numbers of the given shape and standard deviation, a pure function of (seed, name).
-Tensor normal_tensor(at::IntArrayRef shape, double deviation, uint64_t seed, const std::string& name);
+ private:
+  std::vector<int> groups_;
+  std::map<std::pair<int, std::vector<int64_t>>, size_t> indices_;
+};
 
-/// acdc: the name of the coefficients that a layer uses. Layers of one sharing group have the same.
-std::string coefficients_name(const ConvLayer& layer, const std::string& sharing);
+/// A plain convolution with the kernel at `index`; also what layers of other kinds are that stay plain.
+ConvolutionPtr make_plain(const ConvLayer& layer, size_t index);
+/// What a plain convolution's own kernel is.
+ParameterSpec plain_kernel(const ConvLayer& layer);
 
 /// K[o,i] = sum_m A[o,i,m] psi[m]: coefficients [out, in, M], atoms [M, k, k] -> kernel [out, in, k, k]
 /// (Wang, Cheng, Sapiro, Qiu 2020, eq. 2). With atoms [P, Q, M, k, k] of pairs of channel groups the kernel is

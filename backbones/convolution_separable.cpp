@@ -11,43 +11,53 @@ namespace {
 class SeparableConvolution final : public Convolution {
  public:
   SeparableConvolution(const ConvLayer& layer, size_t depthwise, size_t pointwise)
-      : layer_(layer), depthwise_(depthwise), pointwise_(pointwise) {}
+      : Convolution(layer), depthwise_(depthwise), pointwise_(pointwise) {}
 
-  Tensor forward(const Tensor& x, const ParameterSet& parameters) const override {
-    const Tensor each = at::conv2d(x, parameters.tensor(depthwise_), {}, layer_.stride, layer_.padding, 1, layer_.in);
-    return conv2d(each, parameters.tensor(pointwise_), 1, 0);
+  Tensor forward(const Tensor& x, const Context& context) const override {
+    const Tensor each =
+        at::conv2d(x, context.parameters.tensor(depthwise_), {}, shape().stride, shape().padding, 1, shape().in);
+    return conv2d(each, context.parameters.tensor(pointwise_), 1, 0);
   }
-  Tensor kernel(const ParameterSet& parameters) const override {
-    return parameters.tensor(pointwise_) * parameters.tensor(depthwise_).transpose(0, 1);
+  Tensor kernel(const Context& context) const override {
+    return context.parameters.tensor(pointwise_) * context.parameters.tensor(depthwise_).transpose(0, 1);
   }
   std::vector<size_t> parameters() const override { return {depthwise_, pointwise_}; }
+  void describe(std::vector<LayerInfo>& layers) const override {
+    LayerInfo own = info("separable");
+    const int64_t pixels = int64_t{shape().out_size()} * shape().out_size();
+    own.fewest_multiply_adds = pixels * shape().in * (int64_t{shape().kernel} * shape().kernel + shape().out);
+    layers.push_back(std::move(own));
+  }
 
  private:
-  ConvLayer layer_;
   size_t depthwise_;  // [in, 1, k, k]
-  size_t pointwise_;  // [out, in, 1, 1]
+  size_t pointwise_;  // [out, in, 1, 1]: what layers may share
 };
 
 }  // namespace
 
-std::vector<std::unique_ptr<Convolution>> make_separable(const std::vector<ConvLayer>& layers,
-                                                         const ConvOptions& options, uint64_t seed,
-                                                         ParameterSet& parameters) {
-  std::vector<std::unique_ptr<Convolution>> made;
-  for (const ConvLayer& layer : layers) {
+std::vector<ConvolutionPtr> make_separable(const std::vector<ConvLayer>& layers, const ConvOptions& options,
+                                           Schema& schema) {
+  SharedTensors shared(layers, options);
+  std::vector<ConvolutionPtr> made;
+  for (size_t l = 0; l < layers.size(); ++l) {
+    const ConvLayer& layer = layers[l];
     if (layer.kernel == 1 || stays_plain(layer, options)) {  // a 1x1 convolution is its own mix
-      made.push_back(make_plain(layer, seed, parameters));
+      made.push_back(make_plain(layer, schema.add(plain_kernel(layer))));
       continue;
     }
     // The variances' product is He's: k^2 in numbers of 1 / k^2 and 2 / in.
-    const std::string depthwise = layer.name + ".depthwise", pointwise = layer.name + ".pointwise";
-    const size_t first = parameters.add(
-        depthwise, normal_tensor({layer.in, 1, layer.kernel, layer.kernel}, 1.0 / layer.kernel, seed, depthwise),
-        Role::kKernel);
-    const size_t second = parameters.add(
-        pointwise, normal_tensor({layer.out, layer.in, 1, 1}, std::sqrt(2.0 / layer.in), seed, pointwise),
-        Role::kKernel);
-    made.push_back(std::make_unique<SeparableConvolution>(layer, first, second));
+    const size_t depthwise = schema.add({.name = layer.name + ".depthwise",
+                                         .shape = {layer.in, 1, layer.kernel, layer.kernel},
+                                         .role = Role::kKernel,
+                                         .start = normal_start(1.0 / layer.kernel)});
+    const size_t pointwise = shared.add(l,
+                                        {.name = layer.name + ".pointwise",
+                                         .shape = {layer.out, layer.in, 1, 1},
+                                         .role = Role::kKernel,
+                                         .start = normal_start(std::sqrt(2.0 / layer.in))},
+                                        schema);
+    made.push_back(std::make_shared<SeparableConvolution>(layer, depthwise, pointwise));
   }
   return made;
 }

@@ -8,33 +8,39 @@ namespace {
 
 class PlainConvolution final : public Convolution {
  public:
-  PlainConvolution(const ConvLayer& layer, size_t kernel) : layer_(layer), kernel_(kernel) {}
+  PlainConvolution(const ConvLayer& layer, size_t kernel) : Convolution(layer), kernel_(kernel) {}
 
-  Tensor forward(const Tensor& x, const ParameterSet& parameters) const override {
-    return conv2d(x, parameters.tensor(kernel_), layer_.stride, layer_.padding);
+  Tensor forward(const Tensor& x, const Context& context) const override {
+    return conv2d(x, kernel(context), shape().stride, shape().padding);
   }
-  Tensor kernel(const ParameterSet& parameters) const override { return parameters.tensor(kernel_); }
+  Tensor kernel(const Context& context) const override { return context.parameters.tensor(kernel_); }
   std::vector<size_t> parameters() const override { return {kernel_}; }
+  void describe(std::vector<LayerInfo>& layers) const override { layers.push_back(info("standard")); }
 
  private:
-  ConvLayer layer_;
   size_t kernel_;
 };
 
 }  // namespace
 
-std::unique_ptr<Convolution> make_plain(const ConvLayer& layer, uint64_t seed, ParameterSet& parameters) {
-  const std::string name = layer.name + ".kernel";
+ParameterSpec plain_kernel(const ConvLayer& layer) {
   const int fan_in = layer.in * layer.kernel * layer.kernel;
-  const Tensor kernel =
-      normal_tensor({layer.out, layer.in, layer.kernel, layer.kernel}, std::sqrt(2.0 / fan_in), seed, name);
-  return std::make_unique<PlainConvolution>(layer, parameters.add(name, kernel, Role::kKernel));
+  return {.name = layer.name + ".kernel",
+          .shape = {layer.out, layer.in, layer.kernel, layer.kernel},
+          .role = Role::kKernel,
+          .start = normal_start(std::sqrt(2.0 / fan_in))};
 }
 
-std::vector<std::unique_ptr<Convolution>> make_standard(const std::vector<ConvLayer>& layers, const ConvOptions&,
-                                                        uint64_t seed, ParameterSet& parameters) {
-  std::vector<std::unique_ptr<Convolution>> made;
-  for (const ConvLayer& layer : layers) made.push_back(make_plain(layer, seed, parameters));
+ConvolutionPtr make_plain(const ConvLayer& layer, size_t index) {
+  return std::make_shared<PlainConvolution>(layer, index);
+}
+
+std::vector<ConvolutionPtr> make_standard(const std::vector<ConvLayer>& layers, const ConvOptions& options,
+                                          Schema& schema) {
+  SharedTensors shared(layers, options);
+  std::vector<ConvolutionPtr> made;
+  for (size_t l = 0; l < layers.size(); ++l)
+    made.push_back(make_plain(layers[l], shared.add(l, plain_kernel(layers[l]), schema)));
   return made;
 }
 

@@ -133,8 +133,9 @@ ParameterSet decomposed(const ParameterSet& initial, const ParameterSet& standar
     return found->second;
   };
   std::map<std::string, std::vector<const ConvLayer*>> sharing;
-  for (const ConvLayer& layer : backbone.layers())
-    if (!stays_plain(layer, options)) sharing[coefficients_name(layer, options.sharing)].push_back(&layer);
+  const std::vector<std::string> names = coefficients_names(backbone.layers(), options);
+  for (size_t l = 0; l < names.size(); ++l)
+    if (!names[l].empty()) sharing[names[l]].push_back(&backbone.layers()[l]);
   for (const auto& [name, layers] : sharing) {
     std::vector<Tensor> kernels;
     const int64_t s = options.group;
@@ -172,18 +173,18 @@ ParameterSet decomposed(const ParameterSet& initial, const ParameterSet& standar
   std::sort(errors.begin(), errors.end(),
             [&](const LayerError& a, const LayerError& b) { return place(a) < place(b); });
 
-  ParameterSet made;
+  std::vector<Tensor> made;
   for (const Parameter& p : initial) {
     const auto found = values.find(p.name);
-    const bool may_lack = p.role == Role::kHead || p.role == Role::kMeta;
+    const bool may_lack = !p.role.of_the_body;
     if (found == values.end() && !may_lack) throw UsageError("the network to decompose has no tensor '" + p.name + "'");
     const Tensor value =
         found == values.end() || (may_lack && found->second.sizes() != p.tensor.sizes()) ? p.tensor : found->second;
     if (value.sizes() != p.tensor.sizes())
       throw UsageError("the network to decompose has another shape of '" + p.name + "'");
-    made.add(p.name, value.detach().clone(), p.role);
+    made.push_back(value.detach().clone());
   }
-  return made;
+  return {initial.schema(), std::move(made)};
 }
 
 }  // namespace fewatoms

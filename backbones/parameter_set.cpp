@@ -1,90 +1,84 @@
 #include "backbones/parameter_set.h"
 
-#include <algorithm>
-#include <numeric>
+#include <sstream>
 
-#include "episodes/errors.h"
+#include "episodes/numbers.h"
 
 namespace fewatoms {
-namespace {
 
-const std::vector<std::string> kRoleNames = {"atom", "coefficient", "kernel", "norm", "head", "meta", "statistic"};
+ParameterSet::ParameterSet() : schema_(std::make_shared<const Schema>()) {}
 
-}  // namespace
-
-const std::string& to_string(Role role) { return kRoleNames.at(static_cast<size_t>(role)); }
-
-const std::vector<Role>& trainable_roles() {
-  static const std::vector<Role> roles = {Role::kAtom, Role::kCoefficient, Role::kKernel,
-                                          Role::kNorm, Role::kHead,        Role::kMeta};
-  return roles;
+ParameterSet::ParameterSet(std::shared_ptr<const Schema> schema, std::vector<Tensor> values)
+    : schema_(std::move(schema)), values_(std::move(values)) {
+  TORCH_CHECK(values_.size() == schema_->size(), values_.size(), " tensors for ", schema_->size(), " parameters");
+  for (size_t i = 0; i < values_.size(); ++i) require_shape(i, values_[i]);
 }
 
-Role role_from_string(const std::string& name) {
-  std::vector<std::string> names;
-  for (const Role role : trainable_roles()) {
-    if (to_string(role) == name) return role;
-    names.push_back(to_string(role));
-  }
-  throw UsageError(unknown_name("parameter role", name, names));
+void ParameterSet::require_shape(size_t index, const Tensor& value) const {
+  const ParameterSpec& spec = (*schema_)[index];
+  TORCH_CHECK(value.sizes() == spec.shape, "parameter '", spec.name, "' is ", at::IntArrayRef(spec.shape),
+              ", its new value ", value.sizes());
 }
 
-size_t ParameterSet::add(std::string name, Tensor tensor, Role role) {
-  for (const Parameter& item : items_) TORCH_CHECK(item.name != name, "parameter '", name, "' exists already");
-  items_.push_back({std::move(name), std::move(tensor), role});
-  return items_.size() - 1;
+const Tensor* ParameterSet::find(const std::string& name) const {
+  const auto index = schema_->find(name);
+  return index ? &values_[*index] : nullptr;
 }
 
-const Parameter* ParameterSet::find(const std::string& name) const {
-  const auto found = std::find_if(items_.begin(), items_.end(), [&](const Parameter& p) { return p.name == name; });
-  return found == items_.end() ? nullptr : &*found;
+size_t ParameterSet::add(const std::string& name, Tensor tensor, const Role& role) {
+  auto own = std::make_shared<Schema>(*schema_);
+  const size_t index = own->add({.name = name, .shape = tensor.sizes().vec(), .role = role, .start = {}});
+  schema_ = std::move(own);
+  values_.push_back(std::move(tensor));
+  return index;
 }
 
 ParameterSet ParameterSet::with(const std::vector<size_t>& indices, const std::vector<Tensor>& tensors) const {
   TORCH_CHECK(indices.size() == tensors.size(), indices.size(), " indices for ", tensors.size(), " tensors");
   ParameterSet copy = *this;
   for (size_t i = 0; i < indices.size(); ++i) {
-    Parameter& item = copy.items_.at(indices[i]);
-    TORCH_CHECK(item.tensor.sizes() == tensors[i].sizes(), "parameter '", item.name, "' is ", item.tensor.sizes(),
-                ", its new value ", tensors[i].sizes());
-    item.tensor = tensors[i];
+    require_shape(indices[i], tensors[i]);
+    copy.values_.at(indices[i]) = tensors[i];
   }
   return copy;
 }
 
 ParameterSet ParameterSet::leaves(bool requires_grad) const {
   ParameterSet copy = *this;
-  for (Parameter& item : copy.items_) {
-    item.tensor = item.tensor.detach();
-    if (requires_grad && item.role != Role::kStatistic) item.tensor.requires_grad_(true);
+  for (size_t i = 0; i < copy.values_.size(); ++i) {
+    copy.values_[i] = copy.values_[i].detach();
+    if (requires_grad && (*schema_)[i].role.trainable) copy.values_[i].requires_grad_(true);
   }
   return copy;
 }
 
 ParameterSet ParameterSet::to(torch::ScalarType type) const {
   ParameterSet copy = *this;
-  for (Parameter& item : copy.items_)
-    item.tensor = item.tensor.detach().to(type, /*non_blocking=*/false, /*copy=*/true);
+  for (Tensor& value : copy.values_) value = value.detach().to(type, /*non_blocking=*/false, /*copy=*/true);
   return copy;
 }
 
-std::vector<size_t> ParameterSet::trainable() const {
-  std::vector<size_t> indices;
-  for (size_t i = 0; i < items_.size(); ++i)
-    if (items_[i].role != Role::kStatistic) indices.push_back(i);
-  return indices;
+ParameterSet initialise(std::shared_ptr<const Schema> schema, uint64_t seed) {
+  std::vector<Tensor> values;
+  for (const ParameterSpec& spec : *schema) {
+    TORCH_CHECK(spec.start, "parameter '", spec.name, "' has no start of its own");
+    values.push_back(spec.start(spec, seed));
+  }
+  return {std::move(schema), std::move(values)};
 }
 
-std::map<Role, int64_t> ParameterSet::count() const {
-  std::vector<size_t> all(items_.size());
-  std::iota(all.begin(), all.end(), size_t{0});
-  return count(all);
-}
-
-std::map<Role, int64_t> ParameterSet::count(const std::vector<size_t>& indices) const {
-  std::map<Role, int64_t> numbers;
-  for (const size_t i : indices) numbers[items_.at(i).role] += items_[i].tensor.numel();
-  return numbers;
+std::string misfit(const ParameterSpec& spec, const Tensor* value) {
+  std::ostringstream text;
+  text << "tensor '" << spec.name << "' is ";
+  if (value == nullptr)
+    text << "missing";
+  else if (value->scalar_type() != at::kFloat)
+    text << "of type " << c10::toString(value->scalar_type()) << ", float32 was expected";
+  else if (value->sizes() != spec.shape)
+    text << shape_text(value->sizes()) << ", " << shape_text(spec.shape) << " was expected";
+  else
+    return {};
+  return text.str();
 }
 
 }  // namespace fewatoms

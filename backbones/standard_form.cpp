@@ -1,5 +1,7 @@
 #include "backbones/standard_form.h"
 
+#include "episodes/errors.h"
+
 namespace fewatoms {
 namespace {
 
@@ -19,21 +21,25 @@ std::map<std::string, Tensor> standard_form(const Backbone& backbone, const Conv
                                             const ParameterSet& parameters) {
   std::map<std::string, Tensor> own;
   for (const Parameter& p : parameters) own[p.name] = p.tensor;
-  ParameterSet initial, convolved;
-  const auto convolutions = make_convolutions(backbone.layers(), conv, /*seed=*/0, initial);
-  for (const Parameter& p : initial) {
-    const auto found = own.find(p.name);
-    TORCH_CHECK(found != own.end() && found->second.sizes() == p.tensor.sizes(), "no parameter '", p.name,
-                "' of this shape");
-    convolved.add(p.name, found->second, p.role);
+  auto schema = std::make_shared<Schema>();
+  const auto convolutions = make_convolutions(backbone.layers(), conv, *schema);
+  std::vector<Tensor> values;
+  for (const ParameterSpec& spec : *schema) {
+    const Tensor* found = parameters.find(spec.name);
+    TORCH_CHECK(found != nullptr, "no parameter '", spec.name, "'");
+    values.push_back(*found);
   }
+  const ParameterSet convolved(std::move(schema), std::move(values));
   std::map<std::string, Tensor> form;
-  for (size_t i = 0; i < convolutions.size(); ++i)
-    form[backbone.layers()[i].name + ".weight"] = convolutions[i]->kernel(convolved).detach();
-  std::map<std::string, Tensor> of_convolutions;
-  for (const Parameter& p : convolved) of_convolutions[p.name] = p.tensor;
+  for (size_t i = 0; i < convolutions.size(); ++i) {
+    const Tensor kernel = convolutions[i]->kernel(convolved);
+    const std::string& name = convolutions[i]->shape().name;
+    if (!kernel.defined())
+      throw UsageError("layer '" + name + "' has no dense kernel, a standard form needs one of each");
+    form[name + ".weight"] = kernel.detach();
+  }
   for (const Parameter& p : parameters)
-    if (of_convolutions.count(p.name) == 0 && p.role != Role::kMeta && !p.name.ends_with(".later"))
+    if (convolved.find(p.name) == nullptr && p.role != Role::kMeta && !p.name.ends_with(".later"))
       form[norm_name(p.name, own)] = p.tensor.detach();
   return form;
 }

@@ -93,8 +93,8 @@ std::vector<ConvLayer> layers_of(const std::string& backbone) {
   NetworkOptions options;
   options.backbone = backbone;
   options.width = 2;
-  ParameterSet any;
-  return make_backbone(options, 0, any)->layers();
+  Schema schema;
+  return make_backbone(options, schema)->layers();
 }
 
 /// The prefix ("encoder.") with which all layers' kernels have their names in the file; false if there is none.
@@ -201,25 +201,32 @@ TorchImport import_torch(const SafeTensors& file, const std::string& where, cons
   }
   if (!missing.empty()) throw DataError("'" + where + "' lacks " + missing + ", which " + source + " has");
 
+  std::vector<Tensor> tensors;
   for (const Parameter& p : initial) {
-    const bool body = p.role != Role::kHead && p.role != Role::kMeta;
+    const bool body = p.role.of_the_body;
     const auto value = values.find(p.name);
     if (!body || value == values.end()) {
-      if (body && p.role != Role::kStatistic)
+      if (body && p.role.trainable)
         throw UsageError("the network has '" + p.name +
                          "', which does not come from a network of standard convolutions");
-      if (p.role == Role::kStatistic && p.name.find(".norm") != std::string::npos)
+      if (!p.role.trainable && p.name.find(".norm") != std::string::npos)
         throw DataError("'" + where + "' has no running statistics for '" + p.name + "'; --norm batch needs none");
-      result.parameters.add(p.name, p.tensor, p.role);
+      tensors.push_back(p.tensor);
       continue;
     }
     if (value->second.sizes() != p.tensor.sizes())
       throw DataError("'" + where + "': the tensor for '" + p.name + "' is " + shape_text(value->second.sizes()) +
                       ", " + shape_text(p.tensor.sizes()) + " was expected");
-    result.parameters.add(p.name, value->second.to(at::kFloat).clone(), p.role);
+    tensors.push_back(value->second.to(at::kFloat).clone());
     values.erase(value);
     ++result.taken;
   }
+  result.parameters = {initial.schema(), std::move(tensors)};
+  for (const auto& [name, value] : values)
+    if (name.ends_with(".kernel"))
+      throw UsageError("'" + where +
+                       "' has a kernel of its own for every layer, but in the network layers share them: '" + name +
+                       "' has no place; sharing layer was expected");
   for (const auto& [name, value] : values)
     result.dropped.push_back(name + " (statistics that this norm does not keep)");
   for (const auto& [name, tensor] : file.tensors) {

@@ -29,37 +29,31 @@ NormMode serving_norm(const Learner& learner) {
 }
 
 /// The learner's body, able to keep the statistics of its norms.
-std::unique_ptr<Backbone> body_with_statistics(const Learner& learner, ParameterSet& parameters) {
+struct Body {
+  std::shared_ptr<const Schema> schema;
+  std::unique_ptr<Backbone> backbone;
+};
+Body body_with_statistics(const Learner& learner) {
   NetworkOptions network = learner.options().network;
   network.running_statistics = true;
-  return make_backbone(network, learner.options().seed, parameters);
+  auto schema = std::make_shared<Schema>();
+  auto backbone = make_backbone(network, *schema);
+  return {std::move(schema), std::move(backbone)};
 }
 
-/// What is wrong with a tensor of an adapter's file, if anything is.
-void check(const std::string& name, const Tensor* tensor, at::IntArrayRef sizes, std::vector<std::string>& wrong) {
-  if (tensor == nullptr)
-    wrong.push_back("tensor '" + name + "' is missing");
-  else if (tensor->scalar_type() != at::kFloat)
-    wrong.push_back("tensor '" + name + "' is of type " + std::string(at::toString(tensor->scalar_type())) +
-                    ", float32 was expected");
-  else if (tensor->sizes() != sizes)
-    wrong.push_back("tensor '" + name + "' is " + shape_text(tensor->sizes()) + ", " + shape_text(sizes) +
-                    " was expected");
-}
-
-/// `to` with the values of `from` and of `statistics` that have its names. What neither has, or in another form, is
-/// added to `wrong`.
-ParameterSet filled(const ParameterSet& to, const ParameterSet& from, const std::map<std::string, Tensor>& statistics,
-                    std::vector<std::string>& wrong) {
-  ParameterSet result;
-  for (const Parameter& p : to) {
-    const auto statistic = statistics.find(p.name);
-    const Parameter* own = from.find(p.name);
-    const Tensor* given = statistic != statistics.end() ? &statistic->second : own != nullptr ? &own->tensor : nullptr;
-    check(p.name, given, p.tensor.sizes(), wrong);
-    result.add(p.name, given == nullptr ? p.tensor : *given, p.role);
+/// The values of `from` and of `statistics` over another schema, by name. What neither has, or in another form, is zero
+/// and added to `wrong`.
+ParameterSet filled(const std::shared_ptr<const Schema>& schema, const ParameterSet& from,
+                    const std::map<std::string, Tensor>& statistics, std::vector<std::string>& wrong) {
+  std::vector<Tensor> values;
+  for (const ParameterSpec& spec : *schema) {
+    const auto statistic = statistics.find(spec.name);
+    const Tensor* given = statistic != statistics.end() ? &statistic->second : from.find(spec.name);
+    const std::string misfits = misfit(spec, given);
+    if (!misfits.empty()) wrong.push_back(misfits);
+    values.push_back(misfits.empty() ? *given : at::zeros(spec.shape));
   }
-  return result;
+  return {schema, std::move(values)};
 }
 
 /// Parameters that a network at this number of steps starts from.
@@ -220,8 +214,9 @@ Adapter make_adapter(const Learner& learner, const ParameterSet& parameters, con
   const Backbone* backbone = &learner.backbone();
   if (learner.transductive()) {
     std::vector<std::string> wrong;  // are the statistics, which nobody has yet
-    own = body_with_statistics(learner, body);
-    body = filled(body, adapted, {}, wrong);
+    Body with_statistics = body_with_statistics(learner);
+    body = filled(with_statistics.schema, adapted, {}, wrong);
+    own = std::move(with_statistics.backbone);
     backbone = own.get();
   }
   const Activations pass =
@@ -332,33 +327,36 @@ TaskClassifier::TaskClassifier(const Learner& learner, const ParameterSet& param
     throw DataError(where + " is damaged: it has " + std::to_string(ways) + " classes, its run's head has " +
                     std::to_string(learner.options().ways) + " ways");
   std::set<std::string> known;  // tensors that have a place
-  const auto value_of = [&](const std::string& name, Role role, at::IntArrayRef sizes) {
-    const Parameter* value = adapter.values.find(name);
-    known.insert(name);
-    check(name, value == nullptr ? nullptr : &value->tensor, sizes, wrong);
-    if (value != nullptr && value->role != role)
-      wrong.push_back("tensor '" + name + "' has role '" + to_string(value->role) + "', '" + to_string(role) +
-                      "' was expected");
+  const auto value_of = [&](const ParameterSpec& spec) {
+    const Tensor* value = adapter.values.find(spec.name);
+    known.insert(spec.name);
+    if (const std::string misfits = misfit(spec, value); !misfits.empty()) wrong.push_back(misfits);
+    if (value != nullptr) {
+      const Role& role = (*adapter.values.schema())[*adapter.values.schema()->find(spec.name)].role;
+      if (!(role == spec.role))
+        wrong.push_back("tensor '" + spec.name + "' has role '" + to_string(role) + "', '" + to_string(spec.role) +
+                        "' was expected");
+    }
     return wrong.empty() ? value : nullptr;
   };
   adapted_ = norms_after(learner, parameters.leaves(false), adapter.inner_steps);
   for (size_t i = 0; i < adapted_.size(); ++i)
     if (adapter.values.find(adapted_[i].name) != nullptr)
-      if (const Parameter* value = value_of(adapted_[i].name, adapted_[i].role, adapted_.tensor(i).sizes()))
-        adapted_ = adapted_.with({i}, {value->tensor});
+      if (const Tensor* value = value_of((*adapted_.schema())[i])) adapted_ = adapted_.with({i}, {*value});
   if (learner.makes_head()) {
     const int64_t features = learner.backbone().features();
-    if (const Parameter* weight = value_of("head.weight", Role::kHead, {ways, features}))
-      adapted_.add("head.weight", weight->tensor, Role::kHead);
+    if (const Tensor* weight = value_of({"head.weight", {ways, features}, Role::kHead, {}}))
+      adapted_.add("head.weight", *weight, Role::kHead);
     if (learner.head() == HeadKind::kLinear)
-      if (const Parameter* bias = value_of("head.bias", Role::kHead, {ways}))
-        adapted_.add("head.bias", bias->tensor, Role::kHead);
+      if (const Tensor* bias = value_of({"head.bias", {ways}, Role::kHead, {}}))
+        adapted_.add("head.bias", *bias, Role::kHead);
   }
   if (learner.transductive()) {
-    own_body_ = body_with_statistics(learner, body_parameters_);
+    Body with_statistics = body_with_statistics(learner);
+    own_body_ = std::move(with_statistics.backbone);
     body_ = own_body_.get();
-    for (const Parameter& p : body_parameters_) known.insert(p.name);
-    body_parameters_ = filled(body_parameters_, adapted_, adapter.statistics, wrong);
+    for (const ParameterSpec& spec : *with_statistics.schema) known.insert(spec.name);
+    body_parameters_ = filled(with_statistics.schema, adapted_, adapter.statistics, wrong);
   } else {
     body_parameters_ = adapted_;
   }

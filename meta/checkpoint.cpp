@@ -17,12 +17,6 @@ T metadata_number(const SafeTensors& file, const std::filesystem::path& path, co
   throw DataError("'" + path.string() + "': metadata '" + key + "' is missing or not a number");
 }
 
-std::string sides_text(const Tensor& t) {
-  std::string text;
-  for (const int64_t n : t.sizes()) text += (text.empty() ? "" : "x") + std::to_string(n);
-  return text.empty() ? "scalar" : text;
-}
-
 /// What a file calls the moments, and begins their tensors' names with: by adam and adamw alike.
 const char* name_of(Moments kind) { return kind == Moments::kBoth ? "adam" : kind == Moments::kFirst ? "sgd" : "none"; }
 
@@ -54,21 +48,18 @@ void save_checkpoint(const std::filesystem::path& path, const TrainState& state)
   write_safetensors(path, file);
 }
 
-TrainState load_checkpoint(const std::filesystem::path& path, const ParameterSet& expected) {
+TrainState load_checkpoint(const std::filesystem::path& path, const std::shared_ptr<const Schema>& schema) {
   SafeTensors file = read_safetensors(path);
   if (file.metadata["format"] != kFormat)
     throw UsageError("'" + path.string() + "' is not a FewAtoms checkpoint (format '" + file.metadata["format"] + "')");
-  const auto take = [&](const std::string& name, const Tensor& like) {
-    const auto found = file.tensors.find(name);
+  const auto take = [&](ParameterSpec spec, const std::string& prefix) {
+    spec.name = prefix + spec.name;
+    const auto found = file.tensors.find(spec.name);
     if (found == file.tensors.end())
-      throw UsageError("'" + path.string() + "' is of another architecture: it has no tensor '" + name + "'");
+      throw UsageError("'" + path.string() + "' is of another architecture: it has no tensor '" + spec.name + "'");
     const Tensor tensor = found->second;
-    if (tensor.scalar_type() != like.scalar_type())
-      throw UsageError("'" + path.string() + "': tensor '" + name + "' is of type " +
-                       at::toString(tensor.scalar_type()) + ", " + at::toString(like.scalar_type()) + " was expected");
-    if (tensor.sizes() != like.sizes())
-      throw UsageError("'" + path.string() + "' is of another architecture: tensor '" + name + "' is " +
-                       sides_text(tensor) + ", " + sides_text(like) + " was expected");
+    if (const std::string wrong = misfit(spec, &tensor); !wrong.empty())
+      throw UsageError("'" + path.string() + "' is of another architecture: " + wrong);
     file.tensors.erase(found);
     return tensor;
   };
@@ -79,19 +70,18 @@ TrainState load_checkpoint(const std::filesystem::path& path, const ParameterSet
   state.best_iteration = metadata_number<int64_t>(file, path, "best_iteration");
   state.last_validation = metadata_number<int64_t>(file, path, "last_validation");
   state.seconds = metadata_number<double>(file, path, "seconds");
-  for (const Parameter& p : expected) state.parameters.add(p.name, take(p.name, p.tensor), p.role);
+  std::vector<Tensor> values;
+  for (const ParameterSpec& spec : *schema) values.push_back(take(spec, ""));
+  state.parameters = {schema, std::move(values)};
   const auto moments = file.metadata.find("moments");  // older files do not say and are Adam's
   const std::string kind = moments == file.metadata.end() ? "adam" : moments->second;
   OptimizerState& optimizer = state.optimizer;
   optimizer.kind = moments_from_name(kind, path);
   optimizer.steps = state.iteration;
   if (state.iteration > 0)
-    for (const size_t i : expected.trainable()) {
-      const auto take_moment = [&](const char* which) {
-        return take(kind + which + expected[i].name, expected.tensor(i));
-      };
-      if (optimizer.kind != Moments::kNone) optimizer.first.push_back(take_moment(".m."));
-      if (optimizer.kind == Moments::kBoth) optimizer.second.push_back(take_moment(".v."));
+    for (const size_t i : schema->trainable()) {
+      if (optimizer.kind != Moments::kNone) optimizer.first.push_back(take((*schema)[i], kind + ".m."));
+      if (optimizer.kind == Moments::kBoth) optimizer.second.push_back(take((*schema)[i], kind + ".v."));
     }
   if (!file.tensors.empty())
     throw UsageError("'" + path.string() + "' is of another architecture: tensor '" + file.tensors.begin()->first +

@@ -10,8 +10,8 @@ namespace fewatoms {
 /// + name (those of sgd with momentum under "sgd.m."), counters in the metadata. Whole or not at all.
 void save_checkpoint(const std::filesystem::path& path, const TrainState& state);
 
-/// Reads it back. `expected` gives names, roles, shapes and types: a file of another architecture is refused.
-/// Throws UsageError if the file is not there or does not fit the network; DataError if it is damaged.
-TrainState load_checkpoint(const std::filesystem::path& path, const ParameterSet& expected);
+/// Reads it back, as values over `schema`, whose names, shapes and types it must have: a file of another architecture
+/// is refused. Throws UsageError if the file is not there or does not fit the network; DataError if it is damaged.
+TrainState load_checkpoint(const std::filesystem::path& path, const std::shared_ptr<const Schema>& schema);
 
 }  // namespace fewatoms

@@ -3,20 +3,10 @@
 #include <algorithm>
 
 namespace fewatoms {
-namespace {
-
-/// Whether the inner loop changes the kernel of a block, by itself or through atoms and coefficients.
-bool kernel_adapts(const Learner& learner, const ParameterSet& parameters, int block) {
+int64_t convolution_multiply_adds(const Learner& learner, const EpisodeSpec& spec) {
+  const std::vector<LayerInfo> layers = learner.backbone().describe();
   const std::vector<size_t>& adapted = learner.adapted();
-  for (const size_t i : learner.backbone().block_parameters(block))
-    if (parameters[i].role != Role::kNorm && std::find(adapted.begin(), adapted.end(), i) != adapted.end()) return true;
-  return false;
-}
-
-}  // namespace
-
-int64_t convolution_multiply_adds(const Learner& learner, const ParameterSet& parameters, const EpisodeSpec& spec) {
-  const std::vector<ConvLayer>& layers = learner.backbone().layers();
+  const auto adapts = [&](size_t index) { return std::find(adapted.begin(), adapted.end(), index) != adapted.end(); };
   const int first = learner.first_adapted_block();
   const int64_t steps = learner.trains_on_classes() ? 0 : learner.options().inner_steps;
   const bool second = learner.order() == Order::kSecond && steps > 0, prototypes = !has_class_weights(learner.head());
@@ -29,7 +19,7 @@ int64_t convolution_multiply_adds(const Learner& learner, const ParameterSet& pa
   bool behind_first = false;  // whether a layer that adaptation reaches has come
   for (size_t layer = 0; layer < layers.size(); ++layer) {
     const int block = layers[layer].block;
-    const int64_t f = layers[layer].multiply_adds(), by_input = layer > 0 ? f : 0, pass = f + f + by_input;
+    const int64_t f = layers[layer].multiply_adds, by_input = layer > 0 ? f : 0, pass = f + f + by_input;
     sum += query * pass;
     if (prototypes) sum += support * pass;
     if (block < first) {
@@ -43,7 +33,8 @@ int64_t convolution_multiply_adds(const Learner& learner, const ParameterSet& pa
       outer += 2 * f;
     }
     behind_first = true;
-    if (kernel_adapts(learner, parameters, block)) {
+    const std::vector<size_t>& weights = layers[layer].weights;
+    if (std::any_of(weights.begin(), weights.end(), adapts)) {
       step += f;
       outer += f + by_input;
     }

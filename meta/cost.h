@@ -20,6 +20,6 @@ namespace fewatoms {
 ///   first layer of the first such block; in second order then the backward pass of the forward part (as for query
 ///   images) and of both gradients, each of which has a kernel or image and an outer gradient to go back to (2 f, or f
 ///   where the images are given).
-int64_t convolution_multiply_adds(const Learner& learner, const ParameterSet& parameters, const EpisodeSpec& spec);
+int64_t convolution_multiply_adds(const Learner& learner, const EpisodeSpec& spec);
 
 }  // namespace fewatoms

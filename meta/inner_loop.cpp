@@ -28,13 +28,16 @@ Tensor shifted(const Tensor& images, std::initializer_list<uint64_t> key) {
 /// others.
 enum class Part : uint64_t { kSupport = 1, kQuery, kViews, kBatch };
 Pass pass_of(const Pass& pass, Part part) {
-  return {pass.norm, pass.drop_key == 0 ? 0 : mix_key({pass.drop_key, static_cast<uint64_t>(part)})};
+  Pass own = pass;
+  if (pass.drop_key != 0) own.drop_key = mix_key({pass.drop_key, static_cast<uint64_t>(part)});
+  return own;
 }
 
 /// How a task trains.
 Pass training_pass(const Learner& learner, const Task& task) {
-  const bool drops = learner.options().network.drop_rate > 0;
-  return {NormMode::kBatch, drops ? mix_key({learner.options().seed, stream(Stream::kDrop), task.index}) : 0};
+  const NetworkOptions& network = learner.options().network;
+  const uint64_t key = mix_key({learner.options().seed, stream(Stream::kDrop), task.index});
+  return {NormMode::kBatch, network.drop_rate > 0 ? key : 0, network.conv.atom_drop_rate > 0 ? key : 0};
 }
 
 /// What the head sees: the rest of the network on activations x of a prepared task.
@@ -130,7 +133,8 @@ PreparedTask prepare(const Learner& learner, const ParameterSet& parameters, con
   // What the inner loop passes through the network again and again.
   const auto again = [&](const Tensor& images, Part part) -> BlockInput {
     if (learner.options().inner_batch > 0) return fixed(images, part).x;  // other images in each step
-    return learner.backbone().prepare(fixed(images, part).x, parameters, prepared.next_block, learner.adapted());
+    return learner.backbone().prepare(fixed(images, part).x, parameters, prepared.next_block, learner.changing(),
+                                      pass_of(pass, part));
   };
   prepared.support = again(task.support, Part::kSupport);
   if (task.query.defined()) {

@@ -110,48 +110,45 @@ void require_sense(const LearnerOptions& o) {
 
 }  // namespace
 
-Learner::Learner(const LearnerOptions& options, ParameterSet& parameters)
-    : options_(options), head_(head_from_string(options.head)) {
-  TORCH_CHECK(parameters.size() == 0, "the parameter set must be empty");
+Learner::Learner(const LearnerOptions& options) : options_(options), head_(head_from_string(options.head)) {
   require_values(options);
   require_sense(options);
   order_ = options.order == "first" ? Order::kFirst : Order::kSecond;
   options_.network = network_of(options);
-  backbone_ = make_backbone(options_.network, options.seed, parameters);
+  auto schema = std::make_shared<Schema>();
+  backbone_ = make_backbone(options_.network, *schema);
   if (backbone_->features() < 1)
     throw UsageError("images of " + std::to_string(options.network.image_size) + " pixels are too small");
-  add_head(parameters);
+  add_head(*schema);
+  schema_ = std::move(schema);
 }
 
-void Learner::add_head(ParameterSet& parameters) {
-  const int64_t d = backbone_->features();
-  const auto random = [&](at::IntArrayRef shape, double deviation, const char* name) {
-    return normal_tensor(shape, deviation, options_.seed, name);
+Learner::Learner(const LearnerOptions& options, ParameterSet& parameters) : Learner(options) {
+  parameters = initialise(schema_, options.seed);
+}
+
+void Learner::add_head(Schema& schema) {
+  const int64_t d = backbone_->features(), ways = options_.ways;
+  if (has_class_weights(head_) && ways < 2)
+    throw UsageError("ways is " + std::to_string(ways) + ", at least 2 are needed");
+  const auto add_class_weights = [&](Schema& to) {
+    head_weight_ = to.add({"head.weight", {ways, d}, Role::kHead, normal_start(options_.head_init)});
+    if (head_ == HeadKind::kLinear) head_bias_ = to.add({"head.bias", {ways}, Role::kHead, constant_start(0)});
   };
-  if (has_class_weights(head_) && options_.ways < 2)
-    throw UsageError("ways is " + std::to_string(options_.ways) + ", at least 2 are needed");
-  if (fixed_ways()) {
-    head_weight_ =
-        parameters.add("head.weight", random({options_.ways, d}, options_.head_init, "head.weight"), Role::kHead);
-    if (head_ == HeadKind::kLinear) head_bias_ = parameters.add("head.bias", at::zeros({options_.ways}), Role::kHead);
-  }
+  if (fixed_ways()) add_class_weights(schema);
   if (head_ == HeadKind::kRelation) {
-    relation_hidden_ = parameters.add(
-        "head.hidden", random({kRelationUnits, 2 * d}, std::sqrt(2.0 / (2.0 * d)), "head.hidden"), Role::kHead);
-    relation_bias_ = parameters.add("head.bias", at::zeros({kRelationUnits}), Role::kHead);
+    relation_hidden_ =
+        schema.add({"head.hidden", {kRelationUnits, 2 * d}, Role::kHead, normal_start(std::sqrt(2.0 / (2.0 * d)))});
+    relation_bias_ = schema.add({"head.bias", {kRelationUnits}, Role::kHead, constant_start(0)});
     relation_out_ =
-        parameters.add("head.out", random({kRelationUnits}, std::sqrt(1.0 / kRelationUnits), "head.out"), Role::kHead);
+        schema.add({"head.out", {kRelationUnits}, Role::kHead, normal_start(std::sqrt(1.0 / kRelationUnits))});
   }
 
-  ParameterSet task_parameters = parameters;  // what the scope selects from
-  if (makes_head()) {
-    head_weight_ = parameters.size();
-    task_parameters =
-        with_task_head(parameters, at::zeros({options_.ways, d}), at::arange(options_.ways, at::kLong), options_.ways);
-  }
-  std::vector<size_t> selected = Scope(options_.scope).select(task_parameters);
+  Schema task_schema = schema;  // what the scope selects from
+  if (makes_head()) add_class_weights(task_schema);
+  std::vector<size_t> selected = Scope(options_.scope).select(task_schema);
   const bool per_step = options_.norm == "per-step";
-  if (per_step) std::erase_if(selected, [&](size_t i) { return task_parameters[i].role == Role::kNorm; });
+  if (per_step) std::erase_if(selected, [&](size_t i) { return task_schema[i].role == Role::kNorm; });
   if (selected.empty() && options_.inner_steps > 0)
     throw UsageError("scope '" + options_.scope + "' adapts nothing, but inner steps is " +
                      std::to_string(options_.inner_steps) + "; 0 was expected");
@@ -159,42 +156,48 @@ void Learner::add_head(ParameterSet& parameters) {
 
   if (options_.head_learned == "yes") {
     log_temperature_ =
-        parameters.add("head.log_temperature", at::full({1}, std::log(options_.temperature)), Role::kMeta);
+        schema.add({"head.log_temperature", {1}, Role::kMeta, constant_start(std::log(options_.temperature))});
     if (head_ == HeadKind::kRidge)
       log_regulariser_ =
-          parameters.add("head.log_regulariser", at::full({1}, std::log(options_.regulariser)), Role::kMeta);
+          schema.add({"head.log_regulariser", {1}, Role::kMeta, constant_start(std::log(options_.regulariser))});
   }
   if (trains_on_classes()) {
     // As for a task's head, but for the deviation: what is small for five classes is a start at zero for hundreds.
-    class_weight_ =
-        parameters.add("classes.weight", random({options_.classes, d}, 0.01, "classes.weight"), Role::kHead);
+    class_weight_ = schema.add({"classes.weight", {options_.classes, d}, Role::kHead, normal_start(0.01)});
     if (head_ != HeadKind::kCosine)
-      class_bias_ = parameters.add("classes.bias", at::zeros({options_.classes}), Role::kHead);
+      class_bias_ = schema.add({"classes.bias", {options_.classes}, Role::kHead, constant_start(0)});
   }
   if (options_.feature_norm == "centred")
-    feature_mean_ = parameters.add("features.mean", at::zeros({d}), Role::kStatistic);
+    feature_mean_ = schema.add({"features.mean", {d}, Role::kStatistic, constant_start(0)});
   if (per_step) {
-    for (size_t i = 0; i < task_parameters.size(); ++i)
-      if (task_parameters[i].role == Role::kNorm) norms_.push_back(i);
+    for (size_t i = 0; i < task_schema.size(); ++i)
+      if (task_schema[i].role == Role::kNorm) norms_.push_back(i);
     for (const size_t i : norms_)
-      if (options_.inner_steps > 1)
-        later_norms_.push_back(parameters.add(parameters[i].name + ".later",
-                                              parameters.tensor(i).repeat({options_.inner_steps - 1, 1}), Role::kNorm));
+      if (options_.inner_steps > 1) {  // each step starts as the first
+        const ParameterSpec first = schema[i];
+        const int64_t more = options_.inner_steps - 1;
+        later_norms_.push_back(schema.add({first.name + ".later",
+                                           {more, first.shape[0]},
+                                           Role::kNorm,
+                                           [first, more](const ParameterSpec&, uint64_t seed) {
+                                             return first.start(first, seed).repeat({more, 1});
+                                           }}));
+      }
   }
-  choose_adapted(parameters, task_parameters);
+  choose_adapted(schema, task_schema);
 }
 
-void Learner::choose_adapted(ParameterSet& parameters, const ParameterSet& task_parameters) {
+void Learner::choose_adapted(Schema& schema, const Schema& task_schema) {
   if (!adapted_.empty()) {
     const RoleRates rates("inner rate", options_.inner_lr);
-    rates.require(roles_of(task_parameters, adapted_));
-    for (const size_t i : adapted_) inner_rates_.push_back(rates[task_parameters[i].role]);
+    rates.require(roles_of(task_schema, adapted_));
+    for (const size_t i : adapted_) inner_rates_.push_back(rates[task_schema[i].role]);
   }
   if (options_.outer_gradient == "displacement")
-    for (const size_t i : parameters.trainable())
+    for (const size_t i : schema.trainable())
       if (std::find(adapted_.begin(), adapted_.end(), i) == adapted_.end())
         throw UsageError("outer gradient 'displacement' trains what the inner loop moves, and scope '" +
-                         options_.scope + "' would leave '" + parameters[i].name +
+                         options_.scope + "' would leave '" + schema[i].name +
                          "' as it starts; scope all was expected");
 
   const std::string& learned = options_.inner_lr_learned;
@@ -203,28 +206,33 @@ void Learner::choose_adapted(ParameterSet& parameters, const ParameterSet& task_
                      "' gives several to start from");
   std::map<std::string, size_t> made;
   for (size_t k = 0; k < adapted_.size() && learned != "none"; ++k) {
-    const Parameter& p = task_parameters[adapted_[k]];
+    const ParameterSpec& p = task_schema[adapted_[k]];
     const std::string name =
         learned == "scalar" ? "inner_lr" : "inner_lr." + (learned == "role" ? to_string(p.role) : p.name);
     if (made.count(name) == 0) {
       // A head made for each task may have any number of classes: its step sizes are by tensor at the finest.
       const bool by_element = learned == "element" && !(makes_head() && p.role == Role::kHead);
-      std::vector<int64_t> shape = by_element ? p.tensor.sizes().vec() : std::vector<int64_t>{1};
+      std::vector<int64_t> shape = by_element ? p.shape : std::vector<int64_t>{1};
       if (options_.inner_lr_per_step == "yes") shape.insert(shape.begin(), options_.inner_steps);
-      made[name] = parameters.add(name, at::full(shape, inner_rates_[k]), Role::kMeta);
+      made[name] = schema.add({name, shape, Role::kMeta, constant_start(inner_rates_[k])});
     }
     rate_indices_.push_back(made[name]);
   }
 
-  size_ = parameters.size();
   if (makes_head()) {  // its tensors come behind everything else
-    const size_t first = head_weight_;
+    const size_t first = head_weight_, size = schema.size();
     for (size_t& i : adapted_)
-      if (task_parameters[i].role == Role::kHead) i = size_ + (i - first);
-    head_weight_ = size_;
-    head_bias_ = size_ + 1;
+      if (task_schema[i].role == Role::kHead) i = size + (i - first);
+    head_weight_ = size;
+    head_bias_ = size + 1;
   }
   first_adapted_block_ = norms_.empty() ? backbone_->first_block_with(adapted_) : 0;
+}
+
+std::vector<size_t> Learner::changing() const {
+  std::vector<size_t> indices = adapted_;
+  indices.insert(indices.end(), norms_.begin(), norms_.end());
+  return indices;
 }
 
 std::optional<double> Learner::distance_unit(const ParameterSet& parameters) const {
@@ -234,10 +242,10 @@ std::optional<double> Learner::distance_unit(const ParameterSet& parameters) con
   return (t.defined() ? t.item<double>() : 1) * (scaled ? static_cast<double>(backbone_->features()) : 1);
 }
 
-std::map<Role, int64_t> Learner::adapted_count(const ParameterSet& parameters) const {
+std::map<Role, int64_t> Learner::adapted_count() const {
   std::vector<size_t> own;
-  std::copy_if(adapted_.begin(), adapted_.end(), std::back_inserter(own), [&](size_t i) { return i < size_; });
-  std::map<Role, int64_t> numbers = parameters.count(own);
+  std::copy_if(adapted_.begin(), adapted_.end(), std::back_inserter(own), [&](size_t i) { return i < size(); });
+  std::map<Role, int64_t> numbers = schema_->count(own);
   if (own.size() < adapted_.size())
     numbers[Role::kHead] += options_.ways * (backbone_->features() + (head_ == HeadKind::kLinear ? 1 : 0));
   return numbers;
@@ -333,9 +341,9 @@ void require_images_to_leave_out(const Learner& learner, const EpisodeSpec& spec
         range_text(spec.fewest_shots, spec.shots));
 }
 
-int64_t convolution_weights(const ParameterSet& parameters) {
+int64_t convolution_weights(const Schema& schema) {
   int64_t sum = 0;
-  for (const auto& [role, count] : parameters.count())
+  for (const auto& [role, count] : schema.count())
     if (role == Role::kKernel || role == Role::kCoefficient || role == Role::kAtom) sum += count;
   return sum;
 }

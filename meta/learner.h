@@ -64,13 +64,17 @@ struct LearnerOptions {
 /// The parameters are apart, in a ParameterSet.
 class Learner {
  public:
-  /// Builds the network and adds its initial values to `parameters`, which must be empty.
-  /// Throws UsageError on options out of range, unknown names, or a combination that cannot work.
+  /// Builds the network, without drawing values. Throws UsageError on options out of range, unknown names, or a
+  /// combination that cannot work.
+  explicit Learner(const LearnerOptions& options);
+  /// The same, with the first values of the options' seed.
   Learner(const LearnerOptions& options, ParameterSet& parameters);
 
+  /// What its own parameters are; the head that a task makes for itself comes behind them.
+  const std::shared_ptr<const Schema>& schema() const { return schema_; }
   const LearnerOptions& options() const { return options_; }
   const Backbone& backbone() const { return *backbone_; }
-  size_t size() const { return size_; }  // tensors of its own parameter set
+  size_t size() const { return schema_->size(); }  // tensors of its own parameter set
   HeadKind head() const { return head_; }
   Order order() const { return order_; }
   bool running_norm() const { return options_.norm == "running"; }
@@ -88,8 +92,10 @@ class Learner {
   /// task they include its tensors, which come last: indices from the size of the learner's own parameter set on.
   const std::vector<size_t>& adapted() const { return adapted_; }
   const std::vector<double>& inner_rates() const { return inner_rates_; }
+  /// What may differ from one inner step to the next: the adapted tensors, and norms that are of a step.
+  std::vector<size_t> changing() const;
   /// Numbers that the inner loop changes by role; of a head made for each task, one for options().ways classes.
-  std::map<Role, int64_t> adapted_count(const ParameterSet& parameters) const;
+  std::map<Role, int64_t> adapted_count() const;
   /// Step size of the k-th adapted tensor at an inner step, where it is learned; undefined otherwise. Broadcasts to the
   /// tensor.
   Tensor learned_rate(size_t k, int step, const ParameterSet& parameters) const;
@@ -117,8 +123,8 @@ class Learner {
   std::optional<size_t> feature_mean() const { return feature_mean_; }
 
  private:
-  void add_head(ParameterSet& parameters);
-  void choose_adapted(ParameterSet& parameters, const ParameterSet& task_parameters);
+  void add_head(Schema& schema);
+  void choose_adapted(Schema& schema, const Schema& task_schema);
   Tensor temperature(const ParameterSet& parameters) const;  // undefined: 1
   Tensor class_scores(const Tensor& features, const Tensor& weight, const Tensor& bias,
                       const ParameterSet& parameters) const;
@@ -131,7 +137,7 @@ class Learner {
   size_t relation_hidden_ = 0, relation_bias_ = 0, relation_out_ = 0;
   size_t class_weight_ = 0, class_bias_ = 0;  // among all training classes
   std::optional<size_t> log_temperature_, log_regulariser_, feature_mean_;
-  size_t size_ = 0;
+  std::shared_ptr<const Schema> schema_;
   std::vector<size_t> adapted_;
   std::vector<double> inner_rates_;
   std::vector<size_t> rate_indices_;         // of learned step sizes, one for each adapted tensor
@@ -149,7 +155,7 @@ std::string range_text(int fewest, int most);
 /// What a refusal of other ways adds.
 constexpr const char* kAnyWays = " (head-start prototype or fresh and the heads that compare take any number)";
 
-/// Convolution weights (kernels, coefficients and atoms) of a parameter set.
-int64_t convolution_weights(const ParameterSet& parameters);
+/// Convolution weights: kernels, coefficients and atoms.
+int64_t convolution_weights(const Schema& schema);
 
 }  // namespace fewatoms

@@ -50,8 +50,7 @@ std::string gibibytes(int64_t bytes) { return fixed_text(static_cast<double>(byt
 
 }  // namespace
 
-int64_t estimated_bytes(const Learner& learner, const ParameterSet& parameters, const EpisodeSpec& spec, int meta_batch,
-                        int tasks_in_flight) {
+int64_t estimated_bytes(const Learner& learner, const EpisodeSpec& spec, int meta_batch, int tasks_in_flight) {
   const NetworkOptions& network = learner.options().network;
   const double support = learner.trains_on_classes() ? 0 : static_cast<double>(spec.ways) * spec.shots,
                query = static_cast<double>(spec.ways) * spec.queries;
@@ -59,8 +58,8 @@ int64_t estimated_bytes(const Learner& learner, const ParameterSet& parameters, 
   const bool second = learner.order() == Order::kSecond;
   double fixed = 0, adapting = 0,
          largest = 0;  // numbers per image: maps of the blocks before and from the first adapted one
-  for (const ConvLayer& layer : learner.backbone().layers()) {
-    const auto map = static_cast<double>(layer.out) * layer.out_size() * layer.out_size();
+  for (const LayerInfo& layer : learner.backbone().describe()) {
+    const auto map = static_cast<double>(layer.map());
     (layer.block < learner.first_adapted_block() ? fixed : adapting) += map;
     largest = std::max(largest, map);
   }
@@ -70,7 +69,7 @@ int64_t estimated_bytes(const Learner& learner, const ParameterSet& parameters, 
                       support * (kForward * fixed + support_pass + kept_steps * adapting);
   const double images = (support + query) * network.channels * network.image_size * network.image_size;
   double weights = 0;
-  for (const auto& [role, count] : parameters.count()) weights += static_cast<double>(count);
+  for (const auto& [role, count] : learner.schema()->count()) weights += static_cast<double>(count);
   const double adapted_copies = 3.0 * tasks_in_flight * (second ? steps : 1);  // values, gradients and theirs, per step
   const double sum =
       kProgram + 4 * (tasks_in_flight * task + 2.0 * meta_batch * images + (5 + adapted_copies) * weights);
@@ -79,10 +78,8 @@ int64_t estimated_bytes(const Learner& learner, const ParameterSet& parameters, 
 
 int64_t memory_limit() { return std::min(total_memory(), group_limit()); }
 
-void require_memory(const Learner& learner, const ParameterSet& parameters, const EpisodeSpec& spec, int meta_batch,
-                    int tasks_in_flight) {
-  const int64_t needed = estimated_bytes(learner, parameters, spec, meta_batch, tasks_in_flight),
-                there = memory_limit();
+void require_memory(const Learner& learner, const EpisodeSpec& spec, int meta_batch, int tasks_in_flight) {
+  const int64_t needed = estimated_bytes(learner, spec, meta_batch, tasks_in_flight), there = memory_limit();
   if (needed <= there) return;
   throw UsageError("training on " + std::to_string(tasks_in_flight) + " episodes at a time of " +
                    std::to_string(spec.ways) + " ways, " + std::to_string(spec.shots) + " shots and " +

@@ -11,15 +11,13 @@ namespace fewatoms {
 /// in flight keep, the images of this and the next meta-batch, the parameters with their moments, and the program
 /// itself. Image cache of the data set not included. Within a factor of 1.5 of what was measured (tests/bench); the
 /// constants, in memory.cpp, belong to the kernels.
-int64_t estimated_bytes(const Learner& learner, const ParameterSet& parameters, const EpisodeSpec& spec, int meta_batch,
-                        int tasks_in_flight);
+int64_t estimated_bytes(const Learner& learner, const EpisodeSpec& spec, int meta_batch, int tasks_in_flight);
 
 /// Bytes of memory that this process may have: the machine's, or the limit of its control group if that is less.
 /// A very large number where the system does not say.
 int64_t memory_limit();
 
 /// Throws UsageError, with the estimate and the limit, if such episodes would not fit.
-void require_memory(const Learner& learner, const ParameterSet& parameters, const EpisodeSpec& spec, int meta_batch,
-                    int tasks_in_flight);
+void require_memory(const Learner& learner, const EpisodeSpec& spec, int meta_batch, int tasks_in_flight);
 
 }  // namespace fewatoms

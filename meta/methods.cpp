@@ -6,7 +6,7 @@ namespace fewatoms {
 namespace {
 
 void decompose(Method& m) {
-  m.preset.network.conv = {.kind = "acdc", .sharing = "net", .atoms = 6, .compute = "composed"};
+  m.preset.network.conv = {.kind = "acdc", .atoms = 6, .compute = "composed"};
   m.promises.emplace_back("conv", "acdc");
 }
 

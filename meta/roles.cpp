@@ -21,43 +21,39 @@ std::vector<std::string> cut(const std::string& text, char separator) {
 Scope::Scope(const std::string& text) : text_(text) {
   if (text == "none") return;
   if (text == "all" || text == "body") {
-    roles_ = {trainable_roles().begin(), trainable_roles().end()};
-    roles_.erase(Role::kMeta);
-    if (text == "body") roles_.erase(Role::kHead);
+    for (const Role& role : all_roles())
+      if (role.adaptable && (text == "all" || role.of_the_body)) roles_.insert(role);
     return;
   }
   named_ = true;
   for (const std::string& name : cut(text, '+')) {
-    Role role = Role::kMeta;
-    try {
-      role = role_from_string(name);
-    } catch (const UsageError&) {
+    std::vector<std::string> valid = {"all", "body", "none"};
+    const Role* found = nullptr;
+    for (const Role& role : all_roles()) {
+      if (!role.adaptable) continue;
+      valid.push_back(to_string(role));
+      if (role.name == name) found = &role;
     }
-    if (role == Role::kMeta) {
-      std::vector<std::string> valid = {"all", "body", "none"};
-      for (const Role r : trainable_roles())
-        if (r != Role::kMeta) valid.push_back(to_string(r));
-      throw UsageError(unknown_name("scope", name, valid) + ", roles may be joined by '+'");
-    }
-    if (!roles_.insert(role).second) throw UsageError("scope '" + text + "' names '" + name + "' twice");
+    if (found == nullptr) throw UsageError(unknown_name("scope", name, valid) + ", roles may be joined by '+'");
+    if (!roles_.insert(*found).second) throw UsageError("scope '" + text + "' names '" + name + "' twice");
   }
   if (roles_.empty()) throw UsageError("scope is empty, roles joined by '+', all, body or none was expected");
 }
 
-std::vector<size_t> Scope::select(const ParameterSet& parameters) const {
+std::vector<size_t> Scope::select(const Schema& schema) const {
   std::vector<size_t> indices;
   std::set<Role> found;
-  for (const size_t i : parameters.trainable())
-    if (has(parameters[i].role)) {
+  for (size_t i = 0; i < schema.size(); ++i)
+    if (has(schema[i].role)) {
       indices.push_back(i);
-      found.insert(parameters[i].role);
+      found.insert(schema[i].role);
     }
   if (named_)
     for (const Role role : roles_)
       if (!found.count(role)) {
         std::string present;
-        for (const auto& [r, n] : parameters.count())
-          if (r != Role::kStatistic) present += (present.empty() ? "" : ", ") + to_string(r);
+        for (const Role& r : schema.roles())
+          if (r.trainable) present.append(present.empty() ? "" : ", ").append(r.name);
         throw UsageError("scope '" + text_ + "': this network has no '" + to_string(role) + "' parameters (it has " +
                          present + ")");
       }
@@ -76,7 +72,7 @@ RoleRates::RoleRates(const std::string& what, const std::string& text) : what_(w
     if (!(rate > 0)) fail("'" + number + "' is not a finite number > 0");
     if (equals != std::string::npos) {
       const Role role = role_from_string(part.substr(0, equals));
-      if (!named_.insert(role).second) fail("'" + to_string(role) + "' is named twice");
+      if (!named_.insert(role).second) fail(part + " names a role for the second time");
       rates_[role] = rate;
     } else if (first) {
       for (const Role role : trainable_roles()) rates_[role] = rate;
@@ -102,9 +98,9 @@ void RoleRates::require(const std::set<Role>& roles) const {
   for (const Role role : roles) (*this)[role];
 }
 
-std::set<Role> roles_of(const ParameterSet& parameters, const std::vector<size_t>& indices) {
+std::set<Role> roles_of(const Schema& schema, const std::vector<size_t>& indices) {
   std::set<Role> roles;
-  for (const size_t i : indices) roles.insert(parameters[i].role);
+  for (const size_t i : indices) roles.insert(schema[i].role);
   return roles;
 }
 

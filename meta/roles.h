@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "backbones/parameter_set.h"
+#include "backbones/schema.h"
 
 namespace fewatoms {
 
@@ -20,7 +20,7 @@ class Scope {
   bool has(Role role) const { return roles_.count(role) > 0; }
 
   /// Indices of the tensors it selects. Throws UsageError if a role that the text names selects nothing.
-  std::vector<size_t> select(const ParameterSet& parameters) const;
+  std::vector<size_t> select(const Schema& schema) const;
 
  private:
   std::string text_;
@@ -48,6 +48,6 @@ class RoleRates {
 };
 
 /// The roles of some tensors.
-std::set<Role> roles_of(const ParameterSet& parameters, const std::vector<size_t>& indices);
+std::set<Role> roles_of(const Schema& schema, const std::vector<size_t>& indices);
 
 }  // namespace fewatoms

@@ -25,15 +25,15 @@ std::string method(const std::string& name, const std::string& statements) {
 }
 
 const Tensor& tensor_of(const ParameterSet& parameters, const std::string& name) {
-  const Parameter* p = parameters.find(name);
-  TORCH_CHECK(p != nullptr, "no parameter '", name, "'");
-  return p->tensor;
+  const Tensor* found = parameters.find(name);
+  TORCH_CHECK(found != nullptr, "no parameter '", name, "'");
+  return *found;
 }
 
 /// A positive number that the outer loop learned by its logarithm, or the option it started from.
 double learned_or(const ParameterSet& parameters, const std::string& name, double option) {
-  const Parameter* p = parameters.find(name);
-  return p == nullptr ? option : std::exp(p->tensor.item<double>());
+  const Tensor* found = parameters.find(name);
+  return found == nullptr ? option : std::exp(found->item<double>());
 }
 
 std::string embedding(const Learner& learner, NormMode norm) {
@@ -165,8 +165,8 @@ TorchScript torch_script(const Learner& learner, const ParameterSet& parameters)
   std::map<std::string, Tensor> tensors = standard_form(learner.backbone(), options.network.conv, parameters);
   std::string answer = "return x\n";
   if (learner.fixed_ways()) {
-    const Parameter* bias = parameters.find("head.bias");
-    add_class_weights(learner.head(), tensor_of(parameters, "head.weight"), bias == nullptr ? Tensor() : bias->tensor,
+    const Tensor* bias = parameters.find("head.bias");
+    add_class_weights(learner.head(), tensor_of(parameters, "head.weight"), bias == nullptr ? Tensor() : *bias,
                       tensors);
     answer = class_scores(learner.head(), learned_or(parameters, "head.log_temperature", options.temperature));
   }
@@ -182,9 +182,9 @@ TorchScript torch_script(const Learner& learner, const ParameterSet& parameters,
   std::string answer;
   if (has_class_weights(learner.head())) {
     const auto ways = static_cast<int64_t>(adapter.classes.size());
-    const Parameter* bias = adapted.find("head.bias");
+    const Tensor* bias = adapted.find("head.bias");
     add_class_weights(learner.head(), tensor_of(adapted, "head.weight").narrow(0, 0, ways),
-                      bias == nullptr ? Tensor() : bias->tensor.narrow(0, 0, ways), tensors);
+                      bias == nullptr ? Tensor() : bias->narrow(0, 0, ways), tensors);
     answer = class_scores(learner.head(), learned_or(adapted, "head.log_temperature", options.temperature));
   } else {
     answer = comparison(learner.head(), adapted, options, adapter, tensors);

@@ -58,8 +58,7 @@ void require_phases(const LearnerOptions& learner, const TrainerOptions& options
           number_text(options.label_smoothing), "0, as outer gradient 'displacement' has no outer loss,");
 }
 
-void require_trainable(const Learner& learner, const ParameterSet& parameters, const ImageSource& source,
-                       const TrainerOptions& options) {
+void require_trainable(const Learner& learner, const ImageSource& source, const TrainerOptions& options) {
   require_valid(options);
   EpisodeSpec spec = options.spec;
   if (learner.trains_on_classes()) {  // query images alone
@@ -82,19 +81,21 @@ void require_trainable(const Learner& learner, const ParameterSet& parameters, c
                      std::to_string(learner.options().ways) + " ways cannot train on episodes of " +
                      range_text(options.spec.fewest_ways, options.spec.ways) + kAnyWays);
   require_images_to_leave_out(learner, options.spec);
-  RoleRates("outer rate", options.outer_lr).require(roles_of(parameters, parameters.trainable()));
+  RoleRates("outer rate", options.outer_lr).require(roles_of(*learner.schema(), learner.schema()->trainable()));
 }
 
 Trainer::Trainer(const Learner& learner, const ImageSource& source, TrainerOptions options, TrainState state)
     : learner_(learner), source_(source), options_(std::move(options)), state_(std::move(state)) {
-  require_trainable(learner_, state_.parameters, source_, options_);
+  require_trainable(learner_, source_, options_);
+  TORCH_CHECK(state_.parameters.schema()->digest() == learner_.schema()->digest(),
+              "the parameters to train are not those of the learner: names, shapes or roles differ");
   trainable_ = state_.parameters.trainable();
   const RoleRates rates("outer rate", options_.outer_lr);
   for (const size_t i : trainable_) {
     values_.push_back(state_.parameters.tensor(i).detach().clone());
     // A step size or a temperature's logarithm has no reason to shrink.
     const Role role = state_.parameters[i].role;
-    sizes_.push_back({.rate = rates[role], .weight_decay = role == Role::kMeta ? 0 : options_.weight_decay});
+    sizes_.push_back({.rate = rates[role], .weight_decay = role.decays ? options_.weight_decay : 0});
   }
   state_.parameters = state_.parameters.leaves(false).with(trainable_, values_);
   state_.optimizer = state_.optimizer.clone();  // steps change it in place

@@ -105,7 +105,6 @@ void require_phases(const LearnerOptions& learner, const TrainerOptions& options
 
 /// Throws UsageError unless a Trainer can be made of these: options in range, an outer rate for the role of every
 /// trainable parameter and for no other role, the ways of a linear head, and what require_servable throws.
-void require_trainable(const Learner& learner, const ParameterSet& parameters, const ImageSource& source,
-                       const TrainerOptions& options);
+void require_trainable(const Learner& learner, const ImageSource& source, const TrainerOptions& options);
 
 }  // namespace fewatoms

@@ -8,28 +8,28 @@
 namespace fewatoms {
 ParameterSet with_body(const ParameterSet& to, const ParameterSet& from, const std::string& where) {
   const std::string later = ".later";
-  ParameterSet made;
+  std::vector<Tensor> values;
   for (const Parameter& p : to) {
     Tensor value = p.tensor;
-    if (p.role != Role::kHead && p.role != Role::kMeta) {
-      const Parameter* source = from.find(p.name);
+    if (p.role.of_the_body) {
+      const Tensor* source = from.find(p.name);
       const bool of_later_step = source == nullptr && p.name.ends_with(later);
       if (of_later_step) source = from.find(p.name.substr(0, p.name.size() - later.size()));
       if (source != nullptr) {
-        const Tensor given = of_later_step ? source->tensor.repeat({p.tensor.size(0), 1}) : source->tensor;
+        const Tensor given = of_later_step ? source->repeat({p.tensor.size(0), 1}) : *source;
         if (given.sizes() != p.tensor.sizes()) {
           throw UsageError(where + " has another body: tensor '" + p.name + "' is " + shape_text(given.sizes()) +
                            " there, " + shape_text(p.tensor.sizes()) + " was expected");
         }
         value = given.detach().clone();
-      } else if (p.role != Role::kStatistic) {
+      } else if (p.role.trainable) {
         throw UsageError(where + " has another body: there is no tensor '" + p.name +
                          "'; backbone, convolutions and norm must be the same");
       }
     }
-    made.add(p.name, value, p.role);
+    values.push_back(value);
   }
-  return made;
+  return {to.schema(), std::move(values)};
 }
 
 ParameterSet with_feature_mean(const Learner& learner, const ParameterSet& parameters, const ImageSource& source,

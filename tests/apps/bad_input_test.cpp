@@ -86,7 +86,7 @@ TEST(BadInput, WhatContradictsOrSelectsNothingIsRefused) {
       {{"--method", "fomaml", "--order", "second"}, {"fomaml", "'first'", "'second'"}},
       {{"--method", "maml", "--scope", "atom"}, {"scope 'atom'", "no 'atom' parameters"}},
       {{"--scope", "none"}, {"scope 'none'", "inner steps is 1"}},
-      {{"--method", "maml", "--sharing", "net"}, {"--sharing", "--conv acdc"}},
+      {{"--method", "maml", "--atoms", "3"}, {"--atoms", "--conv acdc"}},
       {{"--ways", "161"}, {"161", "160 classes"}},
       {{"--shots", "150", "--queries", "51"}, {"200 images", "201"}, 1},
       {{"--ways", "160", "--queries", "199", "--width", "256", "--image-size", "84"},
@@ -174,7 +174,7 @@ TEST(BadInput, ACheckpointThatIsNotWholeOrNotItsOwnIsRefusedAndKept) {
   refusals.push_back({resumed(damaged("noise", noise)), {file}, 1});
   refusals.push_back({resumed(damaged("huge", huge)), {file, std::to_string(gigabytes)}, 1});
   refusals.push_back({resumed(damaged("other-shape", read_file(folder / "other"))),
-                      {"another architecture", "'head.bias' is 5, 3 was expected"}});
+                      {"another architecture", "'head.bias' is [5], [3] was expected"}});
   const auto before = contents(folder.path());
   expect_refusals(refusals);
   EXPECT_EQ(contents(folder.path()), before);

@@ -242,6 +242,67 @@ TEST(ParameterSet, LeavesAreCutFromTheGraphAndStatisticsNeverNeedGradients) {
   EXPECT_NE(set.to(at::kFloat).tensor(0).data_ptr(), set.tensor(0).data_ptr());  // a copy
 }
 
+TEST(ParameterSet, AddingToACopyLeavesTheOtherAsItWas) {
+  ParameterSet set;
+  set.add("a", at::zeros({2}), Role::kAtom);
+  ParameterSet longer = set;
+  EXPECT_EQ(longer.schema(), set.schema());  // the same object: nothing is copied
+  EXPECT_EQ(longer.add("b", at::ones({3}), Role::kHead), 1U);
+  EXPECT_EQ(set.size(), 1U);
+  EXPECT_EQ(set.find("b"), nullptr);
+  EXPECT_TRUE(longer.find("b")->equal(at::ones({3})));
+  EXPECT_EQ(longer.with({0}, {at::ones({2})}).schema(), longer.schema());
+  EXPECT_EQ(longer.leaves(true).schema(), longer.schema());
+  EXPECT_EQ(longer.to(at::kDouble).schema(), longer.schema());
+}
+
+// ---- Schema.
+
+TEST(Schema, DrawsEachParameterFromSeedAndNameAlone) {
+  auto schema = std::make_shared<Schema>(), reversed = std::make_shared<Schema>();
+  const ParameterSpec normal{"n", {50, 4}, Role::kKernel, normal_start(0.5)},
+      same{"c", {3}, Role::kNorm, constant_start(2)};
+  schema->add(normal), schema->add(same);
+  reversed->add(same), reversed->add(normal);
+  const ParameterSet a = initialise(schema, 7), b = initialise(reversed, 7), c = initialise(schema, 8);
+  EXPECT_TRUE(a.find("n")->equal(*b.find("n")));
+  EXPECT_TRUE(a.find("n")->equal(normal_tensor({50, 4}, 0.5, 7, "n")));
+  EXPECT_FALSE(a.find("n")->equal(*c.find("n")));
+  EXPECT_TRUE(a.find("c")->equal(at::full({3}, 2.0F)));
+  schema->add({"task's", {1}, Role::kHead, {}});
+  EXPECT_THROW(initialise(schema, 7), c10::Error);  // values come from elsewhere
+}
+
+TEST(Schema, DigestChangesWithNameShapeAndRole) {
+  const auto digest = [](const std::string& name, std::vector<int64_t> shape, const Role& role) {
+    Schema schema;
+    schema.add({"first", {2}, Role::kNorm, {}});
+    schema.add({name, std::move(shape), role, {}});
+    return schema.digest();
+  };
+  const std::string one = digest("a", {2, 3}, Role::kHead);
+  EXPECT_EQ(digest("a", {2, 3}, Role::kHead), one);
+  EXPECT_NE(digest("b", {2, 3}, Role::kHead), one);
+  EXPECT_NE(digest("a", {3, 2}, Role::kHead), one);
+  EXPECT_NE(digest("a", {2, 3}, Role::kNorm), one);
+}
+
+TEST(Schema, RefusesATakenNameAndARoleThatNoOptionCouldName) {
+  Schema schema;
+  schema.add({"a", {1}, Role::kHead, {}});
+  EXPECT_THROW(schema.add({"a", {1}, Role::kHead, {}}), c10::Error);
+  EXPECT_THROW(schema.add({"b", {1}, Role{.name = "unlisted"}, {}}), c10::Error);
+}
+
+TEST(Schema, SaysHowAValueDiffers) {
+  const ParameterSpec spec{"head.weight", {5, 64}, Role::kHead, {}};
+  const auto wrong = [&](const Tensor& value) { return misfit(spec, &value); };
+  EXPECT_EQ(wrong(at::zeros({5, 64})), "");
+  EXPECT_EQ(wrong(at::zeros({5, 32})), "tensor 'head.weight' is [5, 32], [5, 64] was expected");
+  EXPECT_EQ(wrong(at::zeros({5, 64}, at::kDouble)), "tensor 'head.weight' is of type Double, float32 was expected");
+  EXPECT_EQ(misfit(spec, nullptr), "tensor 'head.weight' is missing");
+}
+
 TEST(Role, NamesReadBackAndUnknownOnesOfferTheNearest) {
   for (const Role role : trainable_roles()) EXPECT_EQ(role_from_string(to_string(role)), role);
   EXPECT_NE(test::message_of<UsageError>([] { role_from_string("atoms"); }).find("did you mean 'atom'"),

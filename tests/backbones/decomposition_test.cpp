@@ -80,16 +80,17 @@ TEST_P(DecomposedNetwork, OfADecomposableOneIsThatAgain) {
 
   // The kernels of the decomposed network under the standard network's names.
   const auto tensor = [&](const std::string& name) {
-    const Parameter* found = acdc_initial.find(name);
-    return found == nullptr ? Tensor() : found->tensor;
+    const Tensor* found = acdc_initial.find(name);
+    return found == nullptr ? Tensor() : *found;
   };
+  const std::vector<std::string> names = coefficients_names(acdc->layers(), GetParam());
   ParameterSet dense;
   for (const Parameter& p : standard_initial) {
     Tensor value = tensor(p.name);
     if (!value.defined()) {
       for (const ConvLayer& layer : acdc->layers()) {
         if (layer.name + ".kernel" != p.name) continue;
-        Tensor coefficients = tensor(coefficients_name(layer, GetParam().sharing));
+        Tensor coefficients = tensor(names[static_cast<size_t>(&layer - acdc->layers().data())]);
         if (GetParam().group == 0)
           coefficients = coefficients.narrow(0, 0, layer.out).narrow(1, 0, layer.in).contiguous();
         value = compose_kernel(coefficients, tensor(layer.name + ".atoms"));

@@ -119,16 +119,17 @@ TEST_P(Variance, StaysThroughEighteenLayers) {
   options.conv = GetParam();
   ParameterSet parameters;
   const auto backbone = make_backbone(options, 3, parameters);
+  const std::vector<std::string> names = coefficients_names(backbone->layers(), options.conv);
   // Convolution by convolution, from white images: the mean square of relu(x) halves and the kernel doubles it.
   for (const ConvLayer& layer : backbone->layers()) {
     if (layer.kernel == 1) continue;
     const auto find = [&](const std::string& name) {
-      const Parameter* found = parameters.find(name);
-      return found == nullptr ? Tensor() : found->tensor;
+      const Tensor* found = parameters.find(name);
+      return found == nullptr ? Tensor() : *found;
     };
     Tensor kernel = find(layer.name + ".kernel");
     if (const Tensor atoms = find(layer.name + ".atoms"); atoms.defined()) {
-      Tensor coefficients = find(coefficients_name(layer, options.conv.sharing));
+      Tensor coefficients = find(names[static_cast<size_t>(&layer - backbone->layers().data())]);
       if (options.conv.group == 0) coefficients = coefficients.narrow(0, 0, layer.out).narrow(1, 0, layer.in);
       kernel = compose_kernel(coefficients, atoms);
     }
@@ -202,7 +203,7 @@ TEST(NormKinds, AreLibTorchsAndLookAtOneImageAlone) {
               1e-10)
         << kind;
     // The first block by hand.
-    const auto tensor = [&](const std::string& name) { return wide.find(name)->tensor; };
+    const auto tensor = [&](const std::string& name) { return *wide.find(name); };
     const Tensor scale = tensor("block1.norm.scale"), shift = tensor("block1.norm.shift");
     Tensor x = at::conv2d(images, tensor("block1.conv.kernel"), {}, 1, 1);
     if (kind != "none") x = at::group_norm(x, kind == "layer" ? 1 : 2, scale, shift, kNormEpsilon);

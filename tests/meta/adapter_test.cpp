@@ -97,7 +97,7 @@ TEST_P(EveryKind, KeepsWhatTheScopeSelectsAndNoMore) {
   const Adapter adapter = s.adapted(kind.steps);
   int64_t numbers = 0, expected = 0;
   for (const Parameter& p : adapter.values) numbers += p.tensor.numel();
-  for (const auto& [role, count] : s.learner->adapted_count(s.parameters))
+  for (const auto& [role, count] : s.learner->adapted_count())
     expected += kind.steps > 0 || role == Role::kHead ? count : 0;
   EXPECT_EQ(numbers, expected);
   EXPECT_EQ(adapter.statistics.empty(), !s.learner->transductive());

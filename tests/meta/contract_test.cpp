@@ -212,7 +212,7 @@ void keeps_its_contract(const Combination& c, int most_iterations = 150) {
   expect_same(trained(learner, c, start, 4, 2), whole, "two threads");
   const test::TemporaryFolder folder;
   save_checkpoint(folder / "c.safetensors", half);
-  const TrainState loaded = load_checkpoint(folder / "c.safetensors", start.parameters);
+  const TrainState loaded = load_checkpoint(folder / "c.safetensors", start.parameters.schema());
   expect_same(loaded, half, "checkpoint");
   expect_same(trained(learner, c, loaded, 4, 1), whole, "resumed");
 }

@@ -16,7 +16,7 @@ int64_t count(const std::string& method, const std::string& order = {}) {
   if (!order.empty()) options.order = order;
   ParameterSet parameters;
   const Learner learner(options, parameters);
-  return convolution_multiply_adds(learner, parameters, {.ways = 5, .shots = 1, .queries = 15});
+  return convolution_multiply_adds(learner, {.ways = 5, .shots = 1, .queries = 15});
 }
 
 TEST(Cost, LayersHalveInSize) {

@@ -93,8 +93,10 @@ TEST_P(Golden, TenOuterIterationsEqualPlainPyTorch) {
   options.network.width = s.at("width");
   options.network.image_size = s.at("image_size");
   options.network.channels = s.at("channels");
-  options.network.conv = {
-      .kind = c.at("conv"), .sharing = s.at("sharing"), .atoms = s.at("atoms"), .compute = "composed"};
+  options.network.conv = {.kind = c.at("conv"),
+                          .sharing = c.at("conv") == "acdc" ? s.at("sharing").get<std::string>() : "layer",
+                          .atoms = s.at("atoms"),
+                          .compute = "composed"};
   options.head = c.at("head");
   options.scope = c.at("scope");
   options.order = c.at("order");

@@ -12,7 +12,7 @@ int64_t estimate(const std::string& method, const EpisodeSpec& spec, int tasks, 
   options.ways = spec.ways;
   ParameterSet parameters;
   const Learner learner(options, parameters);
-  return estimated_bytes(learner, parameters, spec, meta_batch, tasks);
+  return estimated_bytes(learner, spec, meta_batch, tasks);
 }
 
 TEST(Memory, TheEstimateGrowsWithWhatTrainingKeeps) {
@@ -34,9 +34,9 @@ TEST(Memory, EpisodesThatDoNotFitAreRefused) {
   ParameterSet parameters;
   const Learner learner(options, parameters);
   EXPECT_GT(memory_limit(), int64_t{64} << 20);
-  require_memory(learner, parameters, {.ways = 2, .shots = 1, .queries = 1}, 1, 1);
+  require_memory(learner, {.ways = 2, .shots = 1, .queries = 1}, 1, 1);
   const std::string message = test::message_of<UsageError>(
-      [&] { require_memory(learner, parameters, {.ways = 1000, .shots = 1, .queries = 1000}, 4, 1024); });
+      [&] { require_memory(learner, {.ways = 1000, .shots = 1, .queries = 1000}, 4, 1024); });
   EXPECT_NE(message.find("1000 ways"), std::string::npos) << message;
   EXPECT_NE(message.find("GiB"), std::string::npos) << message;
 }

@@ -173,7 +173,7 @@ TEST(Methods, UnknownNamesOfferTheNearest) {
 TEST(Methods, TheMissionAdaptsAtomsAndHeadAlone) {
   ParameterSet parameters;
   const Learner learner(options_of({"acdc-maml", "acdc"}), parameters);
-  const auto adapted = learner.adapted_count(parameters);
+  const auto adapted = learner.adapted_count();
   EXPECT_EQ(adapted, (std::map<Role, int64_t>{{Role::kAtom, 3 * 6 * 9}, {Role::kHead, 3 * 4 + 3}}));
   EXPECT_EQ(learner.first_adapted_block(), 1);
 }

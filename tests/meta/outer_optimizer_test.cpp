@@ -8,7 +8,7 @@
 #include <cmath>
 
 #include "episodes/errors.h"
-#include "tests/testing.h"
+#include "tests/meta/small.h"
 
 namespace fewatoms {
 namespace {

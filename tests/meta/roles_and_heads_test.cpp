@@ -55,11 +55,11 @@ TEST(Scope, ARoleThatSelectsNothingIsRefusedButAllAndBodyTakeWhatThereIs) {
   parameters.add("k", at::zeros({1}), Role::kKernel);
   parameters.add("n", at::zeros({1}), Role::kNorm);
   parameters.add("s", at::zeros({1}), Role::kStatistic);
-  EXPECT_EQ(Scope("all").select(parameters), (std::vector<size_t>{0, 1}));
-  EXPECT_EQ(Scope("body").select(parameters), (std::vector<size_t>{0, 1}));
-  EXPECT_EQ(Scope("none").select(parameters), std::vector<size_t>{});
-  EXPECT_EQ(Scope("norm+kernel").select(parameters), (std::vector<size_t>{0, 1}));
-  const std::string message = message_of<UsageError>([&] { Scope("kernel+atom").select(parameters); });
+  EXPECT_EQ(Scope("all").select(*parameters.schema()), (std::vector<size_t>{0, 1}));
+  EXPECT_EQ(Scope("body").select(*parameters.schema()), (std::vector<size_t>{0, 1}));
+  EXPECT_EQ(Scope("none").select(*parameters.schema()), std::vector<size_t>{});
+  EXPECT_EQ(Scope("norm+kernel").select(*parameters.schema()), (std::vector<size_t>{0, 1}));
+  const std::string message = message_of<UsageError>([&] { Scope("kernel+atom").select(*parameters.schema()); });
   EXPECT_TRUE(contains(message, "no 'atom'") && contains(message, "kernel, norm")) << message;
 }
 
@@ -213,7 +213,7 @@ TEST(Learner, PrototypeHeadsHaveNoParametersAndLinearOnesStartSmallButNotZero) {
       EXPECT_GT(p.tensor.abs().max().item<float>(), 1e-4);
       EXPECT_LT(p.tensor.abs().max().item<float>(), 0.1);
     }
-  EXPECT_EQ(convolution_weights(linear), 4 * 9 + 3 * 4 * 4 * 9);
+  EXPECT_EQ(convolution_weights(*linear.schema()), 4 * 9 + 3 * 4 * 4 * 9);
 }
 
 }  // namespace

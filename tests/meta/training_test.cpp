@@ -288,7 +288,7 @@ TEST(Resume, ACheckpointGoesOnBitIdentically) {
     for (int i = 0; i < stop; ++i) first.step();
     if (stop > 0) first.record_validation(0.625);
     save_checkpoint(folder / "c.safetensors", first.state());
-    const TrainState loaded = load_checkpoint(folder / "c.safetensors", setup.initial.parameters);
+    const TrainState loaded = load_checkpoint(folder / "c.safetensors", setup.initial.parameters.schema());
     expect_identical(loaded, first.state());
     Trainer second(setup.learner, setup.source, training, loaded);
     while (second.iteration() < 5) second.step();
@@ -332,12 +332,13 @@ Outcome run(const Subject& setup, const std::filesystem::path& folder, int itera
   options.on_iteration = [&](const IterationReport&) { ++done; };
   options.stop_requested = [&] { return done >= stop_after; };
   TrainState state = setup.initial;
-  if (std::filesystem::exists(paths.last())) state = load_checkpoint(paths.last(), setup.initial.parameters);
+  if (std::filesystem::exists(paths.last())) state = load_checkpoint(paths.last(), setup.initial.parameters.schema());
   Outcome result;
   result.state = run_training(setup.learner, setup.source, &validation, options, std::move(state), paths);
   result.metrics = lines_without_time(paths.metrics());
-  result.last = load_checkpoint(paths.last(), setup.initial.parameters);
-  if (std::filesystem::exists(paths.best())) result.best = load_checkpoint(paths.best(), setup.initial.parameters);
+  result.last = load_checkpoint(paths.last(), setup.initial.parameters.schema());
+  if (std::filesystem::exists(paths.best()))
+    result.best = load_checkpoint(paths.best(), setup.initial.parameters.schema());
   return result;
 }
 
@@ -346,7 +347,7 @@ TEST(Resume, AStoppedRunLeavesTheSameFolderAsAnUninterruptedOne) {
   const TemporaryFolder whole, pieces;
   const Outcome at_once = run(setup, whole.path(), 6, 100);
   run(setup, pieces.path(), 6, 1);
-  EXPECT_EQ(load_checkpoint(RunPaths(pieces.path()).last(), setup.initial.parameters).iteration, 1);
+  EXPECT_EQ(load_checkpoint(RunPaths(pieces.path()).last(), setup.initial.parameters.schema()).iteration, 1);
   run(setup, pieces.path(), 6, 3);
   // A run that was killed wrote lines after its checkpoint, the last one torn.
   std::ofstream(RunPaths(pieces.path()).metrics(), std::ios::app)
@@ -374,7 +375,7 @@ TEST(Resume, AValidationThatWasStoppedIsDoneFirst) {
   EXPECT_EQ(stopped.iteration, 2);
   EXPECT_EQ(stopped.last_validation, 0);
   EXPECT_FALSE(std::filesystem::exists(paths.best()));
-  expect_identical(load_checkpoint(paths.last(), setup.initial.parameters), stopped);
+  expect_identical(load_checkpoint(paths.last(), setup.initial.parameters.schema()), stopped);
 
   const Outcome resumed = run(setup, pieces.path(), 4, 100);
   const Outcome at_once = run(setup, whole.path(), 4, 100);
@@ -415,10 +416,10 @@ TEST(TrainingRun, KeepsTheBestOfItsValidations) {
   EXPECT_EQ(seen, (std::vector<int64_t>{2, 4, 6}));
   EXPECT_EQ(last.best_accuracy, best);
   EXPECT_EQ(last.best_iteration, best_iteration);
-  const TrainState kept = load_checkpoint(paths.best(), setup.initial.parameters);
+  const TrainState kept = load_checkpoint(paths.best(), setup.initial.parameters.schema());
   EXPECT_EQ(kept.iteration, best_iteration);
   EXPECT_EQ(kept.best_accuracy, best);
-  expect_identical(load_checkpoint(paths.last(), setup.initial.parameters), last);
+  expect_identical(load_checkpoint(paths.last(), setup.initial.parameters.schema()), last);
 }
 
 TEST(TrainingRun, OptionsThatCannotWorkAreRefusedBeforeAnythingIsWritten) {
@@ -449,7 +450,7 @@ TEST(NonFiniteLoss, NamesIterationAndEpisodeAndKeepsTheLastCheckpoint) {
   const std::string message = message_of<NonFiniteLoss>(
       [&] { run_training(setup.learner, setup.source, nullptr, options, setup.initial, paths); });
   EXPECT_TRUE(contains(message, "iteration 2") && contains(message, "episode 4")) << message;
-  const TrainState kept = load_checkpoint(paths.last(), setup.initial.parameters);
+  const TrainState kept = load_checkpoint(paths.last(), setup.initial.parameters.schema());
   EXPECT_EQ(kept.iteration, 1);
   expect_identical(kept, trained(setup, 1, options.trainer));
 }
@@ -476,7 +477,8 @@ TEST(Checkpoint, OfAnotherArchitectureIsRefused) {
     change(options);
     ParameterSet expected;
     Learner learner(options, expected);
-    const std::string message = message_of<UsageError>([&] { load_checkpoint(folder / "c.safetensors", expected); });
+    const std::string message =
+        message_of<UsageError>([&] { load_checkpoint(folder / "c.safetensors", expected.schema()); });
     EXPECT_TRUE(contains(message, "another architecture") && contains(message, "c.safetensors")) << message;
     return message;
   };
@@ -495,7 +497,7 @@ TEST(Checkpoint, DamageIsNamed) {
   const TemporaryFolder folder;
   const auto path = folder / "c.safetensors";
   save_checkpoint(path, trained(setup, 1, trainer_options(1)));
-  const auto load = [&] { load_checkpoint(path, setup.initial.parameters); };
+  const auto load = [&] { load_checkpoint(path, setup.initial.parameters.schema()); };
   const std::string whole = test::read_file(path);
   test::write_file(path, whole.substr(0, whole.size() - 3));
   EXPECT_TRUE(contains(message_of<DataError>(load), path.string()));
