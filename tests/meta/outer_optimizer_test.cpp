@@ -13,7 +13,7 @@
 namespace fewatoms {
 namespace {
 
-using test::contains;
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 using test::expect_close;
 using test::message_of;
 
