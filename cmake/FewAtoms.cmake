@@ -14,8 +14,14 @@ endfunction()
 
 function(fewatoms_warnings target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic $<$<BOOL:${FEWATOMS_WERROR}>:-Werror>)
-  # GCC 12 warns of overlaps that are not there in "text" + std::string (its bug 105651).
-  target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)
+  # GCC 12 warns of overlaps that are not there in "text" + std::string (its bug 105651), GCC 13 and 14 of bounds and
+  # overflows that are not there in copies of std::vector<bool>, which LibTorch's headers make (its bug 110498).
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    target_compile_options(${target} PRIVATE -Wno-restrict)
+    if(CMAKE_CXX_COMPILER_VERSION VERSION_GREATER_EQUAL 13)
+      target_compile_options(${target} PRIVATE -Wno-array-bounds -Wno-stringop-overflow)
+    endif()
+  endif()
   if(FEWATOMS_SANITIZER)
     set(sanitizers ${FEWATOMS_SANITIZER})
     if(FEWATOMS_SANITIZER STREQUAL "address")
