@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -50,7 +51,8 @@ void last_one_counts(CLI::App& app);
 /// An option that is a number from low to high, read by episodes/numbers.h: CLI11's own reader takes leading zeros for
 /// octal, cuts what is too large and follows the locale.
 template <Number T>
-CLI::Option* add_number(CLI::App& app, const std::string& names, T& value, const std::string& help, T low, T high) {
+CLI::Option* add_number(CLI::App& app, const std::string& names, T& value, const std::string& help,
+                        std::type_identity_t<T> low, std::type_identity_t<T> high) {
   CLI::Option* option = app.add_option(
       names,
       [&value](const CLI::results_t& given) {

@@ -23,11 +23,18 @@ json read_result(const std::string& path) {
   std::ifstream file(path);
   if (!file) throw UsageError("there is no result file '" + path + "'");
   const json result = json::parse(file, nullptr, /*allow_exceptions=*/false);
-  bool whole =
-      result.is_object() && result.contains("by_steps") && result["by_steps"].is_array() && !result["by_steps"].empty();
-  for (const char* key : {"method", "scope", "conv_weights", "parameters_adapted", "train_seconds", "dataset", "split",
-                          "ways", "shots", "queries", "episodes"})
-    whole = whole && result.contains(key);
+  const auto is = [](const json& j, const char* key, bool (json::*type)() const noexcept) {
+    return j.is_object() && j.contains(key) && (j[key].*type)();
+  };
+  bool whole = is(result, "by_steps", &json::is_array) && !result["by_steps"].empty();
+  for (const char* key : {"method", "scope", "dataset", "split"}) whole = whole && is(result, key, &json::is_string);
+  for (const char* key :
+       {"conv_weights", "parameters_adapted", "train_seconds", "ways", "shots", "queries", "episodes"})
+    whole = whole && is(result, key, &json::is_number);
+  if (whole)
+    for (const json& step : result["by_steps"])
+      whole = whole && is(step, "inner_steps", &json::is_number) && is(step, "accuracy", &json::is_number) &&
+              (is(step, "ci95", &json::is_number) || is(step, "ci95", &json::is_null));
   if (!whole) throw not_a_result(path);
   return result;
 }
@@ -95,7 +102,10 @@ int run_table(const std::vector<std::string>& files) {
       throw not_a_result(file);
     }
     auto group = std::find_if(groups.begin(), groups.end(), [&](const auto& g) { return g.first == heading; });
-    if (group == groups.end()) group = groups.insert(groups.end(), {heading, {}});
+    if (group == groups.end()) {
+      groups.emplace_back(heading, std::vector<std::pair<std::string, json>>());
+      group = groups.end() - 1;
+    }
     group->second.emplace_back(file, std::move(result));
     const auto& [first, other] = group->second.front();
     if (steps_of(group->second.back().second) != steps_of(other))

@@ -35,7 +35,7 @@ void add_choice_options(CLI::App& app, EvaluationChoice& c) {
   app.add_flag("--within-group", c.within_group, "classes of an episode are of one group: an alphabet, a superclass");
   app.add_option("--queries", c.queries,
                  "query images per class; 5..15: what a class has left, from 5 to 15; left out: the run's own");
-  add_number<uint64_t>(app, "--eval-seed", c.eval_seed, "of the episodes", 0, UINT64_MAX)->capture_default_str();
+  add_number(app, "--eval-seed", c.eval_seed, "of the episodes", 0, UINT64_MAX)->capture_default_str();
   app.add_flag("--unique-classes", c.unique_classes, "no two episodes have the same set of classes");
   CLI::Option* file = app.add_option("--episodes-file", c.episodes_file,
                                      "evaluate on the episodes of this file, instead of drawing them")

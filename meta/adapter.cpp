@@ -105,9 +105,9 @@ void require_own(const Learner& learner, const ParameterSet& parameters, const A
   if (!adapter.checkpoint.empty()) run += ", " + adapter.checkpoint + " checkpoint";
   if (adapter.iteration >= 0) run += ", iteration " + std::to_string(adapter.iteration);
   run += ")";
-  if (!adapter.run_name.empty()) run = " '" + adapter.run_name + "'" + run;
+  if (!adapter.run_name.empty()) run = ", '" + adapter.run_name + "'" + run;
   const std::string different = differences(adapter.network, network_description(learner));
-  throw UsageError(where + " belongs to another run," + run + ": " +
+  throw UsageError(where + " belongs to another run" + run + ": " +
                    (!different.empty() ? different + "; name its run"
                                        : "the weights are others here, of another training or of more iterations; name "
                                          "its run, or adapt again"));

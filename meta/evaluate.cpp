@@ -161,7 +161,7 @@ Evaluation evaluate(const Learner& learner, const ParameterSet& parameters, cons
       result.accuracies[e][mark] = accuracy(logits, task.query_labels);
       result.losses[e][mark] = at::cross_entropy_loss(logits, task.query_labels).item<double>();
       if (options.keep_probabilities && mark + 1 == marks) {
-        const Tensor p = logits.softmax(1).contiguous();
+        const Tensor p = logits.softmax(1).to(at::kFloat).contiguous();
         result.probabilities[e].assign(p.data_ptr<float>(), p.data_ptr<float>() + p.numel());
       }
       if (!options.keep_predictions) continue;
