@@ -65,10 +65,12 @@ struct SplitReport {
   std::shared_ptr<const ImageSource> source;
   KnownSplit known;                                         // the published split that has these classes
   std::vector<std::pair<std::string, std::string>> serves;  // "5-way 1-shot", and why not, or nothing
+  int64_t orientation_tags = 0;                             // images whose camera's tag asks to turn them
 };
 
 SplitReport report_of(const SplitSummary& summary, const DatasetOptions& data) {
   SplitReport report{.summary = summary, .source = open_dataset(data, summary.split), .known = {}, .serves = {}};
+  report.orientation_tags = count_orientation_tags(*report.source);
   std::vector<std::string> names;
   for (int c = 0; c < report.source->classes(); ++c) names.push_back(report.source->class_name(c));
   report.known = known_split(names);
@@ -114,6 +116,7 @@ void print_json(const std::vector<SplitReport>& reports, const std::vector<Split
                {"published_split", known_text(reports[i].known)},
                {"serves", serves},
                {"skipped_images", source.info().skipped},
+               {"orientation_tags", reports[i].orientation_tags},
                {"notices", source.info().notices},
                {"class_sizes", classes}};
     if (!surveys.empty()) split.update(survey_json(surveys[i]));
@@ -207,6 +210,11 @@ int run_inspect(const DatasetCommand& command) {
                                  : ", not ",
                 can.empty() ? "" : cannot.c_str());
   }
+  for (const SplitReport& r : reports)
+    if (r.orientation_tags > 0)
+      std::printf("  orientation tags: %lld pictures of %s have one that asks to turn them, which is %s\n",
+                  static_cast<long long>(r.orientation_tags), r.summary.split.c_str(),
+                  data.exif ? "followed (--exif=false leaves them as they are stored)" : "not followed (--exif=false)");
   if (!command.quick) print_survey(surveys, duplicates);
   for (const SplitReport& r : reports)
     for (const std::string& notice : r.source->info().notices)

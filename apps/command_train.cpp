@@ -2,6 +2,7 @@
 #include <csignal>
 #include <cstdio>
 #include <iostream>
+#include <set>
 
 #include "apps/command_line.h"
 #include "apps/config_file.h"
@@ -10,6 +11,7 @@
 #include "apps/run_folder.h"
 #include "apps/training_log.h"
 #include "backbones/safetensors.h"
+#include "datasets/remarks.h"
 #include "episodes/numbers.h"
 #include "meta/checkpoint.h"
 #include "meta/memory.h"
@@ -111,7 +113,11 @@ int run_train(const CLI::App& app, const TrainCommand& command) {
   make_run_folder(command.out, settings);
   TrainingLog log(paths, settings.log_level, state);
   if (state.iteration == 0) log.first_episode(*sources.train, settings);
-  for (const std::string& notice : sources.train->info().notices) say("note: " + notice);
+  std::set<std::string> noted;
+  for (const ImageSource* source : {sources.train.get(), sources.validation.get()})
+    if (source != nullptr)
+      for (const std::string& notice : source->info().notices)
+        if (noted.insert(notice).second) say((source == sources.train.get() ? "note: " : "note (val): ") + notice);
   say(settings.learner.method + " on " + settings.data.name + ": " + describe(learner) +
       (learner.transductive() ? "; transductive" : ""));
 
@@ -121,6 +127,11 @@ int run_train(const CLI::App& app, const TrainCommand& command) {
   options.val_every = settings.val_every;
   options.checkpoint_every = settings.checkpoint_every;
   Progress progress(state.iteration, settings.trainer.iterations, command.quiet);
+  std::set<RemarkKind> remarked;
+  const auto tell_remarks = [&] {  // each kind once in a training
+    for (const Remark& remark : take_remarks())
+      if (remarked.insert(remark.kind).second && !command.quiet) progress.note("note: " + remark.text);
+  };
   options.on_iteration = [&](const IterationReport& report) {
     log.iteration(report);
     progress.update(report.iteration, report.loss, report.accuracy);
@@ -132,6 +143,7 @@ int run_train(const CLI::App& app, const TrainCommand& command) {
     log.validation(report);
     progress.note("validation at " + std::to_string(report.iteration) + ": " + percent(report.result) +
                   (report.best ? " (best)" : ""));
+    tell_remarks();
   };
   options.stop_requested = [] { return g_signal != 0; };
   std::signal(SIGINT, on_signal);
@@ -140,6 +152,7 @@ int run_train(const CLI::App& app, const TrainCommand& command) {
   with_threads(settings.threads, [&] {
     state = run_training(learner, *sources.train, sources.validation.get(), options, std::move(state), paths);
   });
+  tell_remarks();
   if (g_signal != 0) {
     progress.note("stopped after iteration " + std::to_string(state.iteration) + "; --resume continues");
     return 128 + g_signal;

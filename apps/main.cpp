@@ -9,6 +9,7 @@
 #include <tbb/task_arena.h>
 
 #include "apps/command_line.h"
+#include "datasets/remarks.h"
 #include "episodes/errors.h"
 
 namespace fewatoms {
@@ -80,7 +81,9 @@ int run(int argc, char** argv) {
     if (e.get_exit_code() == 0) return program.exit(e);
     return fail(2, e.get_name() == "RequiredError" ? missing_argument(program, argc, argv, e.what()) : e.what());
   }
-  return commands.at(program.get_subcommands().front()->get_name())();
+  const int code = commands.at(program.get_subcommands().front()->get_name())();
+  for (const Remark& remark : take_remarks()) std::cerr << "note: " << remark.text << std::endl;
+  return code;
 }
 
 }  // namespace

@@ -60,7 +60,6 @@ DatasetOptions picture_options(const Settings& settings, const fs::path& root) {
   options.root = root;
   options.split_rule.clear();
   options.crop = "none";
-  options.exif = true;
   options.allow_outside = true;  // links among one's own pictures are one's own
   return options;
 }
@@ -93,9 +92,9 @@ Pictures open_pictures(const std::vector<std::string>& arguments, const Settings
         const Picture& p = shared->at(image);
         if (!p.bytes) {
           const auto bytes = open_anywhere()->read(p.path);
-          return decode_image(bytes.view, "'" + p.path + "'", options.channels, options.exif);
+          return decode_image(bytes.view, "'" + p.path + "'", pixel_rules(options));
         }
-        return decode_image(*p.bytes, "standard input", options.channels, options.exif);
+        return decode_image(*p.bytes, "standard input", pixel_rules(options));
       });
   return result;
 }

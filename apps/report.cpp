@@ -50,7 +50,7 @@ bool same_episodes(const DatasetOptions& a, const DatasetOptions& b) {
 /// where nothing is random.
 bool same_pixels(const DatasetOptions& a, const DatasetOptions& b) {
   const auto key = [](const DatasetOptions& d) {
-    return std::tie(d.image_size, d.channels, d.crop_margin, d.exif, d.exact_decode, d.augment);
+    return std::tie(d.image_size, d.channels, d.crop_margin, d.exif, d.background, d.exact_decode, d.augment);
   };
   return same_episodes(a, b) && key(a) == key(b);
 }

@@ -132,6 +132,7 @@ TrainingSources open_training_sources(const Settings& s) {
   // Classes leave train before they are turned: a turned copy of a training class is no new class.
   const bool turned_later = s.val_from_train > 0;
   DatasetOptions data = s.data;
+  data.check_files = true;  // a bad file is refused now, not hours later when it is first drawn
   if (turned_later) data.rotations = "none";
   sources.train = open_dataset(data, "train");
   if (s.val_from_train > 0) {
@@ -152,7 +153,7 @@ TrainingSources open_training_sources(const Settings& s) {
     sources.validation = with_rotations(sources.validation, s.data.rotations, "val");
   } else if (s.val_every > 0) {
     try {
-      sources.validation = open_dataset(s.data, "val");
+      sources.validation = open_dataset(data, "val");
     } catch (const UsageError& e) {
       throw UsageError(std::string(e.what()) +
                        " (validation: --val-every 0 turns it off, --val-from-train N takes classes of train)");

@@ -71,7 +71,15 @@ void for_each_option(Settings& s, F&& f) {
   f(OptionText{"crop", data, "cut images to their bounding boxes (cub)", {"none", "bbox"}}, s.data.crop);
   f(OptionText{"crop-margin", data, "crop bbox: how far the box grows on each side, as a part of its side", {}, 0, 1},
     s.data.crop_margin);
-  f(OptionText{"exif", data, "turn images as the camera's orientation tag says"}, s.data.exif);
+  f(OptionText{"exif", data, "turn images as the camera's orientation tag says; --exif=false leaves them"},
+    s.data.exif);
+  f(
+      OptionText{
+          "background",
+          data,
+          "under transparent pictures; auto: white or black, whichever differs more from what is seen of a picture",
+          {"auto", "white", "black"}},
+      s.data.background);
   f(OptionText{"allow-outside", data, "paths and links may leave the data root"}, s.data.allow_outside);
   f(OptionText{"split-rule", data, "which published split; empty: the data set's default"}, s.data.split_rule);
   f(OptionText{"split-seed", data, "which class is in which split, where the data do not say", {}, 0},

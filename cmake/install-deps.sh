@@ -8,6 +8,7 @@ packages=(
   g++ cmake ninja-build ccache pkg-config
   libtorch-dev libopenblas0-openmp  # without this one LibTorch falls back to the reference BLAS, 20 times slower
   libopencv-dev libtbb-dev libboost-dev
+  libjpeg62-turbo-dev libpng-dev libtiff-dev libgif-dev libheif-dev  # pictures, with their decoders' warnings
   libarchive-dev libhdf5-dev libssl-dev zlib1g-dev
   libcli11-dev nlohmann-json3-dev libtomlplusplus-dev
   libjs-chart.js  # its code becomes part of reports; nobody needs it to read one
@@ -20,6 +21,10 @@ test_packages=(
   groff-base zsh fish  # manual page, completions
 )
 lint_packages=(clang-format-14 clang-tidy-14)  # other versions format otherwise
+
+# Debian 13 has libheif's decoders in packages of their own.
+debian=$(. /etc/os-release 2>/dev/null && [[ ${ID:-} == debian ]] && echo "${VERSION_ID:-0}") || debian=0
+if ((${debian%%.*} >= 13)); then packages+=(libheif-plugin-libde265 libheif-plugin-dav1d); fi
 
 fail() {  # fail MESSAGE [CODE]
   echo "install-deps: $1" >&2

@@ -10,6 +10,7 @@
 #include <optional>
 #include <set>
 
+#include "datasets/files.h"
 #include "datasets/mapped_file.h"
 #include "episodes/errors.h"
 
@@ -221,6 +222,7 @@ bool has_archive_extension(const std::string& name) {
 }
 
 FileTreePtr open_archive(FileBytes archive, const std::string& name) {
+  require_not_foreign(archive.view, in_quotes(name), "an archive");
   return std::make_shared<ArchiveTree>(std::move(archive), name);
 }
 

@@ -8,24 +8,15 @@
 #include <cmath>
 #include <deque>
 #include <mutex>
-#include <opencv2/core/utils/logger.hpp>
 #include <stdexcept>
 
 #include "datasets/augment.h"
+#include "datasets/decode.h"
 
 namespace fewatoms {
 namespace {
 
 using SharedPicture = std::shared_ptr<const cv::Mat>;
-
-/// OpenCV's own threads would compete with TBB's, and its log lines with the program's one line per error.
-void quiet_opencv() {
-  static std::once_flag once;
-  std::call_once(once, [] {
-    cv::setNumThreads(0);
-    cv::utils::logging::setLogLevel(cv::utils::logging::LOG_LEVEL_SILENT);
-  });
-}
 
 /// Pictures by number: those that stay, and a queue of those that pass through.
 class PictureCache {
@@ -121,6 +112,9 @@ class CachedSource final : public ImageSource, public StoredPictures {
   }
 
   cv::Mat stored_picture(int class_index, int image_index) const override { return load_(class_index, image_index); }
+  ImageHeader stored_header(int class_index, int image_index) const override {
+    return load_.header(class_index, image_index);
+  }
 
   void prefetch(std::span<const ImageRef> refs) const override {
     const auto bytes = static_cast<int64_t>(refs.size()) * size_ * size_ * channels_ * (augmented_ ? 4 : 1);

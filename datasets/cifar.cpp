@@ -1,10 +1,13 @@
+#include "datasets/cifar_python.h"
 #include "datasets/entries.h"
 #include "datasets/file_lists.h"
 #include "datasets/forms.h"
+#include "datasets/labelled_pickle.h"
 #include "datasets/torchmeta.h"
 
 // CIFAR-FS (Bertinetto et al. 2019) and FC100 (Oreshkin et al. 2018): the 100 classes of CIFAR-100 in two splits.
-// FC100's follows the superclasses. Which class is where comes from the files: no list is built in.
+// FC100's follows the superclasses. Which class is where comes from the files, but for CIFAR's own Python files, which
+// do not know (cifar_python.cpp).
 
 namespace fewatoms {
 namespace {
@@ -12,7 +15,12 @@ namespace {
 constexpr int kImagesPerClass = 600;
 
 std::vector<Form> forms_of(const std::string& name) {
-  return {split_folders_form(), class_list_form(), torchmeta_cifar_form(name)};
+  const std::string stem = name == "fc100" ? "FC100" : "CIFAR_FS";
+  return {split_folders_form(), class_list_form(), torchmeta_cifar_form(name),
+          labelled_pickle_form(
+              "pickle-lee", stem + "_train.pickle, _val.pickle and _test.pickle",
+              {{"train", stem + "_train.pickle"}, {"val", stem + "_val.pickle"}, {"test", stem + "_test.pickle"}}),
+          cifar_python_form(name)};
 }
 
 const std::vector<Form>& forms(const DatasetOptions& options) {
@@ -47,11 +55,13 @@ DatasetEntry entry(const std::string& name, const std::string& summary) {
 }  // namespace
 
 DatasetEntry cifar_fs_entry() {
-  return entry("cifar-fs",
-               "CIFAR-FS: split folders, class folders with class lists, or torchmeta's HDF5 (64/16/20 classes)");
+  return entry(
+      "cifar-fs",
+      "CIFAR-FS: split folders, class folders with lists, pickles, HDF5 or cifar-100-python (64/16/20 classes)");
 }
 DatasetEntry fc100_entry() {
-  return entry("fc100", "FC100: split folders, class folders with class lists, or torchmeta's HDF5 (60/20/20 classes)");
+  return entry("fc100",
+               "FC100: split folders, class folders with lists, pickles, HDF5 or cifar-100-python (60/20/20 classes)");
 }
 
 }  // namespace fewatoms

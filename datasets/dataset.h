@@ -23,12 +23,15 @@ struct DatasetOptions {
   uint64_t split_seed = 0;          // for classes that come without splits: which go where
   int64_t cache_mb = 4096;          // memory for decoded images of each open split, MiB, >= 0; 0: decode every time
   double crop_margin = 0;           // crop "bbox": how far the box grows on each side, as a part of its side, 0..1
-  bool exif = false;                // turn images as the camera's orientation tag says
+  bool exif = true;                 // turn images as the camera's orientation tag says
+  std::string background = "auto";  // under transparent pictures: "auto", "white" or "black" (datasets/pixels.h)
   bool allow_outside = false;       // whether paths and links may leave the root
   std::string split_fractions = "0.64,0.16,0.2";  // for classes that come without splits: shares of train, val and test
   std::filesystem::path split_file = {};  // instead of seed and fractions: a table with the columns label and split
-  bool skip_bad = false;      // leave out images that cannot be decoded; all are decoded at opening to find them
-  bool exact_decode = false;  // decode JPEG photographs at full scale even where they are then made much smaller
+  bool skip_bad = false;       // leave out images that cannot be decoded; all are decoded at opening to find them
+  bool strict_decode = false;  // damage that decoders make up for makes an image bad too; skip_bad sets it
+  bool check_files = false;    // look at the header of every file at opening and refuse what is bad
+  bool exact_decode = false;   // decode JPEG photographs at full scale even where they are then made much smaller
   std::string rotations =
       "none";  // "train" or "all": in such splits each class becomes four, turned by 0, 90, 180, 270 degrees
   std::filesystem::path plugin = {};             // data set `plugin`: the shared library

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "datasets/entries.h"
+#include "datasets/files.h"
 #include "datasets/forms.h"
 #include "datasets/nd_array.h"
 #include "episodes/errors.h"
@@ -18,6 +19,7 @@ constexpr uint64_t kMostBytes = uint64_t{1} << 30;
 /// The bytes of a gzip file; the file's own if its name does not end in .gz.
 FileBytes unzipped(const FileTree& tree, const std::string& path) {
   FileBytes file = tree.read(path);
+  require_not_foreign(file.view, tree.name(path), "an IDX file of Fashion-MNIST");
   if (!path.ends_with(".gz")) return file;
   auto result = std::make_shared<std::string>();
   z_stream stream{};
@@ -66,7 +68,7 @@ ImageSet open_idx(const FileTreePtr& tree, const DatasetOptions& options, const 
   if (images.shape[0] != labels.shape[0])
     throw DataError(tree->name(found.path) + " has " + std::to_string(images.shape[0]) + " images for " +
                     std::to_string(labels.shape[0]) + " labels in " + tree->name(labels_path) + ", expected as many");
-  ImageSet set = array_images(std::move(images), classes_by_label(labels, kNames), options.channels);
+  ImageSet set = array_images(std::move(images), classes_by_label(labels, kNames), pixel_rules(options));
   set.notices.push_back("train and test have the same ten classes, with other images");
   return set;
 }

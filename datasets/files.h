@@ -2,6 +2,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "datasets/file_tree.h"
@@ -23,8 +24,18 @@ nlohmann::json read_json(const FileTree& tree, const std::string& path);
 /// "'FILE' line 3", for messages.
 std::string place(const FileTree& tree, const std::string& path, const TextLine& line);
 
-/// By extension, in any case.
+/// Whether it is called as an image of a kind that is read, by extension, in any case.
 bool has_image_extension(const std::string& name);
+
+/// Whether it is called as a picture of a kind that is not read (.ico, .svg, a camera's raw file), in any case.
+bool has_unread_picture_extension(const std::string& name);
+
+/// What a file is that is taken for data by mistake, by its first bytes: "a web page (HTML)", as a failed download
+/// leaves it, "a pointer of Git LFS", "a PDF document"; empty: nothing of that sort.
+std::string foreign_content(std::string_view bytes);
+
+/// Throws DataError if it is such a thing: "'x.jpg' is a web page (HTML), expected an image".
+void require_not_foreign(std::string_view bytes, const std::string& name, const std::string& expected);
 
 /// "1 file", "3 files"
 std::string counted(int64_t number, const std::string& what);

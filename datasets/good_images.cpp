@@ -2,6 +2,7 @@
 
 #include <tbb/parallel_for.h>
 
+#include "datasets/cached_source.h"
 #include "datasets/files.h"
 #include "episodes/errors.h"
 
@@ -72,6 +73,30 @@ std::shared_ptr<const ImageSource> without_bad_images(std::shared_ptr<const Imag
   info.notices.push_back("left out " + counted(info.skipped, "bad image") + " (--skip-bad): " + first +
                          (info.skipped > 1 ? "; 'dataset verify' lists them all" : ""));
   return std::make_shared<GoodImages>(std::move(source), std::move(good), std::move(info));
+}
+
+void require_good_files(const ImageSource& source) {
+  const auto* stored = dynamic_cast<const StoredPictures*>(&source);
+  if (stored == nullptr) return;
+  std::vector<std::vector<std::string>> reasons;  // empty text: good
+  for (int c = 0; c < source.classes(); ++c) reasons.emplace_back(source.class_size(c));
+  tbb::parallel_for(0, source.classes(), [&](int c) {
+    tbb::parallel_for(0, source.class_size(c), [&, c](int i) {
+      try {
+        stored->stored_header(c, i);
+      } catch (const DataError& error) {
+        reasons[c][i] = error.what();
+      }
+    });
+  });
+  int64_t bad = 0;
+  std::string first;
+  for (const auto& of_class : reasons)
+    for (const std::string& reason : of_class)
+      if (!reason.empty() && bad++ == 0) first = reason;
+  if (bad > 0)
+    throw DataError(first + " (" + counted(bad, "bad file") + " in split '" + source.info().split +
+                    "': --skip-bad leaves such images out, 'dataset verify' lists them)");
 }
 
 }  // namespace fewatoms

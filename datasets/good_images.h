@@ -11,4 +11,8 @@ namespace fewatoms {
 /// good.
 std::shared_ptr<const ImageSource> without_bad_images(std::shared_ptr<const ImageSource> source);
 
+/// A look at the header of every image's file, in parallel, so that a file that cannot be read stops a run when it
+/// starts and not when the image is first drawn. Throws DataError, naming the first such file and how many there are.
+void require_good_files(const ImageSource& source);
+
 }  // namespace fewatoms

@@ -3,12 +3,15 @@
 #include <hdf5.h>
 
 #include <algorithm>
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <utility>
 
 #include "datasets/decode.h"
+#include "datasets/files.h"
 #include "datasets/nd_array.h"
 #include "episodes/errors.h"
 
@@ -38,9 +41,55 @@ class Handle {
   herr_t (*close_)(hid_t);
 };
 
+constexpr H5Z_filter_t kLzf = 32000;  // h5py's own compression
+
+/// LZF (Lehmann): a control byte below 32 announces that many bytes and one more as they are, another a copy of earlier
+/// ones. Nothing if it is damaged or does not give `size` bytes.
+std::optional<std::string> unpacked_lzf(std::string_view packed, size_t size) {
+  std::string result;
+  result.reserve(size);
+  for (size_t at = 0; at < packed.size();) {
+    const auto byte = [&](size_t i) { return static_cast<size_t>(static_cast<unsigned char>(packed[i])); };
+    const size_t control = byte(at++);
+    if (control < 32) {
+      if (control + 1 > packed.size() - at || control + 1 > size - result.size()) return std::nullopt;
+      result += packed.substr(at, control + 1);
+      at += control + 1;
+      continue;
+    }
+    size_t length = control >> 5;
+    if (length == 7) {
+      if (at >= packed.size()) return std::nullopt;
+      length += byte(at++);
+    }
+    if (at >= packed.size()) return std::nullopt;
+    const size_t back = ((control & 31) << 8 | byte(at++)) + 1;
+    if (back > result.size() || length + 2 > size - result.size()) return std::nullopt;
+    for (size_t i = 0; i < length + 2; ++i) result += result[result.size() - back];
+  }
+  if (result.size() != size) return std::nullopt;
+  return result;
+}
+
+/// As HDF5 calls it: values[2] is the size of a chunk in bytes.
+size_t lzf_filter(unsigned flags, size_t count, const unsigned values[], size_t bytes, size_t* capacity,
+                  void** buffer) {
+  if ((flags & H5Z_FLAG_REVERSE) == 0 || count < 3 || values[2] > (1U << 30)) return 0;
+  const auto result = unpacked_lzf({static_cast<const char*>(*buffer), bytes}, values[2]);
+  void* fresh = result ? H5allocate_memory(result->size(), false) : nullptr;
+  if (fresh == nullptr) return 0;
+  std::memcpy(fresh, result->data(), result->size());
+  H5free_memory(*buffer);
+  *buffer = fresh;
+  *capacity = result->size();
+  return result->size();
+}
+
 void quiet_hdf5() {
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
   H5PLset_loading_state(0);  // a file must not make us load a library
+  static const H5Z_class2_t lzf{H5Z_CLASS_T_VERS, kLzf, 0, 1, "lzf", nullptr, nullptr, lzf_filter};
+  if (H5Zfilter_avail(kLzf) <= 0) H5Zregister(&lzf);
 }
 
 /// The library's innermost reason for its last failure.
@@ -65,7 +114,10 @@ class File {
     const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
     H5Pset_file_locking(access, false, true);  // only read, perhaps from a read-only disk
     id_ = H5Fopen(tree->file_for_library(path)->c_str(), H5F_ACC_RDONLY, access);
-    if (id_ < 0) throw DataError(name_ + " cannot be opened as HDF5: " + reason());
+    if (id_ < 0) {
+      require_not_foreign(tree->map(path).view, name_, "an HDF5 file");
+      throw DataError(name_ + " cannot be opened as HDF5: " + reason());
+    }
   }
   ~File() {
     const std::lock_guard lock(library());
@@ -122,6 +174,21 @@ std::string attribute_of(hid_t dataset, const char* name) {
   return text.substr(0, text.find('\0'));
 }
 
+/// Throws DataError on a dataset that is compressed by what is not known here. With the library locked.
+void require_known_filters(hid_t plan, const std::string& where) {
+  for (int i = 0; i < H5Pget_nfilters(plan); ++i) {
+    unsigned flags = 0, config = 0;
+    size_t values = 0;
+    char name[64] = "";
+    const H5Z_filter_t filter =
+        H5Pget_filter2(plan, static_cast<unsigned>(i), &flags, &values, nullptr, sizeof name, name, &config);
+    if (filter >= 0 && H5Zfilter_avail(filter) > 0) continue;
+    throw DataError(where + " is compressed by HDF5's filter " + std::to_string(filter) +
+                    (name[0] != '\0' ? std::string(" ('") + name + "')" : std::string()) +
+                    ", which is not read: expected gzip, szip, lzf or none");
+  }
+}
+
 /// The images of one dataset.
 class Dataset {
  public:
@@ -147,17 +214,17 @@ class Dataset {
   int64_t images() const { return static_cast<int64_t>(sides_[0]); }
   const std::string& group() const { return group_; }
 
-  cv::Mat picture(int row, int channels, bool exif, int enough) const {
+  cv::Mat picture(int row, const PixelRules& rules, int enough) const {
     const std::string where = place(*file_, path_) + " image " + std::to_string(row);
     if (encoded_) {
       const auto file = read_encoded(row, where);
-      return decode_image(file, where, channels, exif, enough > 0 ? reduction_for(file, enough) : 1);
+      return decode_image(file, where, rules, enough > 0 ? reduction_for(file, enough) : 1);
     }
-    if (mapped_.data != nullptr) return with_channels(picture_of(element(mapped_, row)), channels).clone();
+    if (mapped_.data != nullptr) return plain_pixels(picture_of(element(mapped_, row)), rules, where).clone();
     std::string pixels = read_pixels(row, where);
     const std::string_view view = pixels;
     std::vector<int64_t> shape(sides_.begin() + 1, sides_.end());
-    return with_channels(picture_of(nd_array({nullptr, view}, type_, std::move(shape), false, where)), channels)
+    return plain_pixels(picture_of(nd_array({nullptr, view}, type_, std::move(shape), false, where)), rules, where)
         .clone();
   }
 
@@ -183,6 +250,7 @@ class Dataset {
                       " holds no images, expected uint8 [n, height, width, channels], or [n] encoded images");
     if (H5Pget_external_count(plan) > 0 || H5Pget_layout(plan) == H5D_VIRTUAL)
       throw DataError(place(*file_, path_) + " keeps its data in another file, expected it in the file itself");
+    require_known_filters(plan, place(*file_, path_));
     group_ = attribute_of(id_, "label_general");
     if (encoded_) return;
 
@@ -277,7 +345,7 @@ std::vector<std::string> hdf5_names(const FileTreePtr& tree, const std::string& 
 }
 
 ImageSet hdf5_images(const FileTreePtr& tree, const std::string& file, const std::vector<Hdf5Class>& classes,
-                     int channels, bool exif, int enough) {
+                     const PixelRules& rules, int enough) {
   const auto opened = std::make_shared<const File>(tree, file);
   std::vector<std::shared_ptr<const Dataset>> datasets;
   ImageSet set;
@@ -286,8 +354,8 @@ ImageSet hdf5_images(const FileTreePtr& tree, const std::string& file, const std
     set.classes.push_back(
         {c.name, static_cast<int>(datasets.back()->images()), c.group.empty() ? datasets.back()->group() : c.group});
   }
-  set.load = [datasets = std::move(datasets), channels, exif, enough](int class_index, int image_index) {
-    return datasets[class_index]->picture(image_index, channels, exif, enough);
+  set.load = [datasets = std::move(datasets), rules, enough](int class_index, int image_index) {
+    return datasets[class_index]->picture(image_index, rules, enough);
   };
   return set;
 }

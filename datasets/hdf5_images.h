@@ -5,6 +5,7 @@
 
 #include "datasets/file_tree.h"
 #include "datasets/image_set.h"
+#include "datasets/pixels.h"
 
 namespace fewatoms {
 
@@ -23,6 +24,6 @@ std::vector<std::string> hdf5_names(const FileTreePtr& tree, const std::string& 
 /// plug-in loaded. Encoded JPEG images are reduced as they are decoded while `enough` pixels remain (reduction_for); 0:
 /// never. Throws DataError: no HDF5, truncated, a dataset that is not there or is no images.
 ImageSet hdf5_images(const FileTreePtr& tree, const std::string& file, const std::vector<Hdf5Class>& classes,
-                     int channels, bool exif, int enough);
+                     const PixelRules& rules, int enough);
 
 }  // namespace fewatoms

@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <cctype>
+#include <cmath>
 #include <map>
 #include <set>
 
@@ -24,21 +26,30 @@ struct Located {
   std::string path;
 };
 
+/// Whether it is called as a table, in any case: photos.csv, PHOTOS.CSV, photos.txt.
+bool is_table(const std::string& name) {
+  std::string extension = fs::path(name).extension().string();
+  for (char& c : extension) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return std::set<std::string>{".csv", ".tsv", ".tab", ".txt", ".jsonl", ".ndjson"}.contains(extension);
+}
+
+bool is_manifest(const std::string& name) {
+  std::string stem = fs::path(name).stem().string();
+  for (char& c : stem) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return stem == "manifest" && is_table(name);
+}
+
 Located locate(const DatasetOptions& options) {
-  static const std::vector<const char*> kExtensions{".csv", ".tsv", ".tab", ".jsonl", ".ndjson"};
   if (options.root.empty()) throw UsageError("data set 'manifest' needs a data root, none was given");
   std::error_code error;
   if (!fs::exists(options.root, error)) throw UsageError("data root " + in_quotes(options.root) + " does not exist");
-  const bool is_list =
-      std::any_of(kExtensions.begin(), kExtensions.end(), [&](const char* e) { return options.root.extension() == e; });
-  if (!fs::is_directory(options.root, error) && is_list) {
+  if (!fs::is_directory(options.root, error) && is_table(options.root.filename().string())) {
     const fs::path folder = options.root.parent_path();
     return {open_file_tree(folder.empty() ? "." : folder, options.allow_outside), options.root.filename().string()};
   }
   Located located{open_root(options), {}};
-  for (const char* e : kExtensions) {
-    const std::string name = std::string("manifest") + e;
-    if (!located.tree->is_file(name)) continue;
+  for (const std::string& name : located.tree->list("").files) {
+    if (!is_manifest(name)) continue;
     if (!located.path.empty())
       throw UsageError(located.tree->name("") + " holds two manifests: " + located.path + " and " + name +
                        ", expected one");
@@ -46,8 +57,8 @@ Located locate(const DatasetOptions& options) {
   }
   if (located.path.empty())
     throw UsageError(located.tree->name("") +
-                     " holds no manifest.csv, manifest.tsv or manifest.jsonl, expected one of them, or such "
-                     "a file as the data root");
+                     " holds no manifest.csv, manifest.tsv, manifest.txt or manifest.jsonl, expected one of them, or "
+                     "such a file as the data root");
   return located;
 }
 
@@ -83,6 +94,31 @@ std::optional<Box> box_of(const TableRow& row, const int (&columns)[4], const st
   if (values[2] <= 0 || values[3] <= 0)
     throw DataError(where + " has a box without area, expected positive width and height");
   return Box{values[0], values[1], values[2], values[3]};
+}
+
+/// Where no box has a number above 1, boxes are parts of their pictures, as YOLO writes them: marks them so, and gives
+/// a notice. Throws DataError on one that then leaves its picture, as it does where x and y are of its centre.
+std::string find_relative_boxes(std::vector<Row>& rows, const std::string& name) {
+  constexpr double kRounding = 1e-3;
+  bool any = false;
+  for (const Row& row : rows) {
+    if (!row.box) continue;
+    any = true;
+    for (const double value : {row.box->x, row.box->y, row.box->width, row.box->height})
+      if (value < 0 || value > 1) return "";
+  }
+  if (!any) return "";
+  for (Row& row : rows) {
+    if (!row.box) continue;
+    row.box->relative = true;
+    if (row.box->x + row.box->width > 1 + kRounding || row.box->y + row.box->height > 1 + kRounding)
+      throw DataError(
+          row.where +
+          " has a box in parts of the picture (0 to 1, as all of the file's) that reaches out of it: expected "
+          "x and y of its left upper corner (YOLO's files have those of the centre)");
+  }
+  return "boxes of " + name +
+         " are all within 0 to 1: taken as parts of the pictures' sides, x and y as those of the left upper corner";
 }
 
 Manifest read_manifest(const DatasetOptions& options) {
@@ -126,6 +162,9 @@ Manifest read_manifest(const DatasetOptions& options) {
     manifest.rows.push_back(std::move(read));
   }
   manifest.has_splits = split >= 0;
+  if (options.crop == "bbox")
+    if (std::string notice = find_relative_boxes(manifest.rows, name); !notice.empty())
+      manifest.notices.push_back(std::move(notice));
   if (manifest.has_splits && !options.split_file.empty())
     throw UsageError(name + " has a column split, so a split file does not apply");
   if (options.crop == "bbox" && !manifest.has_boxes)
@@ -199,7 +238,7 @@ std::shared_ptr<const ImageSource> open_manifest(const DatasetOptions& options, 
     if (in == splits.split_of.end() || in->second != split) continue;
     FileClass& c = classes[row.label];
     c.name = row.label;
-    c.images.push_back({path, boxed ? row.box : std::nullopt, group});
+    c.images.push_back({path, boxed ? row.box : std::nullopt, boxed ? row.where : "", group});
   }
   if (classes.empty())
     throw UsageError("manifest has no split '" + split + "' in " + name + ": there is " + joined(splits.splits()));

@@ -37,15 +37,21 @@ std::pair<int, std::string> new_temporary() {
   throw DataError("no folder for temporary files can be written: expected $TMPDIR, /var/tmp or /tmp");
 }
 
-void write_all(int descriptor, std::string_view bytes) {
+/// False, with errno, if not all could be written.
+bool is_written(int descriptor, std::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t written = write(descriptor, bytes.data(), bytes.size());
     if (written < 0 && errno == EINTR) continue;
-    if (written <= 0)
-      throw DataError(std::string("temporary files cannot be written (TMPDIR names their folder): ") +
-                      std::strerror(errno));
+    if (written <= 0) return false;
     bytes.remove_prefix(static_cast<size_t>(written));
   }
+  return true;
+}
+
+void write_temporary(int descriptor, std::string_view bytes) {
+  if (!is_written(descriptor, bytes))
+    throw DataError(std::string("temporary files cannot be written (TMPDIR names their folder): ") +
+                    std::strerror(errno));
 }
 
 }  // namespace
@@ -85,11 +91,50 @@ SpillFile::SpillFile() {
 SpillFile::~SpillFile() { close(descriptor_); }
 
 void SpillFile::append(std::string_view bytes) {
-  write_all(descriptor_, bytes);
+  write_temporary(descriptor_, bytes);
   size_ += bytes.size();
 }
 
 FileBytes SpillFile::map() const { return map_descriptor(descriptor_, size_, "a temporary file"); }
+
+NewFile::NewFile(fs::path file, std::string kind, int64_t bytes)
+    : file_(std::move(file)),
+      kind_(std::move(kind)),
+      bytes_(bytes),
+      temporary_(file_.string() + ".tmp" + std::to_string(getpid())) {
+  descriptor_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (descriptor_ < 0) fail();
+}
+
+NewFile::~NewFile() {
+  if (descriptor_ < 0) return;
+  close(descriptor_);
+  unlink(temporary_.c_str());
+}
+
+void NewFile::fail() const {
+  throw DataError(kind_ + " " + in_quotes(file_) + " cannot be written (" + std::strerror(errno) +
+                  "): expected a writable folder with " + std::to_string(bytes_) + " bytes free");
+}
+
+void NewFile::write(std::string_view bytes) {
+  if (!is_written(descriptor_, bytes)) fail();
+}
+
+void NewFile::write_at_start(std::string_view bytes) {
+  if (lseek(descriptor_, 0, SEEK_SET) != 0 || !is_written(descriptor_, bytes)) fail();
+}
+
+void NewFile::put_in_place() {
+  if (fsync(descriptor_) != 0 || rename(temporary_.c_str(), file_.c_str()) != 0) fail();
+  close(descriptor_);
+  descriptor_ = -1;
+  const fs::path folder = file_.parent_path();
+  const int opened = open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (opened < 0) return;  // the name lasts when the system writes it
+  fsync(opened);
+  close(opened);
+}
 
 std::shared_ptr<const fs::path> named_copy(std::string_view bytes) {
   const auto [descriptor, path] = new_temporary();
@@ -98,7 +143,7 @@ std::shared_ptr<const fs::path> named_copy(std::string_view bytes) {
     delete p;
   });
   const auto closed = std::shared_ptr<void>(nullptr, [d = descriptor](void*) { close(d); });
-  write_all(descriptor, bytes);
+  write_temporary(descriptor, bytes);
   return named;
 }
 

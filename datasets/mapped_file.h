@@ -32,6 +32,31 @@ class SpillFile {
   uint64_t size_ = 0;
 };
 
+/// A file that appears under its name when it is complete: written beside it under a name of its own, flushed to the
+/// disk and renamed. What is not put in place is removed. Throws DataError if it cannot be written.
+class NewFile {
+ public:
+  /// `kind` ("pack") and `bytes`, how much will be written, are for messages.
+  NewFile(std::filesystem::path file, std::string kind, int64_t bytes);
+  ~NewFile();
+  NewFile(const NewFile&) = delete;
+  NewFile& operator=(const NewFile&) = delete;
+
+  void write(std::string_view bytes);
+  /// Over what was written first.
+  void write_at_start(std::string_view bytes);
+  void put_in_place();
+
+ private:
+  [[noreturn]] void fail() const;  // by errno
+
+  const std::filesystem::path file_;
+  const std::string kind_;
+  const int64_t bytes_;
+  std::string temporary_;
+  int descriptor_ = -1;
+};
+
 /// A file with these bytes where SpillFile puts its own, with a name until the result is released.
 std::shared_ptr<const std::filesystem::path> named_copy(std::string_view bytes);
 

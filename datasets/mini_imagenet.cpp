@@ -7,6 +7,7 @@
 #include "datasets/files.h"
 #include "datasets/forms.h"
 #include "datasets/known_splits.h"
+#include "datasets/labelled_pickle.h"
 #include "datasets/nd_array.h"
 #include "datasets/pickle.h"
 #include "datasets/torchmeta.h"
@@ -139,66 +140,12 @@ ImageSet open_ren(const FileTreePtr& tree, const DatasetOptions& options, const 
   auto classes = ren_classes(pickle);
   require_rows_once(classes, pickle.name());
   return array_images(pickle.array(pickle.at(pickle.root(), "image_data"), "image_data"), std::move(classes),
-                      options.channels);
+                      pixel_rules(options));
 }
 
-// --- pickles of Gidaris & Komodakis (CVPR 2018): {"data": [N, 84, 84, 3], "labels": [...], "catname2label": {wnid:
-// label}}
-
-std::vector<RowClass> gidaris_classes(const Pickle& pickle) {
-  std::map<int64_t, std::string> names;
-  if (const PickleValue* given = pickle.find(pickle.root(), "catname2label")) {
-    const auto& entries = pickle.entries(*given, "catname2label");
-    for (size_t i = 0; i + 1 < entries.size(); i += 2) {
-      const std::string name(pickle.text(entries[i], "a key of catname2label"));
-      if (entries[i + 1].kind != PickleValue::Kind::kInt)
-        throw DataError(pickle.name() + ": catname2label['" + name + "'] is no integer");
-      if (!names.emplace(entries[i + 1].integer, name).second)
-        throw DataError(pickle.name() + ": catname2label gives label " + std::to_string(entries[i + 1].integer) +
-                        " to two classes");
-    }
-  }
-  // Labels of val and test go on after those of train: they need not start at 0.
-  std::map<int64_t, RowClass> classes;
-  const auto labels = pickle.integers(pickle.at(pickle.root(), "labels"), "labels");
-  for (size_t row = 0; row < labels.size(); ++row) {
-    const auto name = names.find(labels[row]);
-    if (labels[row] < 0 || (!names.empty() && name == names.end()))
-      throw DataError(pickle.name() + " gives image " + std::to_string(row) + " the label " +
-                      std::to_string(labels[row]) + ", expected one of " +
-                      (names.empty()
-                           ? "at least 0"
-                           : std::to_string(names.begin()->first) + " to " + std::to_string(names.rbegin()->first)));
-    RowClass& c = classes[labels[row]];
-    c.name = names.empty() ? std::to_string(labels[row]) : name->second;
-    c.rows.push_back(static_cast<int64_t>(row));
-  }
-  for (const auto& [label, name] : names)
-    if (!classes.contains(label))
-      throw DataError(pickle.name() + ": class '" + name + "' is empty, expected images of label " +
-                      std::to_string(label));
-  std::vector<RowClass> result;
-  for (auto& [label, c] : classes) result.push_back(std::move(c));
-  std::sort(result.begin(), result.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
-  return result;
-}
-
-ImageSet open_gidaris(const FileTreePtr& tree, const DatasetOptions& options, const FoundSplit& found) {
-  const Pickle pickle(*tree, found.path);
-  const NdArray images = pickle.array(pickle.at(pickle.root(), "data"), "data");
-  auto classes = gidaris_classes(pickle);
-  int64_t labels = 0;
-  for (const RowClass& c : classes) labels += static_cast<int64_t>(c.rows.size());
-  if (images.shape.empty() || labels != images.shape[0])
-    throw DataError(pickle.name() + " has " + std::to_string(labels) + " labels for data " + images.extent() +
-                    ", expected one per image");
-  return array_images(images, std::move(classes), options.channels);
-}
-
-template <std::vector<RowClass> (*Read)(const Pickle&)>
-std::vector<std::string> pickle_names(const FileTreePtr& tree, const DatasetOptions&, const FoundSplit& found) {
+std::vector<std::string> ren_names(const FileTreePtr& tree, const DatasetOptions&, const FoundSplit& found) {
   std::vector<std::string> names;
-  for (const RowClass& c : Read(Pickle(*tree, found.path))) names.push_back(c.name);
+  for (const RowClass& c : ren_classes(Pickle(*tree, found.path))) names.push_back(c.name);
   return names;
 }
 
@@ -217,15 +164,13 @@ const std::vector<Form>& forms() {
                              {"val", "mini-imagenet-cache-validation.pkl"},
                              {"test", "mini-imagenet-cache-test.pkl"}}),
        .open = open_ren,
-       .class_names = pickle_names<ren_classes>},
-      {.name = "pickle-gidaris",
-       .expected = "miniImageNet_category_split_train_phase_train.pickle, _val.pickle and _test.pickle",
-       // train_phase_val and train_phase_test are other images of the training classes.
-       .find = find_by_name({{"train", "miniImageNet_category_split_train_phase_train.pickle"},
-                             {"val", "miniImageNet_category_split_val.pickle"},
-                             {"test", "miniImageNet_category_split_test.pickle"}}),
-       .open = open_gidaris,
-       .class_names = pickle_names<gidaris_classes>},
+       .class_names = ren_names},
+      // train_phase_val and train_phase_test are other images of the training classes.
+      labelled_pickle_form("pickle-gidaris",
+                           "miniImageNet_category_split_train_phase_train.pickle, _val.pickle and _test.pickle",
+                           {{"train", "miniImageNet_category_split_train_phase_train.pickle"},
+                            {"val", "miniImageNet_category_split_val.pickle"},
+                            {"test", "miniImageNet_category_split_test.pickle"}}),
       torchmeta_form(),
       filelist_form(),
   };

@@ -55,11 +55,14 @@ NdArray nd_array(FileBytes bytes, const std::string& type, std::vector<int64_t> 
   array.item_bytes = text[1] - '0';
   array.big_endian = type[0] == '>';
   int64_t total = array.item_bytes;
+  bool empty = false;
   for (const int64_t n : shape) {
     if (n < 0 || (n > 0 && total > kMost / n))
       throw DataError(name + " has an absurd shape, with a side of " + std::to_string(n));
-    total *= n;
+    if (n > 0) total *= n;  // strides go on without the zeros
+    empty |= n == 0;
   }
+  if (empty) total = 0;
   array.shape = std::move(shape);
   if (static_cast<uint64_t>(total) != bytes.view.size())
     throw DataError(name + " has " + std::to_string(bytes.view.size()) + " bytes, expected " + std::to_string(total) +
@@ -149,29 +152,21 @@ cv::Mat picture_of(const NdArray& pixels, Channels order) {
     const int64_t row_bytes = height > 1 ? a.strides[0] : static_cast<int64_t>(width) * channels;
     picture = cv::Mat(height, width, CV_8UC(channels), const_cast<char*>(a.data), static_cast<size_t>(row_bytes));
   } else {
-    picture.create(height, width, CV_8UC(channels));
-    const int upper = a.item_bytes == 2 && !a.big_endian ? 1 : 0;
+    picture.create(height, width, CV_MAKETYPE(a.item_bytes == 1 ? CV_8U : CV_16U, channels));
     for (int y = 0; y < height; ++y)
       for (int x = 0; x < width; ++x)
-        for (int c = 0; c < channels; ++c)
-          picture.ptr(y)[x * channels + c] =
-              static_cast<uint8_t>(a.data[y * a.strides[0] + x * a.strides[1] + c * a.strides[2] + upper]);
+        for (int c = 0; c < channels; ++c) {
+          const char* at = a.data + y * a.strides[0] + x * a.strides[1] + c * a.strides[2];
+          if (a.item_bytes == 1)
+            picture.ptr(y)[x * channels + c] = static_cast<uint8_t>(*at);
+          else
+            picture.ptr<uint16_t>(y)[x * channels + c] = static_cast<uint16_t>(unsigned_at(at, 2, a.big_endian));
+        }
   }
-  const bool bgr = order == Channels::kBgr;
-  if (channels == 4) cv::cvtColor(picture, picture, bgr ? cv::COLOR_BGRA2RGB : cv::COLOR_RGBA2RGB);
-  if (channels == 3 && bgr) {
-    cv::Mat turned;
-    cv::cvtColor(picture, turned, cv::COLOR_BGR2RGB);
-    return turned;
-  }
-  return picture;
-}
-
-cv::Mat with_channels(const cv::Mat& picture, int channels) {
-  if (picture.channels() == channels) return picture;
-  cv::Mat result;
-  cv::cvtColor(picture, result, channels == 1 ? cv::COLOR_RGB2GRAY : cv::COLOR_GRAY2RGB);
-  return result;
+  if (order == Channels::kRgb || channels == 1) return picture;
+  cv::Mat turned;
+  cv::cvtColor(picture, turned, channels == 4 ? cv::COLOR_BGRA2RGBA : cv::COLOR_BGR2RGB);
+  return turned;
 }
 
 void require_images(const NdArray& images) {
@@ -181,7 +176,7 @@ void require_images(const NdArray& images) {
   picture_of(element(images, 0));
 }
 
-ImageSet array_images(NdArray images, std::vector<RowClass> classes, int channels, Channels order) {
+ImageSet array_images(NdArray images, std::vector<RowClass> classes, const PixelRules& rules, Channels order) {
   require_images(images);
   ImageSet set;
   for (const RowClass& c : classes) {
@@ -192,10 +187,10 @@ ImageSet array_images(NdArray images, std::vector<RowClass> classes, int channel
                         "' refers to number " + std::to_string(row));
   }
   auto shared = std::make_shared<const std::vector<RowClass>>(std::move(classes));  // loaders are copied
-  set.load = [images = std::move(images), shared = std::move(shared), channels, order](int class_index,
-                                                                                       int image_index) {
+  set.load = [images = std::move(images), shared = std::move(shared), rules, order](int class_index, int image_index) {
+    const int64_t row = (*shared)[class_index].rows[image_index];
     // Copied, so that what is kept outlives the file.
-    return with_channels(picture_of(element(images, (*shared)[class_index].rows[image_index]), order), channels)
+    return plain_pixels(picture_of(element(images, row), order), rules, images.name + " image " + std::to_string(row))
         .clone();
   };
   return set;

@@ -8,6 +8,7 @@
 
 #include "datasets/file_tree.h"
 #include "datasets/image_set.h"
+#include "datasets/pixels.h"
 
 namespace fewatoms {
 
@@ -46,12 +47,9 @@ enum class Channels { kRgb, kBgr };
 /// Sides of an image in pixels; larger ones are refused.
 constexpr int64_t kLargestSide = 32768;
 
-/// Pixels [H, W], [H, W, 1|3|4] or [1|3|4, H, W], uint8, or uint16 of which the upper byte is taken: RGB or grey,
-/// uint8, without alpha. May point into the array. Throws DataError on anything else.
+/// Pixels [H, W], [H, W, 1|3|4] or [1|3|4, H, W] of uint8 or uint16, as plain_pixels takes them: grey, RGB, or RGB and
+/// alpha. May point into the array. Throws DataError on anything else.
 cv::Mat picture_of(const NdArray& pixels, Channels order = Channels::kRgb);
-
-/// RGB or grey as 3 or 1 channels.
-cv::Mat with_channels(const cv::Mat& picture, int channels);
 
 /// Throws DataError unless `images` is [N, H, W] or [N, H, W, C] (or [N, C, H, W]) of uint8 or uint16, with sides of at
 /// least 1.
@@ -65,7 +63,8 @@ struct RowClass {
 };
 
 /// Images that are rows of one array. Throws DataError on a row that is not there, and as require_images.
-ImageSet array_images(NdArray images, std::vector<RowClass> classes, int channels, Channels order = Channels::kRgb);
+ImageSet array_images(NdArray images, std::vector<RowClass> classes, const PixelRules& rules,
+                      Channels order = Channels::kRgb);
 
 /// One class per label that occurs, in the order of labels, called names[label] (its number if there are no names).
 /// `where` is for messages. Throws DataError on a label that is negative or has no name.

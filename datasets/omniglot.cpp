@@ -152,10 +152,14 @@ std::shared_ptr<const ImageSource> open_omniglot(const DatasetOptions& options, 
                           std::to_string(official_characters(options.split_rule, split)) + " characters");
   info.notices = std::move(set.notices);
   return cached_source(std::move(info), set.classes, options,
-                       [loaders = std::move(loaders), where = std::move(where)](int class_index, int image_index) {
-                         const auto& [part, index] = where[class_index];
-                         return loaders[part](index, image_index);
-                       });
+                       {[loaders, where](int class_index, int image_index) {
+                          const auto& [part, index] = where[class_index];
+                          return loaders[part](index, image_index);
+                        },
+                        [loaders, where](int class_index, int image_index) {
+                          const auto& [part, index] = where[class_index];
+                          return loaders[part].header(index, image_index);
+                        }});
 }
 
 }  // namespace

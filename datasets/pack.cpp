@@ -15,6 +15,7 @@
 #include "datasets/cached_source.h"
 #include "datasets/class_split.h"
 #include "datasets/files.h"
+#include "datasets/mapped_file.h"
 #include "episodes/digest.h"
 #include "episodes/errors.h"
 
@@ -44,11 +45,8 @@ std::string_view bytes_of(const ImageView& view) { return {reinterpret_cast<cons
 
 /// What decides which images a data set has, beside its files.
 json preparation(const DatasetOptions& options) {
-  return {{"crop", options.crop},
-          {"crop-margin", options.crop_margin},
-          {"split-rule", options.split_rule},
-          {"exif", options.exif},
-          {"channels", options.channels}};
+  return {{"crop", options.crop}, {"crop-margin", options.crop_margin}, {"split-rule", options.split_rule},
+          {"exif", options.exif}, {"background", options.background},   {"channels", options.channels}};
 }
 
 /// The names of a class's images, so that episodes drawn from a pack can be told to those who have the files; empty
@@ -104,8 +102,12 @@ class Pack {
     require_sizes(size);
     if (crc32_of({data() + kCheckedFrom, header_.images_at - kCheckedFrom}) != header_.crc)
       throw DataError(name_ + " was altered or damaged: its index does not have the checksum written in it");
-    index_ = json::parse(std::string_view(data() + sizeof(Header), header_.index_bytes));
-    read_splits();
+    try {
+      index_ = json::parse(std::string_view(data() + sizeof(Header), header_.index_bytes));
+      read_splits();
+    } catch (const json::exception&) {  // a right checksum says nothing of who wrote it
+      fail_to_describe("it is not the JSON that 'dataset pack' writes");
+    }
     checked_ = std::vector<std::atomic<uint8_t>>(header_.images);
   }
 
@@ -145,8 +147,13 @@ class Pack {
                     std::to_string(size) + " bytes" + (sane ? ", expected " + std::to_string(expected) : ""));
   }
 
+  [[noreturn]] void fail_to_describe(const std::string& what) const {
+    throw DataError(name_ + " was altered or damaged: its index does not describe its images, " + what);
+  }
+
+  /// Every number and text of the index is looked at here, so that nothing after this can fail for what it says.
   void read_splits() {
-    size_t next = 0;
+    uint64_t next = 0;
     for (const json& s : index_.at("splits")) {
       PackedSplit split{.name = s.at("split"),
                         .split_rule = s.at("split_rule"),
@@ -154,15 +161,41 @@ class Pack {
                         .skipped = s.at("skipped"),
                         .classes = {}};
       for (const json& c : s.at("classes")) {
-        split.classes.push_back({c.at("name"), c.at("group"), c.at("image_groups"),
-                                 c.value("image_names", std::vector<std::string>()), next, c.at("images")});
-        next += static_cast<size_t>(split.classes.back().images);
+        PackedClass read{c.at("name"),
+                         c.at("group"),
+                         c.at("image_groups"),
+                         c.value("image_names", std::vector<std::string>()),
+                         next,
+                         0};
+        const json& images = c.at("images");
+        if (!images.is_number_unsigned() || images.get<uint64_t>() > header_.images - next ||
+            images.get<uint64_t>() > INT32_MAX)
+          fail_to_describe("class '" + read.name + "' has " + images.dump() + " images, expected 0 to " +
+                           std::to_string(header_.images - next));
+        read.images = images.get<int>();
+        const auto count = static_cast<size_t>(read.images);
+        if ((!read.image_groups.empty() && read.image_groups.size() != count) ||
+            (!read.image_names.empty() && read.image_names.size() != count))
+          fail_to_describe("class '" + read.name + "' has other numbers of groups or names than of images");
+        next += count;
+        split.classes.push_back(std::move(read));
       }
       splits_.push_back(std::move(split));
     }
-    const uint64_t image_bytes = static_cast<uint64_t>(image_size()) * image_size() * channels();
-    if (next != header_.images || image_bytes != header_.image_bytes)
-      throw DataError(name_ + " was altered or damaged: its index does not describe its images");
+    for (const char* key : {"dataset", "form", "split_choice", "source_hash"})
+      if (!index_.at(key).is_string()) fail_to_describe(std::string(key) + " is no text");
+    if (index_.at("source_hash").get_ref<const std::string&>().size() != 64) fail_to_describe("its hash is too short");
+    const json known = preparation({});
+    for (const auto& [option, value] : index_.at("preparation").items())
+      if (!known.contains(option)) fail_to_describe("it was prepared with the unknown option '" + option + "'");
+    if (!index_.at("preparation").at("crop").is_string()) fail_to_describe("crop is no text");
+    const json &size = index_.at("image_size"), &channels = index_.at("channels");
+    if (!size.is_number_unsigned() || size.get<uint64_t>() < 1 || size.get<uint64_t>() > 4096 ||
+        !channels.is_number_unsigned() || (channels.get<uint64_t>() != 1 && channels.get<uint64_t>() != 3))
+      fail_to_describe("images of " + size.dump() + "x" + size.dump() + "x" + channels.dump());
+    if (next != header_.images ||
+        size.get<uint64_t>() * size.get<uint64_t>() * channels.get<uint64_t>() != header_.image_bytes)
+      fail_to_describe("it has other images");
   }
 
   const std::string name_;
@@ -237,8 +270,13 @@ void require_asked(const Pack& pack, const DatasetOptions& options) {
   const json asked = preparation(options);
   for (const auto& [option, packed] : pack.index().at("preparation").items())
     if (asked.at(option) != packed)
-      throw UsageError(pack.name() + " was packed with --" + option + " " + value_text(packed) + ", asked is " +
-                       value_text(asked.at(option)) + ": expected the same");
+      throw UsageError(pack.name() + " was packed with --" + option + (packed.is_boolean() ? "=" : " ") +
+                       value_text(packed) + ", asked is " + value_text(asked.at(option)) + ": expected the same");
+  const json usual = preparation({});
+  for (const auto& [option, value] : asked.items())  // packs of before know fewer options
+    if (!pack.index().at("preparation").contains(option) && value != usual.at(option))
+      throw UsageError(pack.name() + " was packed before there was --" + option + ", asked is " + value_text(value) +
+                       ": expected " + value_text(usual.at(option)) + ", or the data set packed anew");
   // A class split made by seed or list is what was packed; only who asks for another one is told so.
   const std::string chosen = pack.index().at("split_choice");
   const DatasetOptions defaults;
@@ -357,62 +395,42 @@ PackSummary write_pack(const DatasetOptions& given, const fs::path& out, const C
       (sizeof header + header.index_bytes + header.images * sizeof(uint32_t) + kPage - 1) / kPage * kPage;
   summary.bytes = static_cast<int64_t>(header.images_at + header.images * header.image_bytes);
 
-  const fs::path temporary = out.string() + ".tmp";
-  std::ofstream file(temporary, std::ios::binary | std::ios::trunc);
-  const auto require_written = [&] {
-    if (file) return;
-    file.close();
-    std::error_code ignored;
-    fs::remove(temporary, ignored);
-    throw DataError("pack " + in_quotes(out) + " cannot be written: expected a writable folder with " +
-                    std::to_string(summary.bytes) + " bytes free");
-  };
-  require_written();
-  try {
-    const std::string zeros(header.images_at, '\0');
-    file.write(zeros.data(), static_cast<std::streamsize>(zeros.size()));
-    Sha256 hash;
-    std::vector<uint32_t> checksums;
-    for (const auto& source : sources) {
-      hash.add(hash_line("split", source->info().split, source->classes()));
-      for (int c = 0; c < source->classes(); ++c) {
-        hash.add(hash_line("class", source->class_name(c), source->class_size(c)));
-        constexpr int kAtOnce = 256;  // images decoded in parallel, and held until they are written
-        for (int first = 0; first < source->class_size(c); first += kAtOnce) {
-          std::vector<ImageView> views(std::min(kAtOnce, source->class_size(c) - first));
-          tbb::parallel_for(size_t{0}, views.size(), [&](size_t i) {
-            views[i] = source->image({c, first + static_cast<int>(i), 0});
-          });
-          for (const ImageView& view : views) {
-            hash.add(bytes_of(view));
-            checksums.push_back(crc32_of(bytes_of(view)));
-            file.write(bytes_of(view).data(), static_cast<std::streamsize>(view.bytes()));
-          }
-          require_written();
-          if (progress) progress(static_cast<int64_t>(checksums.size()), summary.images);
+  NewFile file(out, "pack", summary.bytes);
+  const std::string zeros(header.images_at, '\0');
+  file.write(zeros);
+  Sha256 hash;
+  std::vector<uint32_t> checksums;
+  for (const auto& source : sources) {
+    hash.add(hash_line("split", source->info().split, source->classes()));
+    for (int c = 0; c < source->classes(); ++c) {
+      hash.add(hash_line("class", source->class_name(c), source->class_size(c)));
+      constexpr int kAtOnce = 256;  // images decoded in parallel, and held until they are written
+      for (int first = 0; first < source->class_size(c); first += kAtOnce) {
+        std::vector<ImageView> views(std::min(kAtOnce, source->class_size(c) - first));
+        tbb::parallel_for(size_t{0}, views.size(), [&](size_t i) {
+          views[i] = source->image({c, first + static_cast<int>(i), 0});
+        });
+        for (const ImageView& view : views) {
+          hash.add(bytes_of(view));
+          checksums.push_back(crc32_of(bytes_of(view)));
+          file.write(bytes_of(view));
         }
+        if (progress) progress(static_cast<int64_t>(checksums.size()), summary.images);
       }
     }
-    summary.source_hash = hash.digits();
-    index["source_hash"] = summary.source_hash;
-
-    std::string start(header.images_at, '\0');
-    const std::string text = index.dump();
-    std::memcpy(start.data(), &header, sizeof header);
-    std::memcpy(start.data() + sizeof header, text.data(), text.size());
-    std::memcpy(start.data() + sizeof header + text.size(), checksums.data(), checksums.size() * sizeof(uint32_t));
-    header.crc = crc32_of(std::string_view(start).substr(kCheckedFrom));
-    std::memcpy(start.data(), &header, sizeof header);
-    file.seekp(0);
-    file.write(start.data(), static_cast<std::streamsize>(start.size()));
-    file.close();
-    require_written();
-  } catch (...) {
-    std::error_code ignored;
-    fs::remove(temporary, ignored);
-    throw;
   }
-  fs::rename(temporary, out);
+  summary.source_hash = hash.digits();
+  index["source_hash"] = summary.source_hash;
+
+  std::string start(header.images_at, '\0');
+  const std::string text = index.dump();
+  std::memcpy(start.data(), &header, sizeof header);
+  std::memcpy(start.data() + sizeof header, text.data(), text.size());
+  std::memcpy(start.data() + sizeof header + text.size(), checksums.data(), checksums.size() * sizeof(uint32_t));
+  header.crc = crc32_of(std::string_view(start).substr(kCheckedFrom));
+  std::memcpy(start.data(), &header, sizeof header);
+  file.write_at_start(start);
+  file.put_in_place();
   return summary;
 }
 

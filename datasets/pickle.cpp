@@ -6,6 +6,7 @@
 #include <cstring>
 #include <iterator>
 
+#include "datasets/files.h"
 #include "datasets/mapped_file.h"
 #include "episodes/errors.h"
 
@@ -594,6 +595,7 @@ Pickle::Pickle(const FileTree& tree, const std::string& path)
     : name_(tree.name(path)), storage_(std::make_shared<Storage>()) {
   storage_->file = tree.map(path);
   if (storage_->file.view.empty()) throw DataError(name_ + " is empty, expected a pickle");
+  require_not_foreign(storage_->file.view, name_, "a pickle");
   Machine(*this).run();
 }
 

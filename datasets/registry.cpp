@@ -63,6 +63,8 @@ DatasetOptions resolve(DatasetOptions options) {
     throw UsageError("cache is " + std::to_string(options.cache_mb) + " MiB, expected 0 or more");
   require_one_of("augmentation", options.augment, {"none", "crop-jitter-flip"});
   require_one_of("crop", options.crop, {"none", "bbox"});
+  require_one_of("background", options.background, {"auto", "white", "black"});
+  options.strict_decode |= options.skip_bad;
   require_one_of("rotations", options.rotations, {"none", "train", "all"});
   if (options.rotations != "none" && entry.has_rotations)
     throw UsageError("rotations '" + options.rotations + "' does not apply to data set '" + entry.name +
@@ -92,7 +94,10 @@ std::shared_ptr<const ImageSource> open_dataset(const DatasetOptions& options, c
   if (is_pack(resolved.root)) return with_rotations(open_pack(resolved, split), resolved.rotations, split);
   if (entry.needs_root) open_root(resolved);
   auto source = entry.open(resolved, split);
-  if (resolved.skip_bad) source = without_bad_images(std::move(source));
+  if (resolved.skip_bad)
+    source = without_bad_images(std::move(source));
+  else if (resolved.check_files)
+    require_good_files(*source);
   return with_rotations(std::move(source), resolved.rotations, split);
 }
 

@@ -3,6 +3,7 @@
 #include <tbb/parallel_for.h>
 
 #include <algorithm>
+#include <atomic>
 #include <mutex>
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
@@ -68,6 +69,7 @@ std::vector<SplitSurvey> survey(const DatasetOptions& given, const CountImages& 
   options.augment = "none";
   options.exact_decode = true;
   options.skip_bad = false;
+  options.strict_decode = true;
   options.cache_mb = 0;
   std::vector<std::shared_ptr<const ImageSource>> sources;
   int64_t total = 0, done = 0;
@@ -104,6 +106,21 @@ std::vector<SplitSurvey> survey(const DatasetOptions& given, const CountImages& 
     }
   }
   return result;
+}
+
+int64_t count_orientation_tags(const ImageSource& source) {
+  const auto* stored = dynamic_cast<const StoredPictures*>(&source);
+  if (stored == nullptr) return 0;
+  std::atomic<int64_t> tags{0};
+  tbb::parallel_for(0, source.classes(), [&](int c) {
+    tbb::parallel_for(0, source.class_size(c), [&, c](int i) {
+      try {
+        if (stored->stored_header(c, i).orientation != 1) ++tags;
+      } catch (const DataError&) {  // a bad file is the survey's to tell
+      }
+    });
+  });
+  return tags;
 }
 
 Duplicates find_duplicates(const std::vector<SplitSurvey>& splits) {

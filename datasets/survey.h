@@ -45,6 +45,10 @@ using CountImages = std::function<void(int64_t done, int64_t total)>;
 /// is in the result.
 std::vector<SplitSurvey> survey(const DatasetOptions& options, const CountImages& progress = {});
 
+/// How many images of a source have a camera's orientation tag that asks to turn them: by a look at the headers of
+/// their files, in parallel. 0 where there are no files.
+int64_t count_orientation_tags(const ImageSource& source);
+
 Duplicates find_duplicates(const std::vector<SplitSurvey>& splits);
 
 /// A picture of the first images of the first classes of each split, a row per class, with names: at most `classes`

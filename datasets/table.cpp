@@ -1,6 +1,7 @@
 #include "datasets/table.h"
 
 #include <algorithm>
+#include <cctype>
 #include <nlohmann/json.hpp>
 
 #include "datasets/files.h"
@@ -10,6 +11,55 @@ namespace fewatoms {
 namespace {
 
 using nlohmann::json;
+
+constexpr std::string_view kSpaces = " \t";
+
+/// A column's name as it is looked for: Excel and people write "Path" and " label".
+std::string column_name(std::string text) {
+  text.erase(0, text.find_first_not_of(kSpaces));
+  text.erase(text.find_last_not_of(kSpaces) + 1);
+  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return text;
+}
+
+/// What separates the header's names: the one of comma, semicolon and tab that its line has most of outside of quotes.
+char separator_of(std::string_view bytes) {
+  const size_t start = std::min(bytes.find_first_not_of("\r\n"), bytes.size());
+  const std::string_view header = bytes.substr(start, bytes.find_first_of("\r\n", start) - start);
+  int64_t best = 0;
+  char result = ',';
+  for (const char candidate : {',', ';', '\t'}) {
+    int64_t count = 0;
+    bool quoted = false;
+    for (const char c : header) {
+      quoted ^= c == '"';
+      count += !quoted && c == candidate ? 1 : 0;
+    }
+    if (count > best) {
+      best = count;
+      result = candidate;
+    }
+  }
+  return result;
+}
+
+/// Where a text stops to be UTF-8; its size where it never does.
+size_t end_of_utf8(std::string_view text) {
+  for (size_t at = 0; at < text.size();) {
+    const auto byte = [&](size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
+    const unsigned first = byte(at);
+    const size_t more = first < 0x80 ? 0 : first >= 0xC2 && first < 0xE0 ? 1 : first >= 0xE0 && first < 0xF0 ? 2 : 3;
+    if (more == 3 && (first < 0xF0 || first > 0xF4)) return at;
+    for (size_t i = 1; i <= more; ++i)
+      if ((byte(at + i) & 0xC0) != 0x80) return at;
+    const unsigned second = byte(at + 1);
+    if ((first == 0xE0 && second < 0xA0) || (first == 0xED && second > 0x9F) || (first == 0xF0 && second < 0x90) ||
+        (first == 0xF4 && second > 0x8F))
+      return at;
+    at += 1 + more;
+  }
+  return text.size();
+}
 
 std::string line_of(const std::string& name, int line) { return name + " line " + std::to_string(line); }
 
@@ -69,7 +119,8 @@ Table parse_json_lines(const FileTree& tree, const std::string& path) {
     const json object = json::parse(line.text, nullptr, false);
     if (!object.is_object()) throw DataError(where + " is '" + line.text.substr(0, 60) + "', expected a JSON object");
     TableRow row{line.number, std::vector<std::string>(table.columns.size())};
-    for (const auto& [key, value] : object.items()) {
+    for (const auto& [given, value] : object.items()) {
+      const std::string key = column_name(given);
       int c = table.column(key);
       if (c < 0) {
         c = static_cast<int>(table.columns.size());
@@ -102,16 +153,24 @@ Table read_table(const FileTree& tree, const std::string& path) {
   std::string_view bytes = file.view;
   if (bytes.starts_with("\xFF\xFE") || bytes.starts_with("\xFE\xFF"))
     throw DataError(tree.name(path) + " is UTF-16, expected UTF-8");
+  require_not_foreign(bytes, tree.name(path), "a table");
   if (bytes.find('\0') != std::string_view::npos)
     throw DataError(tree.name(path) + " is no text, expected a table in UTF-8");
   if (bytes.starts_with("\xEF\xBB\xBF")) bytes.remove_prefix(3);
+  if (const size_t end = end_of_utf8(bytes); end < bytes.size())
+    throw DataError(
+        line_of(tree.name(path),
+                1 + static_cast<int>(std::count(bytes.begin(), bytes.begin() + static_cast<ptrdiff_t>(end), '\n'))) +
+        " is no UTF-8, perhaps Latin-1: expected UTF-8, as 'iconv -f latin1 -t utf-8' makes it");
   if (ends_with_any(path, {".jsonl", ".ndjson"})) return parse_json_lines(tree, path);
 
   Table table;
-  table.rows = parse_separated(bytes, ends_with_any(path, {".tsv", ".tab"}) ? '\t' : ',', tree.name(path));
+  table.rows =
+      parse_separated(bytes, ends_with_any(path, {".tsv", ".tab"}) ? '\t' : separator_of(bytes), tree.name(path));
   if (table.rows.empty()) throw DataError(tree.name(path) + " is empty, expected a header and rows");
   table.columns = std::move(table.rows.front().fields);
   table.rows.erase(table.rows.begin());
+  for (std::string& column : table.columns) column = column_name(column);
   for (size_t c = 0; c < table.columns.size(); ++c)
     if (table.column(table.columns[c]) != static_cast<int>(c))
       throw DataError(tree.name(path) + " has column '" + table.columns[c] + "' twice");

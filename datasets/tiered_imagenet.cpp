@@ -3,6 +3,7 @@
 #include "datasets/decode.h"
 #include "datasets/entries.h"
 #include "datasets/forms.h"
+#include "datasets/image_header.h"
 #include "datasets/nd_array.h"
 #include "datasets/pickle.h"
 #include "datasets/torchmeta.h"
@@ -101,11 +102,15 @@ ImageSet open_png(const FileTreePtr& tree, const DatasetOptions& options, const 
     }
   }
   files->classes = labels.classes;
-  set.load = [files, name = pickle.name(), channels = options.channels, exif = options.exif](int class_index,
-                                                                                             int image_index) {
-    const std::string where = name + " image " + std::to_string(files->classes[class_index].rows[image_index]);
-    return decode_image(files->bytes[class_index][image_index], where, channels, exif);
+  const auto name_of = [files, name = pickle.name()](int class_index, int image_index) {
+    return name + " image " + std::to_string(files->classes[class_index].rows[image_index]);
   };
+  set.load = {[files, name_of, rules = pixel_rules(options)](int class_index, int image_index) {
+                return decode_image(files->bytes[class_index][image_index], name_of(class_index, image_index), rules);
+              },
+              [files, name_of](int class_index, int image_index) {
+                return image_header(files->bytes[class_index][image_index], name_of(class_index, image_index));
+              }};
   return set;
 }
 
@@ -116,7 +121,7 @@ ImageSet open_npz(const FileTreePtr& tree, const DatasetOptions& options, const 
   if (!archive->is_file("images.npy")) throw DataError(tree->name(found.path) + " has no array 'images'");
   NdArray images = parse_npy(archive->map("images.npy"), archive->name("images.npy"));
   require_as_many(tree->name(found.path), images.shape.empty() ? 0 : images.shape[0], labels);
-  return array_images(std::move(images), labels.classes, options.channels, Channels::kBgr);
+  return array_images(std::move(images), labels.classes, pixel_rules(options), Channels::kBgr);
 }
 
 const std::vector<Form>& forms() {

@@ -64,8 +64,8 @@ Form torchmeta_form() {
           .find = find_by_name({{"train", "train_data.hdf5"}, {"val", "val_data.hdf5"}, {"test", "test_data.hdf5"}}),
           .open =
               [](const FileTreePtr& tree, const DatasetOptions& options, const FoundSplit& found) {
-                ImageSet set = hdf5_images(tree, found.path, classes_of(tree, found.path), options.channels,
-                                           options.exif, enough_pixels(options));
+                ImageSet set = hdf5_images(tree, found.path, classes_of(tree, found.path), pixel_rules(options),
+                                           enough_pixels(options));
                 if (!tree->is_file(labels_of(found.path)))
                   set.notices.push_back("no " + tree->name(labels_of(found.path)) + ": classes are all datasets of " +
                                         tree->name(found.path));
@@ -91,8 +91,7 @@ Form torchmeta_cifar_form(const std::string& folder) {
               },
           .open =
               [read](const FileTreePtr& tree, const DatasetOptions& options, const FoundSplit& found) {
-                return hdf5_images(tree, "data.hdf5", read(tree, found), options.channels, options.exif,
-                                   enough_pixels(options));
+                return hdf5_images(tree, "data.hdf5", read(tree, found), pixel_rules(options), enough_pixels(options));
               },
           .class_names = [read](const FileTreePtr& tree, const DatasetOptions&,
                                 const FoundSplit& found) { return names_of(read(tree, found)); }};

@@ -119,7 +119,7 @@ TEST_F(Forms, OfTheSameImagesAreTheSame) {
     }
     seen.insert(form["dataset"].get<std::string>() + " " + form["form"].get<std::string>());
   }
-  EXPECT_EQ(seen.size(), 25u) << "forms that were written";
+  EXPECT_EQ(seen.size(), 27u) << "forms that were written";
 }
 
 TEST_F(Forms, TwoUnderOneRootAreRefusedByName) {
@@ -133,6 +133,92 @@ TEST_F(Forms, TwoUnderOneRootAreRefusedByName) {
   EXPECT_THAT(message, testing::HasSubstr("mini-imagenet-cache-train.pkl"));
   EXPECT_THAT(message, testing::HasSubstr("torchmeta-hdf5 ("));
   EXPECT_THAT(message, testing::HasSubstr("train_data.hdf5"));
+}
+
+// CIFAR's own files know neither of the two data sets made of it: their published splits are built in.
+TEST_F(Forms, CifarsOwnFilesAreSplitAsPublished) {
+  const test::TemporaryFolder folder;
+  test::write_file(
+      folder / "write.py",
+      "import pickle, sys\nimport numpy as np\nat = sys.argv[1] + '/cifar-100-python/'\n"
+      "fine = ['apple', 'beaver', 'bed', 'bear', 'aquarium_fish']\n"
+      "coarse = ['aquatic_mammals', 'fish', 'fruit_and_vegetables', 'household_furniture', 'large_carnivores']\n"
+      "of = [2, 0, 3, 4, 1]\n"
+      "def dump(name, content): pickle.dump(content, open(at + name, 'wb'), protocol=2)\n"
+      "dump('meta', {b'fine_label_names': fine, b'coarse_label_names': coarse})\n"
+      "for name, each, base in (('train', 2, 0), ('test', 1, 100)):\n"
+      "    labels = [i % 5 for i in range(5 * each)]\n"
+      "    data = np.zeros((len(labels), 3, 32, 32), np.uint8)\n"
+      "    for i, label in enumerate(labels): data[i, 0] = base + i; data[i, 1] = label; data[i, 2, :, 16:] = 9\n"
+      "    dump(name, {b'data': data.reshape(len(labels), 3072), b'fine_labels': labels,\n"
+      "                b'coarse_labels': [of[l] for l in labels], b'filenames': [b'x'] * len(labels)})\n");
+  std::filesystem::create_directories(folder / "cifar-100-python");
+  ASSERT_EQ(
+      std::system(
+          (test::python_with("numpy") + " " + (folder / "write.py").string() + " " + folder.path().string()).c_str()),
+      0);
+  const auto classes = [&](const char* name, const char* split) {
+    return class_names(*open_dataset({.name = name, .root = folder.path()}, split));
+  };
+  EXPECT_THAT(classes("cifar-fs", "train"), testing::ElementsAre("apple", "aquarium_fish", "bear"));
+  EXPECT_THAT(classes("cifar-fs", "val"), testing::ElementsAre("beaver"));
+  EXPECT_THAT(classes("cifar-fs", "test"), testing::ElementsAre("bed"));
+  EXPECT_THAT(classes("fc100", "train"), testing::ElementsAre("apple", "aquarium_fish", "bed"));
+  EXPECT_THAT(classes("fc100", "val"), testing::ElementsAre("bear"));
+  EXPECT_THAT(classes("fc100", "test"), testing::ElementsAre("beaver"));
+  const auto bed = open_dataset({.name = "cifar-fs", .root = folder / "cifar-100-python"}, "test");
+  EXPECT_EQ(bed->info().form, "cifar-python");
+  EXPECT_EQ(bed->class_group(0), "household_furniture");
+  ASSERT_EQ(bed->class_size(0), 3);  // two of train and one of test
+  for (const auto& [image, red] : {std::pair{0, 2}, {1, 7}, {2, 102}}) {
+    const auto p = test::pixels(*bed, 0, image);
+    EXPECT_THAT((std::vector<int>{p[0], p[1], p[2], p[31 * 3 + 2]}), testing::ElementsAre(red, 2, 0, 9));
+  }
+  const std::string train = test::read_file(folder / "cifar-100-python/train");
+  test::write_file(folder / "cifar-100-python/train", "<html>");
+  EXPECT_THAT(test::message_of<DataError>([&] { classes("fc100", "val"); }),
+              testing::HasSubstr("train' is a web page (HTML), expected a pickle"));
+}
+
+/// Of a filter that nobody knows, and of h5py's own.
+TEST_F(Forms, CompressedHdf5IsReadOrItsFilterIsNamed) {
+  const test::TemporaryFolder folder;
+  test::write_file(
+      folder / "write.py",
+      "import sys\nimport h5py\nimport numpy as np\n"
+      "data = np.kron(np.random.RandomState(0).randint(0, 256, (6, 4, 4, 3)), np.ones((1, 3, 3, 1))).astype(np.uint8)\n"
+      "for split in ('train', 'test'):\n"
+      "    with h5py.File(sys.argv[1] + '/' + split + '_data.hdf5', 'w') as f:\n"
+      "        f.create_dataset('datasets/' + split, data=data, compression='lzf', shuffle=split == 'test')\n"
+      "with h5py.File(sys.argv[1] + '/val_data.hdf5', 'w') as f:\n"
+      "    space = h5py.h5s.create_simple(data.shape); plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)\n"
+      "    plan.set_chunk((1, 12, 12, 3)); plan.set_filter(32001, h5py.h5z.FLAG_OPTIONAL, (1,))\n"
+      "    h5py.h5d.create(f.create_group('datasets').id, b'val', h5py.h5t.STD_U8LE, space, plan)\n"
+      "np.save(sys.argv[1] + '/data.npy', data)\n");
+  ASSERT_EQ(
+      std::system(
+          (test::python_with("h5py") + " " + (folder / "write.py").string() + " " + folder.path().string()).c_str()),
+      0);
+  const std::string expected = test::read_file(folder / "data.npy").substr(128);
+  const DatasetOptions options{.name = "mini-imagenet", .root = folder.path(), .image_size = 12};
+  for (const char* split : {"train", "test"}) {
+    const auto source = open_dataset(options, split);
+    for (int i = 0; i < 6; ++i) {
+      const auto p = test::pixels(*source, 0, i);
+      EXPECT_EQ(std::string(p.begin(), p.end()), expected.substr(static_cast<size_t>(i) * p.size(), p.size()))
+          << split << i;
+    }
+  }
+  EXPECT_THAT(test::message_of<DataError>([&] { open_dataset(options, "val"); }),
+              testing::HasSubstr("is compressed by HDF5's filter 32001"));
+  std::string damaged = test::read_file(folder / "train_data.hdf5");
+  std::fill(damaged.end() - 60, damaged.end() - 20, '\xFF');
+  test::write_file(folder / "train_data.hdf5", damaged);
+  const auto source = open_dataset(options, "train");
+  EXPECT_THAT(test::message_of<DataError>([&] {
+                for (int i = 0; i < 6; ++i) source->image({0, i, 0});
+              }),
+              testing::HasSubstr("cannot be read"));
 }
 
 /// Bad data in a copy of a form: what is done to it, and part of the line that says so.

@@ -354,6 +354,18 @@ for dataset in ("cifar-fs", "fc100"):
         write(f"{dataset}/hdf5/{dataset}/{split}_labels.json",
               json.dumps([["super_" + split, n] for n in names(split)]))
     add("small", f"{dataset}/hdf5", dataset, "torchmeta-hdf5", 32, groups=True)
+for dataset, stem in (("cifar-fs", "CIFAR_FS"), ("fc100", "FC100")):  # as Lee et al. published both, and with names
+    for named in (True, False):
+        start = 0
+        for split, classes in small.items():
+            content = {"data": np.concatenate([images for _, images in classes]),
+                       "labels": [start + c for c, (_, images) in enumerate(classes) for _ in images]}
+            if named:
+                content["catname2label"] = {label: start + c for c, (label, _) in enumerate(classes)}
+            start += len(classes)
+            write(f"{dataset}/pickles{named}/{stem}_{split}.pickle", pickle.dumps(content, protocol=2))
+    add("small", f"{dataset}/picklesTrue", dataset, "pickle-lee", 32)
+    add("numbered", f"{dataset}/picklesFalse", dataset, "pickle-lee", 32)
 for split in SPLITS:  # as CIFAR-FS is published
     for label, images in small[split]:
         for i, image in enumerate(images):

@@ -230,6 +230,93 @@ TEST_F(ManifestTest, NamesColumnsItDoesNotUse) {
               ElementsAre(HasSubstr("not used: 'camera'")));
 }
 
+// As spreadsheets of several countries and editors save a table, whatever its file is called.
+TEST_F(ManifestTest, IsReadWhateverItsEndingSeparatorAndCapitals) {
+  const std::string plain = "path,label,split\npictures/1.png,a,train\npictures/2.png,\"b;c\",train\n";
+  std::string semicolons = "\xEF\xBB\xBF" + plain;
+  std::replace(semicolons.begin(), semicolons.end(), ',', ';');
+  std::string tabs = plain;
+  std::replace(tabs.begin(), tabs.end(), ',', '\t');
+  const std::vector<std::pair<std::string, std::string>> ways{
+      {"m.CSV", plain},
+      {"m.txt", plain},
+      {"m.TXT", tabs},
+      {"m.Tsv", tabs},
+      {"s.csv", semicolons},
+      {"t.csv", tabs},
+      {"h.csv", "PATH, Label ,Split\n" + plain.substr(plain.find('\n') + 1)},
+      {"m.JSONL",
+       "{\"Path\": \"pictures/1.png\", \"label\": \"a\", \"SPLIT\": \"train\"}\n"
+       "{\"Path\": \"pictures/2.png\", \"label\": \"b;c\", \"SPLIT\": \"train\"}\n"}};
+  for (const auto& [file, text] : ways) {
+    SCOPED_TRACE(file);
+    EXPECT_THAT(class_names(*open(file, text)), ElementsAre("a", "b;c"));
+  }
+  DatasetOptions in_folder = options("");
+  in_folder.root = folder.path();
+  for (const char* name : {"Manifest.CSV", "manifest.txt"}) {
+    write_file(folder / name, plain);
+    EXPECT_EQ(open_dataset(in_folder, "train")->classes(), 2) << name;
+    std::filesystem::remove(folder / name);
+  }
+}
+
+TEST_F(ManifestTest, OtherEncodingsAreRefusedWithTheirLine) {
+  EXPECT_THAT(refusal("path,label,split\npictures/1.png,a,train\npictures/2.png,caf\xE9,train\n"),
+              HasSubstr("m.csv' line 3 is no UTF-8, perhaps Latin-1: expected UTF-8, as 'iconv -f latin1 -t utf-8'"));
+  EXPECT_THAT(class_names(*open("m.csv", "path,label,split\npictures/1.png,caf\xC3\xA9 \xF0\x9F\xA6\x89,train\n")),
+              ElementsAre("caf\xC3\xA9 \xF0\x9F\xA6\x89"));
+  EXPECT_THAT(refusal("<!doctype html>\n<html>"), HasSubstr("m.csv' is a web page (HTML), expected a table"));
+}
+
+/// 16 x 8: the left half 7, the right half 200.
+void write_halves(const std::filesystem::path& file) {
+  cv::Mat picture(8, 16, CV_8UC3, cv::Scalar::all(7));
+  picture(cv::Rect(8, 0, 8, 8)) = cv::Scalar::all(200);
+  cv::imwrite(file.string(), picture);
+}
+
+TEST_F(ManifestTest, BoxesInPartsOfThePictureAreScaled) {
+  write_halves(folder / "two.png");
+  DatasetOptions cut = options("m.csv");
+  cut.crop = "bbox";
+  const std::string header = "path,label,split,x,y,width,height\n";
+  write_file(folder / "m.csv", header + "two.png,right,train,0.5,0,0.5,1\ntwo.png,left,train,0,0.25,0.5,0.5\n");
+  const auto source = open_dataset(cut, "train");
+  EXPECT_EQ(pixels(*source, 0, 0), std::vector<uint8_t>(8 * 8 * 3, 7));
+  EXPECT_EQ(pixels(*source, 1, 0), std::vector<uint8_t>(8 * 8 * 3, 200));
+  EXPECT_THAT(source->info().notices, ElementsAre(HasSubstr("are all within 0 to 1: taken as parts of the pictures'")));
+  write_file(folder / "m.csv", header + "two.png,right,train,0.5,0,0.5,1\ntwo.png,left,train,0.25,0.5,0.5,1\n");
+  EXPECT_THAT(
+      message_of<DataError>([&] { open_dataset(cut, "train"); }),
+      HasSubstr("m.csv' line 3 has a box in parts of the picture (0 to 1, as all of the file's) that reaches out of "
+                "it: expected x and y of its left upper corner (YOLO's files have those of the centre)"));
+}
+
+TEST_F(ManifestTest, ABoxThatLeavesItsPictureIsAnErrorWithTheLine) {
+  write_halves(folder / "two.png");
+  DatasetOptions cut = options("m.csv");
+  cut.crop = "bbox";
+  const auto with = [&](const std::string& box) {
+    write_file(folder / "m.csv",
+               "path,label,split,x,y,width,height\npictures/1.png,a,train,,,,\ntwo.png,b,train," + box + "\n");
+  };
+  const auto message = [&](bool check) {
+    cut.check_files = check;
+    return message_of<DataError>([&] { open_dataset(cut, "train")->image({1, 0, 0}); });
+  };
+  for (const bool check : {true, false}) {
+    with("8,0,20,8");
+    EXPECT_THAT(message(check), HasSubstr("m.csv' line 3 has a box that reaches out of the picture of 16x8 pixels, '"));
+    with("30,0,8,8");
+    EXPECT_THAT(message(check), HasSubstr("m.csv' line 3 has a box that lies outside the picture of 16x8 pixels, '"));
+    with("-3,0,8,8");
+    EXPECT_THAT(message(check), HasSubstr("line 3"));
+    with("8.4,0,8,8");  // by rounding
+    EXPECT_NO_THROW(open_dataset(cut, "train")->image({1, 0, 0}));
+  }
+}
+
 TEST(CsvField, IsReadBackAsItWas) {
   const TemporaryFolder folder;
   const std::vector<std::string> awkward{"plain", "a,b", "say \"hi\"", "two\nlines", " space ", ""};

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <nlohmann/json.hpp>
 
 #include "datasets/survey.h"
 #include "episodes/digest.h"
@@ -167,6 +168,70 @@ TEST_F(PackTest, AnotherHashThanThatOfTheContentIsFoundByVerify) {
   EXPECT_THAT(message_of<DataError>([&] { verify_pack(file()); }), HasSubstr("was altered: its content has the hash "));
 }
 
+/// The pack with another index, and the right checksum of it.
+std::string with_index(const std::string& pack, const std::string& index) {
+  uint64_t index_bytes = 0, images = 0, images_at = 0;
+  std::memcpy(&index_bytes, &pack[16], 8);
+  std::memcpy(&images, &pack[24], 8);
+  std::memcpy(&images_at, &pack[40], 8);
+  std::string start = pack.substr(0, 48) + index + pack.substr(48 + index_bytes, 4 * images);
+  start.resize(images_at, '\0');
+  index_bytes = index.size();
+  std::memcpy(&start[16], &index_bytes, 8);
+  const uint32_t crc = crc32_of(std::string_view(start).substr(16));
+  std::memcpy(&start[12], &crc, 4);
+  return start + pack.substr(images_at);
+}
+
+// A right checksum says nothing of who wrote an index: its numbers must not lead outside of the file.
+TEST_F(PackTest, AnIndexThatLiesIsRefusedThoughItsChecksumIsRight) {
+  const std::string whole = read_file(file());
+  uint64_t index_bytes = 0;
+  std::memcpy(&index_bytes, &whole[16], 8);
+  using nlohmann::json;
+  const json index = json::parse(whole.substr(48, index_bytes));
+  const auto message = [&](const auto& change) {
+    json changed = index;
+    change(changed);
+    write_file(file(), with_index(whole, changed.dump()));
+    return message_of<DataError>([&] { open_dataset(packed(), "train"); });
+  };
+  const auto classes = [](json& j) -> json& { return j["splits"][0]["classes"]; };
+  EXPECT_THAT(message([&](json& j) {  // the sum is right
+                classes(j)[0]["images"] = -4;
+                classes(j)[1]["images"] = 12;
+              }),
+              HasSubstr("class 'class0' has -4 images, expected 0 to 20"));
+  EXPECT_THAT(message([&](json& j) { classes(j)[0]["images"] = 21; }), HasSubstr("has 21 images"));
+  EXPECT_THAT(message([&](json& j) { classes(j)[0]["images"] = uint64_t{1} << 32; }),
+              HasSubstr("has 4294967296 images"));
+  EXPECT_THAT(message([&](json& j) { classes(j)[0]["images"] = 3; }), HasSubstr("names than of images"));
+  EXPECT_THAT(message([&](json& j) { classes(j)[0]["image_groups"] = {1, 2}; }), HasSubstr("other numbers of groups"));
+  for (const auto& [key, value] : std::vector<std::pair<std::string, json>>{{"splits", 5},
+                                                                            {"dataset", 1},
+                                                                            {"form", nullptr},
+                                                                            {"source_hash", "x"},
+                                                                            {"image_size", -16},
+                                                                            {"image_size", 1 << 20},
+                                                                            {"channels", 2},
+                                                                            {"preparation", {{"colour", "all"}}},
+                                                                            {"preparation", 3}})
+    EXPECT_THAT(message([&, k = key, v = value](json& j) { j[k] = v; }),
+                HasSubstr("was altered or damaged: its index does not describe its images, "))
+        << key;
+  EXPECT_THAT(message([&](json& j) { j.erase("splits"); }), HasSubstr("it is not the JSON that 'dataset pack' writes"));
+  write_file(file(), with_index(whole, std::string(200, 'x')));
+  EXPECT_THAT(message_of<DataError>([&] { open_dataset(packed(), "train"); }), HasSubstr("it is not the JSON"));
+  json before = index;  // as it was written before there was an option
+  before["preparation"].erase("background");
+  write_file(file(), with_index(whole, before.dump()));
+  EXPECT_NO_THROW(open_dataset(packed(), "train"));
+  DatasetOptions white = packed();
+  white.background = "white";
+  EXPECT_THAT(message_of<UsageError>([&] { open_dataset(white, "train"); }),
+              HasSubstr("was packed before there was --background, asked is white: expected auto"));
+}
+
 TEST_F(PackTest, RefusesToServeWhatItDoesNotHold) {
   const auto refusal = [&](const auto& change) {
     DatasetOptions asked = packed();
@@ -179,7 +244,10 @@ TEST_F(PackTest, RefusesToServeWhatItDoesNotHold) {
               HasSubstr("was packed with --channels 3, asked is 1"));
   EXPECT_THAT(refusal([](DatasetOptions& o) { o.split_seed = 4; }),
               HasSubstr("holds the class split 'seed-0', asked is 'seed-4'"));
-  EXPECT_THAT(refusal([](DatasetOptions& o) { o.exif = true; }), HasSubstr("was packed with --exif false"));
+  EXPECT_THAT(refusal([](DatasetOptions& o) { o.exif = false; }),
+              HasSubstr("was packed with --exif=true, asked is false"));
+  EXPECT_THAT(refusal([](DatasetOptions& o) { o.background = "white"; }),
+              HasSubstr("was packed with --background auto, asked is white"));
 }
 
 TEST_F(PackTest, OtherSizesAreMadeFromThePackedOneWithANotice) {
@@ -201,7 +269,8 @@ TEST_F(PackTest, ABadImageLeavesNoFileBehind) {
   EXPECT_THAT(message_of<DataError>([&] { write_pack(source(), folder / "new.pack"); }),
               HasSubstr("0.png' cannot be decoded"));
   EXPECT_FALSE(fs::exists(folder / "new.pack"));
-  EXPECT_FALSE(fs::exists(folder / "new.pack.tmp"));
+  const auto left = [&] { return std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()); };
+  EXPECT_EQ(left(), 2);  // photographs and a pack
   DatasetOptions skipping = source();
   skipping.skip_bad = true;
   EXPECT_EQ(write_pack(skipping, folder / "new.pack").skipped, 1);

@@ -120,6 +120,11 @@ TEST_F(PickleFile, WhatArraysDoNotUseIsRefused) {
   EXPECT_THAT(error("."), HasSubstr("stack is empty"));
 }
 
+TEST_F(PickleFile, AWebPageIsNamedAsOne) {
+  EXPECT_THAT(error("\n<!DOCTYPE html><html lang=en><title>Quota exceeded</title>"),
+              HasSubstr("x.pkl' is a web page (HTML), expected a pickle"));
+}
+
 TEST_F(PickleFile, LengthsBeyondTheFileTakeNoMemory) {
   EXPECT_THAT(error("\x8e\xff\xff\xff\xff\xff\xff\xff\x7f."s), HasSubstr("truncated"));
   EXPECT_THAT(error("T\xff\xff\xff\xff."s), HasSubstr("truncated"));

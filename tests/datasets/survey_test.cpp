@@ -91,6 +91,71 @@ TEST_F(SurveyTest, SkipBadTakesMissingFilesOfAManifestForBad) {
   EXPECT_THAT(std::vector<int>(good->image_groups(0).begin(), good->image_groups(0).end()), ElementsAre(1, 0));
 }
 
+// What a look at headers finds is refused at opening, of every split that asks for it.
+TEST_F(SurveyTest, BadFilesAreRefusedAtOpeningWhereAskedFor) {
+  write_image(folder / "val/cat/0.jpg", 30, 20);
+  write_image(folder / "val/cat/1.jpg", 30, 20);
+  DatasetOptions checked = options();
+  checked.check_files = true;
+  EXPECT_NO_THROW(open_dataset(checked, "val"));
+  EXPECT_NO_THROW(open_dataset(options(), "train"));  // whoever decodes few images need not wait for all
+  EXPECT_THAT(
+      message_of<DataError>([&] { open_dataset(checked, "train"); }),
+      testing::MatchesRegex(".*train/bee/1.png' cannot be decoded as an image: .* \\(1 bad file in split 'train': "
+                            "--skip-bad leaves such images out, 'dataset verify' lists them\\)"));
+  const std::string jpeg = test::read_file(folder / "val/cat/0.jpg");
+  for (const std::string& bad : {jpeg.substr(0, jpeg.size() / 2), std::string(), std::string("<html></html>")}) {
+    write_file(folder / "val/cat/0.jpg", bad);
+    EXPECT_THAT(message_of<DataError>([&] { open_dataset(checked, "val"); }), HasSubstr("val/cat/0.jpg' is "));
+  }
+  checked.skip_bad = true;
+  EXPECT_EQ(open_dataset(checked, "val")->info().skipped, 1);
+}
+
+TEST_F(SurveyTest, DamageThatADecoderMakesUpForIsBadToo) {
+  cv::Mat picture(64, 64, CV_8UC3);
+  cv::RNG(7).fill(picture, cv::RNG::UNIFORM, 0, 256);
+  const auto file = folder / "train/bee/3.jpg";
+  cv::imwrite(file.string(), picture);
+  std::string jpeg = test::read_file(file);
+  std::fill_n(jpeg.begin() + static_cast<ptrdiff_t>(jpeg.size() / 2), 200, '\0');
+  write_file(file, jpeg);
+  const auto splits = survey(options());
+  ASSERT_EQ(splits[0].bad.size(), 2u);
+  EXPECT_THAT(splits[0].bad[1].reason, HasSubstr("bee/3.jpg' is damaged: Corrupt JPEG data"));
+  DatasetOptions skipping = options();
+  skipping.skip_bad = true;
+  EXPECT_EQ(open_dataset(skipping, "train")->info().skipped, 2);
+}
+
+TEST_F(SurveyTest, CountsOrientationTags) {
+  write_image(folder / "val/cat/0.jpg", 30, 20);
+  std::string jpeg = test::read_file(folder / "val/cat/0.jpg");
+  jpeg.insert(2, std::string("\xFF\xE1\0\x22"
+                             "Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0",
+                             36));
+  write_file(folder / "val/cat/1.jpg", jpeg);
+  write_file(folder / "val/cat/2.jpg", jpeg);
+  const auto source = open_dataset(options(), "val");
+  EXPECT_EQ(count_orientation_tags(*source), 2);
+  EXPECT_EQ(count_orientation_tags(*open_dataset(options(), "test")), 0);
+  const auto sizes = survey(options())[1].sizes;  // the tag is followed
+  EXPECT_THAT(sizes, ElementsAre(Pair(Pair(20, 30), 2), Pair(Pair(30, 20), 1)));
+}
+
+TEST_F(SurveyTest, PicturesThatAreNotReadAreNamed) {
+  write_file(folder / "train/ant/3.ico", "icon");
+  write_file(folder / "train/bee/3.TGA", "targa");
+  EXPECT_THAT(
+      open_dataset(options(), "train")->info().notices,
+      testing::Contains(testing::MatchesRegex("left out 2 pictures under .* of kinds that are not read, .*ant/3.ico' "
+                                              "for one: expected JPEG, PNG.*")));
+  write_file(folder / "train/cow/0.tga", "targa");
+  EXPECT_THAT(message_of<DataError>([&] { open_dataset(options(), "train"); }),
+              testing::MatchesRegex("class 'cow' is empty: .*cow' has no images of a kind that is read, .*0.tga' is of "
+                                    "another: expected JPEG.*"));
+}
+
 TEST_F(SurveyTest, DrawsAContactSheet) {
   write_contact_sheet(options(), folder / "sheet.png", 2, 3);
   const cv::Mat sheet = cv::imread((folder / "sheet.png").string());
