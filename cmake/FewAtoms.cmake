@@ -14,8 +14,8 @@ endfunction()
 
 function(fewatoms_warnings target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic $<$<BOOL:${FEWATOMS_WERROR}>:-Werror>)
-  # GCC 12 warns of overlaps and overflows that are not there in "text" + std::string (its bugs 105651 and 105329), GCC 13
-  # and 14 of those that are not there in copies of std::vector<bool>, which LibTorch's headers make (its bug 110498).
+  # GCC 12 warns of overlaps and overflows that are not there in "text" + std::string (its bugs 105651 and 105329), and
+  # GCC 13 and 14 of those that are not there in copies of std::vector<bool>, which LibTorch makes (its bug 110498).
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     target_compile_options(${target} PRIVATE -Wno-restrict -Wno-array-bounds -Wno-stringop-overflow)
   endif()
