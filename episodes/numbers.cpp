@@ -21,6 +21,18 @@ std::string fixed_text(double value, int digits) {
   return text;
 }
 
+std::string expected_text(bool whole, const std::string& low, const std::string& high) {
+  const std::string number = whole ? "a whole number" : "a number";
+  if (low.empty()) return high.empty() ? number : number + " of at most " + high;
+  return high.empty() ? number + " of at least " + low : number + " from " + low + " to " + high;
+}
+
+std::string not_expected(std::string_view given, const std::string& expected) {
+  std::string text = "'";
+  text.append(given).append("' is not ").append(expected);
+  return text;
+}
+
 std::string shape_text(std::span<const int64_t> sides) {
   std::string text;
   for (const int64_t n : sides) text += (text.empty() ? "[" : ", ") + number_text(n);

@@ -62,15 +62,16 @@ std::optional<std::vector<T>> parsed_numbers(std::string_view text, char separat
   }
 }
 
+/// The texts of the two below; an empty limit is none.
+std::string expected_text(bool whole, const std::string& low, const std::string& high);
+std::string not_expected(std::string_view given, const std::string& expected);
+
 /// What was expected: "a whole number from 0 to 1024", "a number of at least 0", "a number".
 template <Number T>
 std::string expected_number(T low, T high) {
   const bool whole = std::integral<T>;
   const bool from = whole || low > std::numeric_limits<T>::lowest(), to = whole || high < std::numeric_limits<T>::max();
-  std::string text = whole ? "a whole number" : "a number";
-  if (from && to) return text + " from " + number_text(low) + " to " + number_text(high);
-  if (from) return text + " of at least " + number_text(low);
-  return to ? text + " of at most " + number_text(high) : text;
+  return expected_text(whole, from ? number_text(low) : std::string(), to ? number_text(high) : std::string());
 }
 
 /// What is wrong with `text` as a number from low to high: "'08x' is not a whole number from 0 to 9"; empty: nothing.
@@ -79,7 +80,7 @@ std::string number_error(std::string_view text, T low = std::numeric_limits<T>::
                          T high = std::numeric_limits<T>::max()) {
   const auto value = parsed_number<T>(text);
   if (value && *value >= low && *value <= high) return {};
-  return "'" + std::string(text) + "' is not " + expected_number(low, high);
+  return not_expected(text, expected_number(low, high));
 }
 
 /// The number from low to high that `text` is. Throws Error (UsageError; DataError for what is in a file) with

@@ -64,7 +64,8 @@ ParameterSet norms_after(const Learner& learner, const ParameterSet& parameters,
 template <Number T>
 T whole_number(const SafeTensors& file, const std::string& key, T low, T high, const std::filesystem::path& path) {
   const auto found = file.metadata.find(key);
-  const std::string where = "'" + path.string() + "': metadata '" + key + "' ";
+  std::string where = "'";
+  where.append(path.string()).append("': metadata '").append(key).append("' ");
   if (found == file.metadata.end())
     throw DataError(where + "is missing, " + expected_number(low, high) + " was expected");
   return read_number<T, DataError>(found->second, low, high, where);
