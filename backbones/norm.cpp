@@ -1,6 +1,7 @@
 #include "backbones/norm.h"
 
 #include <algorithm>
+#include <map>
 
 #include "backbones/backbone.h"
 
@@ -95,12 +96,22 @@ std::string Norm::torch_script(const std::string& x, NormMode mode) const {
 
 ParameterSet merge_statistics(const ParameterSet& parameters, const std::vector<StatisticUpdate>& updates,
                               double momentum) {
+  std::map<size_t, Tensor> moved;
+  const auto now = [&](size_t index) {
+    const auto found = moved.find(index);
+    return found == moved.end() ? parameters.tensor(index) : found->second;
+  };
+  for (const StatisticUpdate& update : updates) {  // each from where the one before has left the statistic
+    const Tensor mean = now(update.mean_index) * (1 - momentum) + update.mean * momentum;
+    const Tensor variance = now(update.variance_index) * (1 - momentum) + update.variance * momentum;
+    moved[update.mean_index] = mean;
+    moved[update.variance_index] = variance;
+  }
   std::vector<size_t> indices;
   std::vector<Tensor> values;
-  for (const StatisticUpdate& update : updates) {
-    indices.insert(indices.end(), {update.mean_index, update.variance_index});
-    values.push_back(parameters.tensor(update.mean_index) * (1 - momentum) + update.mean * momentum);
-    values.push_back(parameters.tensor(update.variance_index) * (1 - momentum) + update.variance * momentum);
+  for (const auto& [index, value] : moved) {
+    indices.push_back(index);
+    values.push_back(value);
   }
   return parameters.with(indices, values);
 }

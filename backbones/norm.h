@@ -42,7 +42,8 @@ class Norm final : public Layer {
   std::string name_, kind_;
 };
 
-/// Running statistics moved towards what one pass found: (1 - momentum) * old + momentum * new (Ioffe, Szegedy 2015).
+/// Running statistics moved towards what passes found, one after the other: (1 - momentum) * old + momentum * new
+/// (Ioffe, Szegedy 2015). An update whose two indices are the same moves that statistic once.
 ParameterSet merge_statistics(const ParameterSet& parameters, const std::vector<StatisticUpdate>& updates,
                               double momentum = 0.1);
 

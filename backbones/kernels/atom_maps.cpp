@@ -44,11 +44,20 @@ Tensor sum_maps(const Tensor& like, const std::vector<Tensor>& padded_gradients,
 // The convolution is bilinear in maps and atoms: it and its two gradients are each other's derivatives.
 Tensor convolve(const Tensor& maps, const Tensor& atoms, const PendingPointer& pending);
 Tensor gradient_by_atoms(const Tensor& maps, const Tensor& g, const PendingPointer& pending);
-Tensor gradient_by_maps(const Tensor& maps, const Tensor& g, const Tensor& atoms, const PendingPointer& pending);
+Tensor gradient_by_maps(const Tensor& maps, const Tensor& g, const Tensor& atoms);
 
-/// The gradient by the maps: at once where it is to be differentiated again, otherwise later, with all others.
+void keep(AutogradContext* ctx, const PendingPointer& pending) {
+  if (pending) ctx->saved_data["pending"] = at::IValue::make_capsule(pending);
+}
+PendingPointer kept(const AutogradContext* ctx) {
+  const auto found = ctx->saved_data.find("pending");
+  return found == ctx->saved_data.end() ? PendingPointer() : found->second.toCapsule();
+}
+
+/// The gradient by the maps: at once where it is to be differentiated again or where no Collect waits for it (`pending`
+/// is null), otherwise later, with all others.
 Tensor now_or_later(const Tensor& maps, const Tensor& g, const Tensor& atoms, const PendingPointer& pending) {
-  if (at::GradMode::is_enabled()) return gradient_by_maps(maps, g, atoms, pending);
+  if (!pending || at::GradMode::is_enabled()) return gradient_by_maps(maps, g, atoms);
   auto& later = static_cast<Pending&>(*pending);
   later.gradients.push_back(padded(g));
   later.atoms.push_back(atoms.contiguous());
@@ -64,12 +73,12 @@ struct Convolve : Function<Convolve> {
                                            y.data_ptr<scalar_t>());
     });
     ctx->save_for_backward({maps, atoms});
-    ctx->saved_data["pending"] = at::IValue::make_capsule(pending);
+    keep(ctx, pending);
     return y;
   }
   static variable_list backward(AutogradContext* ctx, variable_list g) {
     const auto saved = ctx->get_saved_variables();
-    const PendingPointer pending = ctx->saved_data["pending"].toCapsule();
+    const PendingPointer pending = kept(ctx);
     return {ctx->needs_input_grad(0) ? now_or_later(saved[0], g[0], saved[1], pending) : Tensor(),
             ctx->needs_input_grad(1) ? gradient_by_atoms(saved[0], g[0], pending) : Tensor(), Tensor()};
   }
@@ -85,30 +94,28 @@ struct GradientByAtoms : Function<GradientByAtoms> {
                                               atoms.data_ptr<double>());
     });
     ctx->save_for_backward({maps, g});
-    ctx->saved_data["pending"] = at::IValue::make_capsule(pending);
+    keep(ctx, pending);
     return atoms.to(maps.scalar_type());
   }
   static variable_list backward(AutogradContext* ctx, variable_list v) {
     const auto saved = ctx->get_saved_variables();
-    const PendingPointer pending = ctx->saved_data["pending"].toCapsule();
+    const PendingPointer pending = kept(ctx);
     return {ctx->needs_input_grad(0) ? now_or_later(saved[0], saved[1], v[0], pending) : Tensor(),
             ctx->needs_input_grad(1) ? convolve(saved[0], v[0], pending) : Tensor(), Tensor()};
   }
 };
 
-/// `like` gives the shape of the maps alone.
+/// `like` gives the shape of the maps alone. Its own gradient u has their shape and stands where they do in the next
+/// derivatives, but no Collect waits behind it: nothing of those may stay pending.
 struct GradientByMaps : Function<GradientByMaps> {
-  static Tensor forward(AutogradContext* ctx, const Tensor& like, const Tensor& g, const Tensor& atoms,
-                        const PendingPointer& pending) {
+  static Tensor forward(AutogradContext* ctx, const Tensor& like, const Tensor& g, const Tensor& atoms) {
     ctx->save_for_backward({g, atoms});
-    ctx->saved_data["pending"] = at::IValue::make_capsule(pending);
     return sum_maps(like, {padded(g)}, {atoms.contiguous()});
   }
   static variable_list backward(AutogradContext* ctx, variable_list u) {
     const auto saved = ctx->get_saved_variables();
-    const PendingPointer pending = ctx->saved_data["pending"].toCapsule();
-    return {Tensor(), ctx->needs_input_grad(1) ? convolve(u[0], saved[1], pending) : Tensor(),
-            ctx->needs_input_grad(2) ? gradient_by_atoms(u[0], saved[0], pending) : Tensor(), Tensor()};
+    return {Tensor(), ctx->needs_input_grad(1) ? convolve(u[0], saved[1], PendingPointer()) : Tensor(),
+            ctx->needs_input_grad(2) ? gradient_by_atoms(u[0], saved[0], PendingPointer()) : Tensor()};
   }
 };
 
@@ -116,12 +123,12 @@ struct GradientByMaps : Function<GradientByMaps> {
 struct Collect : Function<Collect> {
   static Tensor forward(AutogradContext* ctx, const Tensor& maps, const PendingPointer& pending) {
     ctx->set_materialize_grads(false);
-    ctx->saved_data["pending"] = at::IValue::make_capsule(pending);
+    keep(ctx, pending);
     ctx->save_for_backward({maps});
     return maps.alias();
   }
   static variable_list backward(AutogradContext* ctx, variable_list g) {
-    auto& pending = static_cast<Pending&>(*ctx->saved_data["pending"].toCapsule());
+    auto& pending = static_cast<Pending&>(*kept(ctx));
     Tensor sum = g[0];
     if (!pending.gradients.empty()) {
       const Tensor more = sum_maps(ctx->get_saved_variables()[0], pending.gradients, pending.atoms);
@@ -139,8 +146,8 @@ Tensor convolve(const Tensor& maps, const Tensor& atoms, const PendingPointer& p
 Tensor gradient_by_atoms(const Tensor& maps, const Tensor& g, const PendingPointer& pending) {
   return GradientByAtoms::apply(maps.contiguous(), g, pending);
 }
-Tensor gradient_by_maps(const Tensor& maps, const Tensor& g, const Tensor& atoms, const PendingPointer& pending) {
-  return GradientByMaps::apply(maps, g, atoms, pending);
+Tensor gradient_by_maps(const Tensor& maps, const Tensor& g, const Tensor& atoms) {
+  return GradientByMaps::apply(maps, g, atoms);
 }
 
 /// maps[n, m] = x[n] mix[m] for x [n, pixels, in] and mix [M, in, out]. Its gradients, if they are to be differentiated

@@ -51,6 +51,8 @@ struct Loops {
   /// its position 0..3 (row-major in the window) in `index`. sign is +1 or -1.
   void (*stats_and_gather)(Shape, const T* x, const T* sign, double* sum, double* square_sum, T* pooled,
                            uint8_t* index);
+  /// sum[c] = sum of x - pivot and square_sum[c] = sum of (x - pivot)^2 on [rows, c].
+  void (*sums_about)(int64_t rows, int64_t c, const T* x, const T* pivot, double* sum, double* square_sum);
   /// out = a[c] + b[c] * x, plus bu[c] * u unless u is null, plus v at the position that `index` names in each window.
   void (*scatter_affine)(Shape, const T* x, const T* v, const uint8_t* index, const T* a, const T* b, const T* u,
                          const T* bu, T* out);

@@ -180,6 +180,7 @@ namespace {
 
 template <class T>
 constexpr Loops<T> kAll = {stats_and_gather<T>,
+                           sums_about<T>,
                            scatter_affine<T>,
                            gather_sums<T>,
                            affine_relu<T>,

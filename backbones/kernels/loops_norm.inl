@@ -128,6 +128,23 @@ FEWATOMS_BODY void for_pieces(int64_t rows, int64_t c, F&& f) {
 }
 
 template <class T>
+void sums_about(int64_t rows, int64_t c, const T* x, const T* pivot, double* sum, double* square_sum) {
+  for (int64_t i = 0; i < c; ++i) sum[i] = square_sum[i] = 0;
+  for_pieces<T>(rows, c, [&](int64_t first, int64_t last, int64_t i, int64_t count, auto full) {
+    constexpr bool kFull = decltype(full)::value;
+    const V<T> about = load<kFull>(pivot + i, count);
+    V<T> s1{}, s2{};
+    for (int64_t at = first * c + i; at < last * c; at += c) {
+      const V<T> v = load<kFull>(x + at, count) - about;
+      s1 += v;
+      s2 += v * v;
+    }
+    add_to<kFull, T>(sum + i, s1, count);
+    add_to<kFull, T>(square_sum + i, s2, count);
+  });
+}
+
+template <class T>
 void affine_relu(int64_t rows, int64_t c, const T* p, const T* s, const T* t, T* y) {
   for_pieces<T>(rows, c, [&](int64_t first, int64_t last, int64_t i, int64_t count, auto full) {
     constexpr bool kFull = decltype(full)::value;

@@ -3,6 +3,7 @@
 #include <torch/autograd.h>
 #include <torch/custom_class.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "backbones/kernels/loops.h"
@@ -267,6 +268,29 @@ struct NormBackward : Function<NormBackward> {
   }
 };
 
+/// The moments about the mean found before, of the channels whose variance has cancelled; those of all others stay, to
+/// the bit, whatever their neighbours are.
+void take_again_where_they_cancel(const Tensor& x, Channels& mean, Channels& variance) {
+  const size_t c = mean.size();
+  std::vector<size_t> lost;
+  for (size_t i = 0; i < c; ++i)
+    if (cancels(mean[i], variance[i])) lost.push_back(i);
+  if (lost.empty()) return;
+  const Tensor pivot = tensor_of(mean, x);
+  const Channels about = channels_of(pivot);
+  const int64_t rows = x.numel() / x.size(1);
+  Channels sum(c), square_sum(c);
+  AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "sums_about", [&] {
+    loops::loops<scalar_t>().sums_about(rows, x.size(1), x.data_ptr<scalar_t>(), pivot.data_ptr<scalar_t>(), sum.data(),
+                                        square_sum.data());
+  });
+  for (const size_t i : lost) {
+    const double off = sum[i] / static_cast<double>(rows);
+    mean[i] = about[i] + off;
+    variance[i] = std::max(0.0, square_sum[i] / static_cast<double>(rows) - off * off);  // less than 0 by a rounding
+  }
+}
+
 /// (x, scale, shift) -> y, and a token that carries no value.
 struct NormForward : Function<NormForward> {
   static variable_list forward(AutogradContext* ctx, const Tensor& x, const Tensor& scale, const Tensor& shift,
@@ -283,10 +307,8 @@ struct NormForward : Function<NormForward> {
     });
     const double pixels = static_cast<double>(x.numel() / c);
     Channels mean = by_channel(c, [&](size_t i) { return sum[i] / pixels; });
-    Channels variance = by_channel(c, [&](size_t i) {
-      const double v = square_sum[i] / pixels - mean[i] * mean[i];
-      return v < 0 ? 0 : v;
-    });
+    Channels variance = by_channel(c, [&](size_t i) { return square_sum[i] / pixels - mean[i] * mean[i]; });
+    take_again_where_they_cancel(x, mean, variance);
     if (own) *own = {tensor_of(mean, x), tensor_of(variance, x)};
     if (given) {
       const Channels given_mean = channels_of(given->mean);
@@ -380,6 +402,8 @@ Tensor scaled_relu(const Tensor& p, const Tensor& scale, const Tensor& shift, co
 Tensor norm_relu_pool(const Tensor& x, const Tensor& scale, const Tensor& shift, const NormStatistics* given,
                       NormStatistics* own) {
   require_shapes(x, scale, shift);
+  TORCH_CHECK(!given || !(given->mean.requires_grad() || given->variance.requires_grad()),
+              "norm_relu_pool takes given statistics as constants, these require a gradient");
   return NormForward::apply(image_layout(x), scale, shift, given, own)[0];
 }
 

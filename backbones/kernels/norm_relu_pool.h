@@ -12,11 +12,16 @@ struct NormStatistics {
 
 constexpr double kNormEpsilon = 1e-5;
 
+/// Whether a variance that was found as E[x^2] - mean^2 has lost too much to be used: beyond a mean of ten deviations.
+/// The moments are then taken once more, about that mean. With partial sums of x^2 in T of at most w numbers, what is
+/// left has a relative error of at most 100 (w/2 + 4) roundings of T, whatever the mean (docs/mathematics.md).
+inline bool cancels(double mean, double variance) { return mean * mean > 100 * variance; }
+
 /// max_pool2x2(relu(batch_norm(x))) in one pass over memory, differentiable to second order (a third raises an error).
 ///
 /// x [N, C, H, W] float or double; scale, shift [C]; result [N, C, H/2, W/2] (rounded down), channels last.
 /// Without `given`, x is normalised by its own statistics, which are returned through `own` (cut from the graph) when
-/// that is not null; with `given`, by those.
+/// that is not null; with `given`, by those, which are constants: no gradient goes to them.
 ///
 /// Batch norm is affine by channel, so that the largest element of a window is the largest (or, under a negative
 /// scale, the smallest) element of x: only that one goes on. Gradients come back as one dense pass a + b*x, from

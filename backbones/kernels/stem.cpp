@@ -112,6 +112,20 @@ void patch_moments(const Tensor& padded, double* mean, double* covariance) {
     for (int64_t j = 0; j < taps; ++j) covariance[i * taps + j] = covariance[i * taps + j] / count - mean[i] * mean[j];
 }
 
+void take_moments(StemImages& stem, const Tensor& padded) {
+  const int64_t taps = 9 * padded.size(3);
+  stem.mean = at::zeros({taps}, at::kDouble);
+  stem.covariance = at::zeros({taps, taps}, at::kDouble);
+  AT_DISPATCH_FLOATING_TYPES(padded.scalar_type(), "patch_moments", [&] {
+    patch_moments<scalar_t>(padded, stem.mean.data_ptr<double>(), stem.covariance.data_ptr<double>());
+  });
+}
+
+/// Zeros, and memory behind them: the loops read whole registers, beyond the last number.
+Tensor with_room(int64_t numbers, const at::TensorOptions& options) {
+  return at::zeros({numbers + loops::kLeastChannels}, options).narrow(0, 0, numbers);
+}
+
 }  // namespace
 
 bool stem_fits(const Tensor& images, int64_t out) {
@@ -120,18 +134,24 @@ bool stem_fits(const Tensor& images, int64_t out) {
 }
 
 StemImages stem_images(const Tensor& images) {
-  const int64_t n = images.size(0), in = images.size(1), h = images.size(2), w = images.size(3), taps = 9 * in;
-  // The loops read whole registers, beyond the last number.
+  const int64_t n = images.size(0), in = images.size(1), h = images.size(2), w = images.size(3);
+  TORCH_CHECK(!images.requires_grad(), "stem_images has no gradient by the images, these require one");
   const int64_t numbers = n * (h + 2) * (w + 2) * in;
-  const Tensor memory = at::zeros({numbers + loops::kLeastChannels}, images.options());
   StemImages stem;
-  stem.padded = memory.narrow(0, 0, numbers).view({n, h + 2, w + 2, in});
+  stem.padded = with_room(numbers, images.options()).view({n, h + 2, w + 2, in});
   stem.padded.narrow(1, 1, h).narrow(2, 1, w).copy_(images.permute({0, 2, 3, 1}));
-  stem.mean = at::zeros({taps}, at::kDouble);
-  stem.covariance = at::zeros({taps, taps}, at::kDouble);
-  AT_DISPATCH_FLOATING_TYPES(images.scalar_type(), "patch_moments", [&] {
-    patch_moments<scalar_t>(stem.padded, stem.mean.data_ptr<double>(), stem.covariance.data_ptr<double>());
-  });
+  take_moments(stem, stem.padded);
+  // The patches' middle: the channel's own pixels, without the border.
+  const auto middle = [&](const Tensor& by_tap) { return by_tap.narrow(0, 4 * in, in); };
+  const Tensor mean = middle(stem.mean), variance = middle(stem.covariance.diagonal());
+  bool again = false;
+  for (int64_t c = 0; c < in; ++c) again |= cancels(mean[c].item<double>(), variance[c].item<double>());
+  if (!again) return stem;
+  const Tensor pivot = mean.to(images.scalar_type());
+  const Tensor centred = with_room(numbers, images.options()).view(stem.padded.sizes());
+  centred.copy_(stem.padded - pivot);
+  take_moments(stem, centred);
+  stem.mean += pivot.to(at::kDouble).repeat({9});
   return stem;
 }
 
