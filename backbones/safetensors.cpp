@@ -3,12 +3,16 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <functional>
 #include <limits>
+#include <map>
+#include <set>
 
 #include <nlohmann/json.hpp>
 
@@ -32,34 +36,82 @@ constexpr Type kTypes[] = {{"F32", torch::kFloat},     {"F64", torch::kDouble}, 
 
 constexpr uint64_t kHeaderLimit = 100'000'000;  // bytes, as the reference implementation has it
 
-[[noreturn]] void fail_to_write(const std::filesystem::path& path) {
-  throw UsageError("cannot write '" + path.string() + "': " + std::strerror(errno));
+/// A folder that is missing or not ours is the caller's mistake; a full or failing disk is not.
+[[noreturn]] void fail_to_write(const std::filesystem::path& path, int error) {
+  const std::string text = "cannot write '" + path.string() + "': " + std::strerror(error);
+  constexpr int kMistakes[] = {ENOENT, ENOTDIR, EISDIR, EACCES, EPERM, EROFS, ENAMETOOLONG, ELOOP, EEXIST, ENOTEMPTY};
+  if (std::find(std::begin(kMistakes), std::end(kMistakes), error) != std::end(kMistakes)) throw UsageError(text);
+  throw DataError(text);
 }
 
-/// A list of pieces written one after the other, synced and renamed.
+/// A new file beside `path` that no other thread or process writes to, and its descriptor, -1 on failure.
+std::pair<std::filesystem::path, int> open_temporary(const std::filesystem::path& path) {
+  static std::atomic<unsigned> next = 0;
+  for (;;) {
+    std::filesystem::path name = path.string() + ".tmp" + std::to_string(::getpid()) + "-" + std::to_string(next++);
+    const int file = ::open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (file >= 0 || errno != EEXIST) return {std::move(name), file};  // else: one that a killed process has left
+  }
+}
+
+/// 0, or the error.
+int write_whole(int file, const void* data, size_t size) {
+  const char* at = static_cast<const char*>(data);
+  while (size > 0) {
+    const ssize_t written = ::write(file, at, size);
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return written < 0 ? errno : EIO;
+    at += written;
+    size -= static_cast<size_t>(written);
+  }
+  return 0;
+}
+
+/// Makes a new name in a folder last. A file system that cannot (some network ones) is as good as it is: EINVAL.
+int flush_folder(const std::filesystem::path& path) {
+  const std::filesystem::path parent = path.parent_path();
+  const int folder = ::open(parent.empty() ? "." : parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder < 0) return errno == EACCES ? 0 : errno;  // one may write into a folder that one may not read
+  const int error = ::fsync(folder) == 0 || errno == EINVAL || errno == ENOTSUP ? 0 : errno;
+  ::close(folder);
+  return error;
+}
+
+/// A list of pieces written one after the other into a new file, flushed and renamed; the folder is flushed too, so
+/// that after a power cut there is the old file or the new one, whole. A link stays one, a device or a pipe just gets
+/// the bytes.
 void write_pieces(const std::filesystem::path& path, const std::vector<std::pair<const void*, size_t>>& pieces) {
-  const std::filesystem::path temporary = path.string() + ".tmp" + std::to_string(::getpid());
-  const int file = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (file < 0) fail_to_write(path);
-  bool good = true;
-  for (const auto& [data, size] : pieces) {
-    const char* at = static_cast<const char*>(data);
-    for (size_t left = size; good && left > 0;) {
-      const ssize_t written = ::write(file, at, left);
-      if (written < 0 && errno == EINTR) continue;
-      good = written > 0;
-      if (good) at += written, left -= static_cast<size_t>(written);
-    }
-  }
-  good = good && ::fsync(file) == 0;
-  const int error = errno;
-  ::close(file);
-  if (!good || ::rename(temporary.c_str(), path.c_str()) != 0) {
-    const int reason = good ? errno : error;
-    ::unlink(temporary.c_str());
-    errno = reason;
-    fail_to_write(path);
-  }
+  std::error_code missing;
+  std::filesystem::path target = std::filesystem::canonical(path, missing);
+  if (missing) target = path;
+  const auto there = std::filesystem::status(target, missing);
+  const bool in_place = std::filesystem::exists(there) && !std::filesystem::is_regular_file(there) &&
+                        !std::filesystem::is_directory(there);
+  const auto [written, file] =
+      in_place ? std::pair(target, ::open(target.c_str(), O_WRONLY | O_CLOEXEC)) : open_temporary(target);
+  if (file < 0) fail_to_write(path, errno);
+  int error = 0;
+  for (const auto& [data, size] : pieces)
+    if (error == 0) error = write_whole(file, data, size);
+  if (error == 0 && !in_place && ::fsync(file) != 0) error = errno;
+  if (::close(file) != 0 && error == 0) error = errno;  // a network's disk may be found full only now
+  if (error == 0 && !in_place && ::rename(written.c_str(), target.c_str()) != 0) error = errno;
+  if (error != 0 && !in_place) ::unlink(written.c_str());
+  if (error == 0 && !in_place) error = flush_folder(target);
+  if (error != 0) fail_to_write(path, error);
+}
+
+/// A JSON object whose keys are all different: the parser itself would keep the last of equal ones in silence.
+json parse_header(const std::string& text, const std::function<void(const std::string&)>& fail) {
+  std::set<std::string> names;
+  const auto look = [&](int depth, json::parse_event_t event, json& parsed) {
+    if (event == json::parse_event_t::key && depth == 1 && !names.insert(parsed.get<std::string>()).second)
+      fail("its header names '" + parsed.get<std::string>() + "' twice");
+    return true;
+  };
+  json header = json::parse(text, look, /*allow_exceptions=*/false);
+  if (!header.is_object()) fail("its header is not JSON");
+  return header;
 }
 
 /// Bytes of a tensor with this shape, or nothing if the product overflows.
@@ -126,11 +178,11 @@ SafeTensors read_safetensors(const std::filesystem::path& path) {
     fail("its header claims " + std::to_string(length) + " bytes, the file has " + std::to_string(size));
   std::string text(length, '\0');
   file.read(text.data(), static_cast<std::streamsize>(length));
-  const json header = json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!header.is_object()) fail("its header is not JSON");
+  const json header = parse_header(text, fail);
 
   const uint64_t data_size = size - sizeof length - length;
   SafeTensors contents;
+  std::map<uint64_t, std::pair<uint64_t, std::string>> places;  // of the tensors with data: begin, end and name
   try {
     for (const auto& [name, entry] : header.items()) {
       if (name == "__metadata__") {
@@ -151,6 +203,8 @@ SafeTensors read_safetensors(const std::filesystem::path& path) {
       const uint64_t bytes = checked_bytes(shape, torch::elementSize(type->type), bad);
       if (offsets.size() != 2 || offsets[0] > offsets[1] || offsets[1] > data_size || offsets[1] - offsets[0] != bytes)
         bad("lies outside of the data or has another size than its shape says");
+      if (bytes > 0 && !places.emplace(offsets[0], std::pair(offsets[1], name)).second)
+        bad("lies where tensor '" + places.at(offsets[0]).second + "' does");
       torch::Tensor tensor = torch::empty(shape, type->type);
       file.seekg(static_cast<std::streamoff>(sizeof length + length + offsets[0]));
       file.read(static_cast<char*>(tensor.data_ptr()), static_cast<std::streamsize>(bytes));
@@ -160,6 +214,15 @@ SafeTensors read_safetensors(const std::filesystem::path& path) {
   } catch (const json::exception& e) {
     fail(std::string("its header is malformed (") + e.what() + ")");
   }
+  uint64_t end = 0;  // of the tensors so far: each begins where another ends, and the last ends with the file
+  for (const auto& [begin, rest] : places) {
+    if (begin != end)
+      fail("tensor '" + rest.second + "' begins at byte " + std::to_string(begin) + " of the data, " +
+           std::to_string(end) + " was expected");
+    end = rest.first;
+  }
+  if (end != data_size)
+    fail("its tensors end at byte " + std::to_string(end) + " of the data, which has " + std::to_string(data_size));
   return contents;
 }
 

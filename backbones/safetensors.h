@@ -16,13 +16,14 @@ struct SafeTensors {
   std::map<std::string, std::string> metadata;
 };
 
-/// Writes to a temporary name beside `path`, flushes to disk and renames, so that `path` is always whole.
-/// Throws UsageError if the folder cannot be written to.
+/// Writes to a temporary name beside `path`, flushes to disk, renames and flushes the folder, so that `path` is always
+/// whole: the old file or the new one. Throws UsageError if the folder is not there or may not be written to, DataError
+/// if the disk is full or fails.
 void write_safetensors(const std::filesystem::path& path, const SafeTensors& contents);
 
 /// Reads a whole file. Throws UsageError if it is not there; DataError, naming the file and what is wrong, if the
-/// header is longer than the file or 100 MB, is not JSON, or names a tensor whose type, shape and offsets do not agree
-/// with the data.
+/// header is longer than the file or 100 MB, is not JSON, names a tensor twice, or one whose type, shape and offsets do
+/// not agree with the data, or if the tensors overlap or leave bytes of the data out.
 SafeTensors read_safetensors(const std::filesystem::path& path);
 
 /// Writes `text` the same way: whole or not at all.

@@ -1,5 +1,7 @@
 #include "meta/checkpoint.h"
 
+#include <cmath>
+
 #include "backbones/safetensors.h"
 #include "episodes/errors.h"
 #include "episodes/numbers.h"
@@ -65,11 +67,23 @@ TrainState load_checkpoint(const std::filesystem::path& path, const std::shared_
   };
 
   TrainState state;
-  state.iteration = metadata_number<int64_t>(file, path, "iteration");
-  state.best_accuracy = metadata_number<double>(file, path, "best_accuracy");
-  state.best_iteration = metadata_number<int64_t>(file, path, "best_iteration");
-  state.last_validation = metadata_number<int64_t>(file, path, "last_validation");
-  state.seconds = metadata_number<double>(file, path, "seconds");
+  const auto number_where = [&](const std::string& key, auto zero, const auto& good, const std::string& expected) {
+    const auto value = metadata_number<decltype(zero)>(file, path, key);
+    if (!good(value))
+      throw DataError("'" + path.string() + "': metadata '" + key + "' is " + file.metadata.at(key) + ", " + expected +
+                      " was expected");
+    return value;
+  };
+  state.iteration = number_where(
+      "iteration", int64_t{}, [](int64_t i) { return i >= 0; }, "0 or more");
+  const auto done = [&](int64_t i) { return i >= 0 && i <= state.iteration; };
+  const std::string up_to = "0 to " + std::to_string(state.iteration) + ", the iterations done,";
+  state.best_accuracy = number_where(
+      "best_accuracy", 0.0, [](double a) { return a == -1 || (a >= 0 && a <= 1); }, "0 to 1, or -1 for none,");
+  state.best_iteration = number_where("best_iteration", int64_t{}, done, up_to);
+  state.last_validation = number_where("last_validation", int64_t{}, done, up_to);
+  state.seconds = number_where(
+      "seconds", 0.0, [](double s) { return s >= 0 && std::isfinite(s); }, "0 or more");
   std::vector<Tensor> values;
   for (const ParameterSpec& spec : *schema) values.push_back(take(spec, ""));
   state.parameters = {schema, std::move(values)};
@@ -77,7 +91,8 @@ TrainState load_checkpoint(const std::filesystem::path& path, const std::shared_
   const std::string kind = moments == file.metadata.end() ? "adam" : moments->second;
   OptimizerState& optimizer = state.optimizer;
   optimizer.kind = moments_from_name(kind, path);
-  optimizer.steps = state.iteration;
+  optimizer.steps =
+      optimizer.kind == Moments::kNone ? 0 : state.iteration;  // without moments there is nothing to go on from
   if (state.iteration > 0)
     for (const size_t i : schema->trainable()) {
       if (optimizer.kind != Moments::kNone) optimizer.first.push_back(take((*schema)[i], kind + ".m."));

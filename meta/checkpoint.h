@@ -7,7 +7,8 @@
 namespace fewatoms {
 
 /// Writes a checkpoint as safetensors: each parameter under its own name, Adam's moments under "adam.m." and "adam.v."
-/// + name (those of sgd with momentum under "sgd.m."), counters in the metadata. Whole or not at all.
+/// + name (those of sgd with momentum under "sgd.m."), counters in the metadata. Whole or not at all: on a full disk,
+/// which throws DataError, the file that was there stays.
 void save_checkpoint(const std::filesystem::path& path, const TrainState& state);
 
 /// Reads it back, as values over `schema`, whose names, shapes and types it must have: a file of another architecture

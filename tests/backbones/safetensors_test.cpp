@@ -1,10 +1,14 @@
 #include "backbones/safetensors.h"
 
+#include <unistd.h>
+
 #include <cstring>
 #include <limits>
+#include <thread>
 
 #include "episodes/errors.h"
 #include "episodes/random.h"
+#include "tests/disk.h"
 #include "tests/testing.h"
 
 namespace fewatoms {
@@ -136,6 +140,60 @@ TEST(Safetensors, NoTemporaryFileStays) {
   EXPECT_EQ(test::read_file(folder / "note"), "text");
 }
 
+TEST(Safetensors, AFullDiskIsNoMistakeOfTheCallersAndKeepsTheOldFile) {
+  const test::TemporaryFolder folder;
+  const auto path = folder / "file.safetensors";
+  write_safetensors(path, example());
+  const std::string before = test::read_file(path);
+  SafeTensors larger = example();
+  larger.tensors["large"] = at::ones({1000}, at::kDouble);
+  const std::string message = test::message_of<DataError>([&] {
+    const test::FileSizeLimit limit(4096);
+    write_safetensors(path, larger);
+  });
+  EXPECT_EQ(message, "cannot write '" + path.string() + "': File too large");
+  EXPECT_EQ(test::read_file(path), before);
+  EXPECT_EQ(test::names_in(folder.path()), std::vector<std::string>{"file.safetensors"});
+  EXPECT_THROW(write_file_atomically("/dev/full", "text"), DataError);  // ENOSPC
+}
+
+TEST(Safetensors, DevicesGetTheBytesAndLinksStay) {
+  const test::TemporaryFolder folder;
+  write_file_atomically("/dev/null", "text");
+  EXPECT_TRUE(std::filesystem::is_character_file("/dev/null"));
+  write_file_atomically(folder / "file", "old");
+  std::filesystem::create_symlink("file", folder / "link");
+  write_file_atomically(folder / "link", "new");
+  EXPECT_TRUE(std::filesystem::is_symlink(folder / "link"));
+  EXPECT_EQ(test::read_file(folder / "file"), "new");
+}
+
+TEST(Safetensors, WritersOfOneNameDoNotMix) {
+  const test::TemporaryFolder folder;
+  const auto path = folder / "file";
+  const std::string texts[] = {std::string(300'000, 'a'), std::string(300'000, 'b')};
+  std::vector<std::thread> writers;
+  for (const std::string& text : texts)
+    writers.emplace_back([&] {
+      for (int i = 0; i < 20; ++i) write_file_atomically(path, text);
+    });
+  for (int i = 0; i < 50; ++i) {
+    const std::string seen = test::read_file(path);
+    EXPECT_TRUE(seen.empty() || seen == texts[0] || seen == texts[1]);  // empty: not there yet
+  }
+  for (std::thread& writer : writers) writer.join();
+  EXPECT_EQ(test::names_in(folder.path()), std::vector<std::string>{"file"});
+}
+
+TEST(Safetensors, WhatAKilledWriterLeftIsInNobodysWay) {
+  const test::TemporaryFolder folder;
+  const auto path = folder / "file";
+  for (int i = 0; i < 200; ++i)
+    test::write_file(path.string() + ".tmp" + std::to_string(getpid()) + "-" + std::to_string(i), "");
+  write_file_atomically(path, "text");
+  EXPECT_EQ(test::read_file(path), "text");
+}
+
 TEST(Safetensors, AMissingFileIsTheCallersMistake) {
   const test::TemporaryFolder folder;
   EXPECT_NE(test::message_of<UsageError>([&] { read_safetensors(folder / "none"); }).find("none"), std::string::npos);
@@ -201,6 +259,31 @@ TEST(Safetensors, HeadersThatAreNoObjectAreRefused) {
 
 std::string tensor_header(const std::string& dtype, const std::string& shape, const std::string& offsets) {
   return "{\"t\":{\"dtype\":" + dtype + ",\"shape\":" + shape + ",\"data_offsets\":" + offsets + "}}";
+}
+
+TEST(Safetensors, EveryByteOfTheDataBelongsToOneTensor) {
+  const auto header = [](const std::string& tensors) { return file_of("{" + tensors + "}", std::string(16, 'x')); };
+  const auto tensor = [](const std::string& name, int begin, int end) {
+    return "\"" + name + "\":{\"dtype\":\"U8\",\"shape\":[" + std::to_string(end - begin) + "],\"data_offsets\":[" +
+           std::to_string(begin) + "," + std::to_string(end) + "]}";
+  };
+  {
+    const test::TemporaryFolder folder;  // in any order, empty tensors anywhere
+    test::write_file(folder / "good",
+                     header(tensor("b", 0, 4) + "," + tensor("a", 4, 16) + "," + tensor("none", 7, 7)));
+    EXPECT_EQ(read_safetensors(folder / "good").tensors.size(), 3U);
+  }
+  const auto refused = [&](const std::string& tensors, const std::string& why) {
+    const std::string message = refusal(header(tensors));
+    EXPECT_NE(message.find(why), std::string::npos) << message;
+  };
+  refused(tensor("a", 0, 12), "end at byte 12 of the data, which has 16");
+  refused(tensor("a", 4, 16), "'a' begins at byte 4 of the data, 0 was expected");
+  refused(tensor("a", 0, 4) + "," + tensor("b", 6, 16), "'b' begins at byte 6 of the data, 4 was expected");
+  refused(tensor("a", 0, 8) + "," + tensor("b", 6, 16), "'b' begins at byte 6 of the data, 8 was expected");
+  refused(tensor("a", 0, 16) + "," + tensor("b", 0, 16), "lies where tensor");
+  refused(tensor("a", 0, 16) + "," + tensor("a", 0, 16), "names 'a' twice");
+  refused("\"__metadata__\":{},\"__metadata__\":{}," + tensor("a", 0, 16), "names '__metadata__' twice");
 }
 
 TEST(Safetensors, TensorsThatDoNotAgreeWithTheDataAreNamed) {
