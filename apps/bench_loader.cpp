@@ -6,6 +6,7 @@
 
 #include "apps/bench.h"
 #include "apps/command_line.h"
+#include "episodes/text.h"
 #include "meta/statistics.h"
 
 namespace fewatoms {
@@ -35,7 +36,7 @@ std::vector<std::string> files_of(const ImageSource& source, const std::vector<I
   const auto folder = std::filesystem::is_directory(root, error) ? root : root.parent_path();
   std::vector<std::string> files;
   for (const ImageRef& ref : images) {
-    const auto file = folder / source.image_name(ref);
+    const auto file = folder / unescaped(source.image_name(ref));
     if (root.empty() || !std::filesystem::is_regular_file(file, error)) return {};
     files.push_back(file.string());
   }

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/command_line.h"
+#include "apps/json_text.h"
 #include "apps/pictures.h"
 #include "apps/run_results.h"
 #include "backbones/safetensors.h"
@@ -21,7 +22,7 @@ namespace {
 using json = nlohmann::ordered_json;
 
 struct AdaptCommand {
-  std::string run, support, query, out, checkpoint, json_file;
+  std::string run, support, query, out, checkpoint, json_file, name_encoding;
   int inner_steps = -1;
 };
 
@@ -52,7 +53,7 @@ json describe_adapter(const Adapter& adapter, const std::filesystem::path& file)
   return result;
 }
 
-std::string text_of(const json& j) { return j.dump(2, ' ', false, json::error_handler_t::replace) + "\n"; }
+std::string text_of(const json& j) { return json_text(j) + "\n"; }
 
 std::string counts_text(const json& description) {
   std::string text;
@@ -130,12 +131,17 @@ int run_adapt(const AdaptCommand& command) {
   const Run run = read_run(command.run, command.checkpoint);
   const Learner& learner = *run.learner;
   const PixelNorm norm = run.settings.trainer.pixel_norm;
-  const auto support = open_class_folders(picture_options(run.settings, command.support));
+  const auto open = [&](const std::string& root) {
+    DatasetOptions options = picture_options(run.settings, root);
+    if (!command.name_encoding.empty()) options.name_encoding = command.name_encoding;
+    return open_class_folders(options);
+  };
+  const auto support = open(command.support);
   const int usual = learner.adapted().empty() ? 0 : evaluation_options(run.settings).inner_steps.back();
   const int steps = command.inner_steps >= 0 ? command.inner_steps : usual;
   require_adaptable(learner, *support, steps);
   std::shared_ptr<const ImageSource> query;
-  if (!command.query.empty()) query = open_class_folders(picture_options(run.settings, command.query));
+  if (!command.query.empty()) query = open(command.query);
 
   const Task task = support_task(*support, norm);
   std::vector<std::string> classes;
@@ -155,7 +161,9 @@ int run_adapt(const AdaptCommand& command) {
                                    task.support, command.query, norm));
   if (!command.json_file.empty()) write_file_atomically(command.json_file, text_of(result));
 
-  for (const std::string& notice : support->info().notices) std::cerr << "note: " << notice << std::endl;
+  std::vector<std::pair<std::string, Notices>> notices{{"support", support->info().notices}};
+  if (query) notices.emplace_back("query", query->info().notices);
+  for (const std::string& notice : merged_notices(notices)) std::cerr << "note" << notice << std::endl;
   std::printf("%s (%s, %s) adapted to %zu classes by %lld images in %d steps, %.0f ms\n", command.run.c_str(),
               adapter.method.c_str(), run.checkpoint.c_str(), adapter.classes.size(),
               static_cast<long long>(adapter.support_images), steps, milliseconds);
@@ -214,6 +222,8 @@ Command setup_adapt(CLI::App& program) {
   app->add_option("--query", c.query,
                   "folder of the same classes: how many of its pictures the adapted network gets right")
       ->type_name("DIR");
+  app->add_option("--name-encoding", c.name_encoding,
+                  "encoding of names in archives that do not say theirs, as GBK; left out: the run's own");
   add_number(*app, "--inner-steps", c.inner_steps, "steps to take; left out: as the run is evaluated", 0, 1000);
   app->add_option("--checkpoint", c.checkpoint, "best or last; left out: best if there is one")
       ->check(CLI::IsMember({"best", "last"}));

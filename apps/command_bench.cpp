@@ -5,6 +5,7 @@
 #include "apps/bench.h"
 #include "apps/command_line.h"
 #include "apps/config_file.h"
+#include "apps/json_text.h"
 #include "backbones/safetensors.h"
 #include "episodes/errors.h"
 #include "meta/memory.h"
@@ -140,7 +141,7 @@ int run_bench(const CLI::App& app, const Bench& bench, const BenchCommand& comma
                         {"machine", to_json(options.machine)},
                         {"settings", settings_json(options.settings)}};
   result.update(bench.run(options));
-  if (!command.json_file.empty()) write_file_atomically(command.json_file, result.dump(2) + "\n");
+  if (!command.json_file.empty()) write_file_atomically(command.json_file, json_text(result) + "\n");
   return 0;
 }
 

@@ -18,12 +18,14 @@
 #include "apps/command_line.h"
 #include "apps/compare_table.h"
 #include "apps/grid.h"
+#include "apps/json_text.h"
 #include "apps/process_pool.h"
 #include "apps/progress.h"
 #include "apps/run_folder.h"
 #include "backbones/safetensors.h"
 #include "datasets/pack.h"
 #include "episodes/errors.h"
+#include "episodes/text.h"
 #include "meta/memory.h"
 
 namespace fewatoms {
@@ -228,12 +230,18 @@ std::vector<std::string> evaluation_arguments(const PlannedRun& run, const GridT
   return arguments;
 }
 
+/// Arguments as JSON holds them.
+std::vector<std::string> stored(std::vector<std::string> arguments) {
+  for (std::string& argument : arguments) argument = as_utf8(argument);
+  return arguments;
+}
+
 /// The result of an evaluation with the same arguments of the checkpoint as it is; null if there is none.
 json kept_result(const PlannedRun& run, const GridTarget& target) {
   std::ifstream file(result_file(run, target));
   const json result = file ? json::parse(file, nullptr, /*allow_exceptions=*/false) : json();
   if (!result.is_object() || !result.contains("evaluated_with") ||
-      result.at("evaluated_with") != json(evaluation_arguments(run, target)))
+      result.at("evaluated_with") != json(stored(evaluation_arguments(run, target))))
     return nullptr;
   const RunPaths paths(run.folder);
   const bool best = target.checkpoint.empty() ? fs::exists(paths.best()) : target.checkpoint == "best";
@@ -274,7 +282,7 @@ Job job_of(const PlannedRun& run, const Grid& grid, const fs::path& logs) {
     evaluation.done = [&run, &target, file, made] {
       std::ifstream in(made);
       json result = json::parse(in);
-      result["evaluated_with"] = evaluation_arguments(run, target);
+      result["evaluated_with"] = stored(evaluation_arguments(run, target));
       write_file_atomically(file, result.dump() + "\n");
       fs::remove(made);
     };
@@ -474,7 +482,7 @@ int run_compare(const CLI::App& app, const CompareCommand& command) {
   write_file_atomically(out / "table.csv", table_csv(table));
   write_file_atomically(out / "table.md", table_markdown(table));
   write_file_atomically(out / "table.tex", table_latex(table));
-  write_file_atomically(out / "table.json", table_json(table).dump(2) + "\n");
+  write_file_atomically(out / "table.json", json_text(table_json(table)) + "\n");
   std::fputs(table_text(table).c_str(), stdout);
   std::fflush(stdout);
   if (command.report_episodes > 0 && (progress.anything_ran() || !fs::exists(out / "report.html"))) {

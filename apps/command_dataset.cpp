@@ -6,7 +6,10 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/command_line.h"
+#include "apps/json_text.h"
 #include "backbones/safetensors.h"
+#include "datasets/class_split.h"
+#include "datasets/file_tree.h"
 #include "datasets/known_splits.h"
 #include "datasets/pack.h"
 #include "datasets/survey.h"
@@ -138,7 +141,7 @@ void print_json(const std::vector<SplitReport>& reports, const std::vector<Split
                             {"within_splits", duplicates.within_splits},
                             {"examples", examples}};
   }
-  std::cout << result.dump(2) << "\n";
+  std::cout << json_text(result) << "\n";
 }
 
 void print_survey(const std::vector<SplitSurvey>& surveys, const Duplicates& duplicates) {
@@ -169,11 +172,27 @@ void print_survey(const std::vector<SplitSurvey>& surveys, const Duplicates& dup
     std::printf("    equal: %s and %s\n", d.first.c_str(), d.second.c_str());
 }
 
+/// Whose classes are too few to split can be looked at all the same: as one split. `note` says so.
+DatasetOptions with_splits(DatasetOptions data, std::string& note) {
+  try {
+    present_splits(data);
+  } catch (const TooFewClasses& e) {
+    data.split_fractions = "0,0,1";
+    note = std::string(e.what()) + ": all of them are shown as test";
+  }
+  return data;
+}
+
+void print_notices(const std::vector<std::pair<std::string, Notices>>& by_split, const char* start) {
+  for (const std::string& notice : merged_notices(by_split)) std::printf("%snote%s\n", start, notice.c_str());
+}
+
 int run_inspect(const DatasetCommand& command) {
-  const DatasetOptions data = command.data();
+  const ArchivesStayOpen while_looking;
+  std::string note;
+  const DatasetOptions data = with_splits(command.data(), note);
   const auto splits = summarise(data);
-  if (splits.empty())
-    throw UsageError("data set '" + data.name + "': no split found under '" + data.root.string() + "'");
+  if (splits.empty()) throw UsageError("data set '" + data.name + "': no split found under " + in_quotes(data.root));
   std::vector<SplitReport> reports;
   for (const SplitSummary& s : splits) reports.push_back(report_of(s, data));
   std::vector<SplitSurvey> surveys;
@@ -216,21 +235,25 @@ int run_inspect(const DatasetCommand& command) {
                   static_cast<long long>(r.orientation_tags), r.summary.split.c_str(),
                   data.exif ? "followed (--exif=false leaves them as they are stored)" : "not followed (--exif=false)");
   if (!command.quick) print_survey(surveys, duplicates);
-  for (const SplitReport& r : reports)
-    for (const std::string& notice : r.source->info().notices)
-      std::printf("  note (%s): %s\n", r.summary.split.c_str(), notice.c_str());
+  std::vector<std::pair<std::string, Notices>> notices;
+  for (const SplitReport& r : reports) notices.emplace_back(r.summary.split, r.source->info().notices);
+  print_notices(notices, "  ");
+  if (!note.empty()) std::printf("  note: %s\n", note.c_str());
   return 0;
 }
 
 int run_verify(const DatasetCommand& command) {
-  const DatasetOptions data = command.data();
+  std::string note;
+  const DatasetOptions data = with_splits(command.data(), note);
   std::vector<SplitSurvey> surveys;
   {
     ImageProgress progress("verifying");
     with_threads(command.threads, [&] { surveys = survey(data, std::ref(progress)); });
   }
   int64_t images = 0, bad = 0;
+  std::vector<std::pair<std::string, Notices>> notices;
   for (const SplitSurvey& s : surveys) {
+    notices.emplace_back(s.split, s.notices);
     images += s.images;
     bad += static_cast<int64_t>(s.bad.size());
   }
@@ -239,16 +262,19 @@ int run_verify(const DatasetCommand& command) {
     for (const SplitSurvey& s : surveys)
       for (const BadImage& b : s.bad)
         list.push_back({{"split", s.split}, {"class", b.class_name}, {"image", b.index}, {"reason", b.reason}});
-    std::cout << json{{"images", images}, {"bad", list}}.dump(2) << "\n";
+    json notes = json::object();
+    for (const auto& [split, of_split] : notices) notes[split] = of_split;
+    std::cout << json_text({{"images", images}, {"bad", list}, {"notices", notes}}) << "\n";
   } else {
+    print_notices(notices, "");
     for (const SplitSurvey& s : surveys)
       for (const BadImage& b : s.bad)
         std::printf("%s class '%s': %s\n", s.split.c_str(), b.class_name.c_str(), b.reason.c_str());
   }
   std::fflush(stdout);
   if (bad > 0)
-    throw DataError(std::to_string(bad) + " of " + std::to_string(images) + " images of '" + data.root.string() +
-                    "' are bad (--skip-bad goes on without them)");
+    throw DataError(std::to_string(bad) + " of " + std::to_string(images) + " images of " + in_quotes(data.root) +
+                    " are bad (--skip-bad goes on without them)");
   if (is_pack(data.root)) verify_pack(data.root);
   if (!command.json)
     std::printf("%s: %lld images of %zu splits, all good\n", data.name.c_str(), static_cast<long long>(images),
@@ -257,15 +283,19 @@ int run_verify(const DatasetCommand& command) {
 }
 
 int run_split(const DatasetCommand& command) {
+  const ArchivesStayOpen over_all_splits;
   const DatasetOptions data = command.data();
   std::string text = "label,split\n", counts;
+  std::vector<std::pair<std::string, Notices>> notices;
   for (const std::string& split : present_splits(data)) {
     const auto source = open_dataset(data, split);
+    notices.emplace_back(split, source->info().notices);
     for (int c = 0; c < source->classes(); ++c) text += csv_field(source->class_name(c)) + "," + split + "\n";
     counts += (counts.empty() ? "" : ", ") + std::to_string(source->classes()) + " " + split;
   }
   write_file_atomically(command.out, text);
   std::printf("%s: classes %s\n", command.out.c_str(), counts.c_str());
+  print_notices(notices, "");
   return 0;
 }
 
@@ -278,8 +308,7 @@ int run_pack(const DatasetCommand& command) {
   }
   std::printf("%s: %lld images, %.1f MB, source hash %s\n", command.out.c_str(), static_cast<long long>(summary.images),
               static_cast<double>(summary.bytes) / 1e6, summary.source_hash.c_str());
-  if (summary.skipped > 0)
-    std::printf("note: left out %lld bad images (--skip-bad)\n", static_cast<long long>(summary.skipped));
+  print_notices(summary.notices, "");
   return 0;
 }
 

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/command_line.h"
+#include "apps/json_text.h"
 #include "apps/progress.h"
 #include "apps/run_folder.h"
 #include "backbones/decomposition.h"
@@ -110,7 +111,7 @@ int run_decompose(const DecomposeCommand& c) {
     result["finetuned"] = as_json(tuned);
     result["finetune_iterations"] = c.finetune;
   }
-  if (!c.json_file.empty()) write_file_atomically(c.json_file, result.dump(2) + "\n");
+  if (!c.json_file.empty()) write_file_atomically(c.json_file, json_text(result) + "\n");
   return 0;
 }
 

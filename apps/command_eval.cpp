@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/evaluation_choice.h"
+#include "apps/json_text.h"
 #include "apps/predictions.h"
 #include "apps/run_results.h"
 #include "backbones/safetensors.h"
@@ -104,7 +105,7 @@ int run_eval(const EvalCommand& command) {
   if (!command.json_file.empty()) {
     json result = result_json(settings, learner, *source, options, evaluation, run.checkpoint, state);
     result.update(describe_episodes(command.choice));
-    write_file_atomically(command.json_file, result.dump(2) + "\n");
+    write_file_atomically(command.json_file, json_text(result) + "\n");
   }
   if (!command.predictions_file.empty())
     write_file_atomically(command.predictions_file, predictions_csv(*source, options, evaluation));

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/command_line.h"
+#include "apps/json_text.h"
 #include "apps/pictures.h"
 #include "apps/run_folder.h"
 #include "backbones/safetensors.h"
@@ -100,6 +101,8 @@ int run_predict(const PredictCommand& command) {
   for (size_t a = 0; a < adapters.size(); ++a)
     classifiers.push_back(std::make_unique<TaskClassifier>(*run.learner, run.state.parameters, adapters[a], where(a)));
 
+  for (const std::string& notice : pictures.notices) std::cerr << "note: " << notice << std::endl;
+
   Predictions found;
   with_threads(command.threads,
                [&] { found = predict(classifiers, *pictures.source, run.settings.trainer.pixel_norm); });
@@ -128,8 +131,7 @@ int run_predict(const PredictCommand& command) {
       if (adapters.size() > 1) std::printf("%s\t", command.adapters[a].c_str());
       std::printf("%s\t%.4f\n", label.c_str(), probability);
     }
-  if (!command.json_file.empty())
-    write_file_atomically(command.json_file, results.dump(2, ' ', false, json::error_handler_t::replace) + "\n");
+  if (!command.json_file.empty()) write_file_atomically(command.json_file, json_text(results) + "\n");
   if (!command.csv_file.empty()) write_file_atomically(command.csv_file, csv);
   return code;
 }

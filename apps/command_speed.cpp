@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/evaluation_choice.h"
+#include "apps/json_text.h"
 #include "apps/run_results.h"
 #include "backbones/safetensors.h"
 #include "datasets/table.h"
@@ -99,10 +100,10 @@ std::vector<Subject> open_subjects(const SpeedCommand& command, const Sweeps& sw
     if (!subjects.empty()) {
       const DatasetOptions first = chosen_data(subjects[0].run.settings, command.choice);
       if (first.name != data.name || first.root != data.root || first.split_rule != data.split_rule ||
-          first.crop != data.crop)
-        throw UsageError(
-            "runs '" + subjects[0].folder + "' (" + first.name + ") and '" + folder + "' (" + data.name +
-            ") have different images: --dataset, --data-root, --split-rule and --crop choose the same for all");
+          first.crop != data.crop || first.min_images != data.min_images)
+        throw UsageError("runs '" + subjects[0].folder + "' (" + first.name + ") and '" + folder + "' (" + data.name +
+                         ") have different images: --dataset, --data-root, --split-rule, --crop and --min-images "
+                         "choose the same for all");
     }
     s.source = open_dataset(data, command.choice.split);
     s.options = chosen_evaluation(s.run.settings, command.choice);
@@ -330,7 +331,8 @@ int run_speed(const SpeedCommand& command) {
     for (Subject& s : subjects) measure(s, sweeps, command.timed_tasks);
   });
   const std::vector<Pair> pairs = pairs_of(subjects);
-  if (!command.json_file.empty()) write_file_atomically(command.json_file, result_json(subjects, pairs).dump(2) + "\n");
+  if (!command.json_file.empty())
+    write_file_atomically(command.json_file, json_text(result_json(subjects, pairs)) + "\n");
   if (!command.csv_file.empty()) write_file_atomically(command.csv_file, csv(subjects, pairs));
 
   const EvaluationOptions& o = subjects[0].options;

@@ -7,6 +7,7 @@
 #include "apps/command_line.h"
 #include "apps/config_file.h"
 #include "apps/dry_run.h"
+#include "apps/json_text.h"
 #include "apps/progress.h"
 #include "apps/run_folder.h"
 #include "apps/training_log.h"
@@ -113,11 +114,9 @@ int run_train(const CLI::App& app, const TrainCommand& command) {
   make_run_folder(command.out, settings);
   TrainingLog log(paths, settings.log_level, state);
   if (state.iteration == 0) log.first_episode(*sources.train, settings);
-  std::set<std::string> noted;
-  for (const ImageSource* source : {sources.train.get(), sources.validation.get()})
-    if (source != nullptr)
-      for (const std::string& notice : source->info().notices)
-        if (noted.insert(notice).second) say((source == sources.train.get() ? "note: " : "note (val): ") + notice);
+  std::vector<std::pair<std::string, Notices>> notices{{"train", sources.train->info().notices}};
+  if (sources.validation) notices.emplace_back(sources.validation->info().split, sources.validation->info().notices);
+  for (const std::string& notice : merged_notices(notices)) say("note" + notice);
   say(settings.learner.method + " on " + settings.data.name + ": " + describe(learner) +
       (learner.transductive() ? "; transductive" : ""));
 

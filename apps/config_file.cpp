@@ -8,13 +8,14 @@
 #include "apps/command_line.h"
 #include "apps/toml_file.h"
 #include "episodes/numbers.h"
+#include "episodes/text.h"
 
 namespace fewatoms {
 namespace {
 
 std::string toml_string(const std::string& text) {
   std::ostringstream out;
-  out << toml::value<std::string>(text);
+  out << toml::value<std::string>(escaped(text));  // paths may have any bytes
   return out.str();
 }
 
@@ -60,7 +61,7 @@ std::vector<std::string> arguments_from_config(const std::filesystem::path& path
         const auto* text = element.as_string();
         if (text == nullptr)
           throw UsageError("'" + path.string() + "': key '" + name + "' is a list of more than texts");
-        arguments.push_back("--" + name + "=" + text->get());
+        arguments.push_back("--" + name + "=" + unescaped(text->get()));
       }
       continue;
     }

@@ -6,6 +6,7 @@
 
 #include "apps/config_file.h"
 #include "apps/drawings.h"
+#include "apps/json_text.h"
 #include "apps/progress.h"
 #include "backbones/safetensors.h"
 #include "meta/cost.h"
@@ -93,7 +94,9 @@ void dry_run(const Settings& settings, const Learner& learner, const TrainState&
       names.begin(), names.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');  // each line is a comment
   std::printf("# images: %s, %s%s\n", settings.data.name.c_str(), source_text(train).c_str(),
               sources.validation ? ("; " + source_text(*sources.validation)).c_str() : "");
-  for (const std::string& notice : train.info().notices) std::printf("# note: %s\n", notice.c_str());
+  std::vector<std::pair<std::string, Notices>> notices{{"train", train.info().notices}};
+  if (sources.validation) notices.emplace_back(sources.validation->info().split, sources.validation->info().notices);
+  for (const std::string& notice : merged_notices(notices)) std::printf("# note%s\n", notice.c_str());
   std::printf("# parameters: %s\n", counts_text(state.parameters.count()).c_str());
   std::printf("# adapted to each task: %s\n", counts_text(learner.adapted_count()).c_str());
 

@@ -17,6 +17,10 @@ void add_choice_options(CLI::App& app, EvaluationChoice& c) {
   app.add_option("--crop", c.crop, "none or bbox (cub)");
   app.add_option("--split-rule", c.split_rule, "which published split");
   app.add_flag("--skip-bad", c.skip_bad, "leave out images that cannot be decoded, and count them");
+  add_number(app, "--min-images", c.min_images,
+             "leave out classes that have fewer images, and count them; left out: the run's own", 0, 1'000'000'000);
+  app.add_option("--name-encoding", c.name_encoding,
+                 "encoding of names in archives that do not say theirs, as GBK; left out: the run's own");
   add_number(app, "--episodes", c.episodes, "number of episodes; of an episode file all, unless this is given", 1,
              10'000'000)
       ->capture_default_str()
@@ -58,10 +62,14 @@ DatasetOptions chosen_data(const Settings& settings, const EvaluationChoice& cho
     data.rotations = "none";
     data.plugin.clear();
     data.plugin_options.clear();
+    data.min_images = 0;
+    data.name_encoding.clear();
   }
   if (!choice.data_root.empty()) data.root = choice.data_root;
   if (!choice.crop.empty()) data.crop = choice.crop;
   if (choice.skip_bad) data.skip_bad = true;
+  if (choice.min_images >= 0) data.min_images = choice.min_images;
+  if (!choice.name_encoding.empty()) data.name_encoding = choice.name_encoding;
   if (!choice.plugin.empty()) data.plugin = choice.plugin;
   if (!choice.plugin_options.empty()) data.plugin_options = choice.plugin_options;
   if (!choice.split_rule.empty()) data.split_rule = choice.split_rule;

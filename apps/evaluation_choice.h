@@ -21,6 +21,8 @@ struct EvaluationChoice {
   uint64_t eval_seed = 0;
   int first_episode = 0;
   bool skip_bad = false;
+  int min_images = -1;          // -1: as the run has it
+  std::string name_encoding;    // of names in archives
   bool unique_classes = false;  // no two episodes with the same set of classes
   std::string episodes_file,
       save_episodes;  // where episodes are read from, instead of drawn; where they are written to

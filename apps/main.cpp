@@ -11,6 +11,7 @@
 #include "apps/command_line.h"
 #include "datasets/remarks.h"
 #include "episodes/errors.h"
+#include "episodes/text.h"
 
 namespace fewatoms {
 namespace {
@@ -18,7 +19,7 @@ namespace {
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
 int fail(int code, const std::string& message) {
-  std::cerr << "fewatoms: " << first_line(message) << std::endl;
+  std::cerr << "fewatoms: " << as_line(first_line(message)) << std::endl;
   return code;
 }
 

@@ -16,6 +16,7 @@ DatasetOptions picture_options(const Settings& settings, const std::filesystem::
 struct Pictures {
   std::shared_ptr<const ImageSource> source;
   std::vector<std::string> names;
+  std::vector<std::string> notices;  // what was passed over in folders, a line each
 };
 
 /// From arguments: picture files, folders (every picture below them, by name) and `-`, standard input: one picture, or

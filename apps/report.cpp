@@ -14,6 +14,7 @@
 #include <torch/version.h>
 
 #include "apps/bench_machine.h"
+#include "apps/json_text.h"
 #include "apps/report_resources.h"
 #include "apps/report_run.h"
 #include "apps/run_results.h"
@@ -41,7 +42,7 @@ struct Group {
 bool same_episodes(const DatasetOptions& a, const DatasetOptions& b) {
   const auto key = [](const DatasetOptions& d) {
     return std::tie(d.name, d.root, d.split_rule, d.crop, d.split_seed, d.split_fractions, d.split_file, d.rotations,
-                    d.skip_bad, d.plugin, d.plugin_options);
+                    d.skip_bad, d.min_images, d.name_encoding, d.plugin, d.plugin_options);
   };
   return key(a) == key(b);
 }
@@ -279,9 +280,9 @@ json report_data(const std::vector<std::filesystem::path>& folders, const Report
 }
 
 std::string report_page(const json& data) {
-  // Names may have any bytes, and "</script>" in one must not end the block.
+  // "</script>" in a name must not end the block.
   std::string escaped;
-  for (const char c : data.dump(-1, ' ', false, json::error_handler_t::replace)) {
+  for (const char c : json_text(data, -1)) {
     if (c == '<')
       escaped += "\\u003c";
     else if (c == '>')

@@ -79,6 +79,8 @@ std::string replay_command(const ReportedRun& r, const EvaluationChoice& c, int6
   if (c.imbalanced) text += " --imbalanced";
   if (c.within_group) text += " --within-group";
   if (c.skip_bad) text += " --skip-bad";
+  if (c.min_images >= 0) add("min-images", std::to_string(c.min_images));
+  add("name-encoding", c.name_encoding);
   add("eval-inner-steps", std::to_string(r.options.inner_steps[r.own_mark()]));
   if (c.unique_classes) text += " --unique-classes";
   if (c.episodes_file.empty()) add("eval-seed", std::to_string(c.eval_seed));

@@ -3,13 +3,14 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/evaluation_choice.h"
+#include "episodes/text.h"
 
 namespace fewatoms {
 
 std::string run_name(const std::filesystem::path& folder) {
   std::filesystem::path path = folder.lexically_normal();
   if (!path.has_filename()) path = path.parent_path();
-  return path.filename().string();
+  return as_line(path.filename().string());
 }
 
 int own_steps(const Run& run) {

@@ -81,6 +81,14 @@ void for_each_option(Settings& s, F&& f) {
           {"auto", "white", "black"}},
       s.data.background);
   f(OptionText{"allow-outside", data, "paths and links may leave the data root"}, s.data.allow_outside);
+  f(
+      OptionText{
+          "name-encoding", data,
+          "encoding of names in archives that do not say theirs, as GBK or SHIFT_JIS; empty: UTF-8, else CP437 in a "
+          ".zip"},
+      s.data.name_encoding);
+  f(OptionText{"min-images", data, "leave out classes that have fewer images, and count them", {}, 0, kMany},
+    s.data.min_images);
   f(OptionText{"split-rule", data, "which published split; empty: the data set's default"}, s.data.split_rule);
   f(OptionText{"split-seed", data, "which class is in which split, where the data do not say", {}, 0},
     s.data.split_seed);

@@ -1,6 +1,9 @@
 #include "apps/toml_file.h"
 
+#include <sstream>
+
 #include "episodes/numbers.h"
+#include "episodes/text.h"
 
 namespace fewatoms {
 
@@ -17,7 +20,7 @@ toml::table read_toml(const std::filesystem::path& path) {
 }
 
 std::optional<std::string> scalar_text(const toml::node& node) {
-  if (const auto* text = node.as_string()) return text->get();
+  if (const auto* text = node.as_string()) return unescaped(text->get());
   if (const auto* yes = node.as_boolean()) return yes->get() ? "true" : "false";
   if (const auto* integer = node.as_integer()) return std::to_string(integer->get());
   if (const auto* number = node.as_floating_point()) return number_text(number->get());

@@ -9,7 +9,7 @@ packages=(
   libtorch-dev libopenblas0-openmp  # without this one LibTorch falls back to the reference BLAS, 20 times slower
   libopencv-dev libtbb-dev libboost-dev
   libjpeg62-turbo-dev libpng-dev libtiff-dev libgif-dev libheif-dev  # pictures, with their decoders' warnings
-  libarchive-dev libhdf5-dev libssl-dev zlib1g-dev
+  libarchive-dev libhdf5-dev libssl-dev libutf8proc-dev zlib1g-dev
   libcli11-dev nlohmann-json3-dev libtomlplusplus-dev
   libjs-chart.js  # its code becomes part of reports; nobody needs it to read one
   libgoogle-perftools-dev

@@ -12,6 +12,8 @@
 
 #include "datasets/augment.h"
 #include "datasets/decode.h"
+#include "datasets/labels.h"
+#include "episodes/text.h"
 
 namespace fewatoms {
 namespace {
@@ -83,11 +85,16 @@ class CachedSource final : public ImageSource, public StoredPictures {
         size_(options.image_size),
         channels_(options.channels),
         augmented_(options.augment != "none"),
-        classes_(classes),
+        classes_(with_utf8_names(classes)),
         starts_(starts_of(classes)),
         cache_(starts_.back(), options.cache_mb << 20),
         load_(std::move(load)) {
     quiet_opencv();
+    info_.form = as_line(info_.form);
+    for (std::string& notice : info_.notices) notice = as_line(notice);
+    std::vector<std::string> names;
+    for (const ClassSize& c : classes_) names.push_back(c.name);
+    for (std::string& notice : twin_notices(names)) info_.notices.push_back(std::move(notice));
   }
 
   const SourceInfo& info() const override { return info_; }
@@ -97,7 +104,7 @@ class CachedSource final : public ImageSource, public StoredPictures {
   const std::string& class_group(int c) const override { return classes_.at(c).group; }
   std::string image_name(const ImageRef& ref) const override {
     const auto& name = classes_.at(ref.class_index).image_name;
-    return name ? name(ref.image_index) : ImageSource::image_name(ref);
+    return name ? as_line(name(ref.image_index)) : ImageSource::image_name(ref);
   }
   std::span<const int> image_groups(int c) const override { return classes_.at(c).image_groups; }
   int height() const override { return size_; }
@@ -123,6 +130,15 @@ class CachedSource final : public ImageSource, public StoredPictures {
   }
 
  private:
+  /// What comes from HDF5 files, pickles and plugins may be anything.
+  static std::vector<ClassSize> with_utf8_names(std::vector<ClassSize> classes) {
+    for (ClassSize& c : classes) {
+      c.name = as_line(c.name);
+      c.group = as_line(c.group);
+    }
+    return classes;
+  }
+
   static std::vector<size_t> starts_of(const std::vector<ClassSize>& classes) {
     std::vector<size_t> starts{0};
     for (const ClassSize& c : classes) starts.push_back(starts.back() + static_cast<size_t>(c.images));

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "datasets/dataset.h"
+#include "episodes/errors.h"
 
 namespace fewatoms {
 
@@ -17,6 +18,12 @@ struct ClassSplit {
   std::vector<std::string> splits() const;  // that have classes, in the order train, val, test
 };
 
+/// There are fewer classes than splits to make of them.
+class TooFewClasses : public UsageError {
+ public:
+  using UsageError::UsageError;
+};
+
 /// Shares of the classes: three numbers of at least 0 that sum to 1 within 0.001, as "0.64,0.16,0.2". Throws
 /// UsageError.
 struct SplitFractions {
@@ -24,8 +31,8 @@ struct SplitFractions {
 };
 SplitFractions parse_fractions(const std::string& text);
 
-/// "validation" and "valid" as "val"; base and novel as train and test; the other names as they are; empty: unknown
-/// name.
+/// "train", "val" or "test" for the names that people give them (training, base; valid, validation; testing, novel), in
+/// any case; empty: unknown name.
 std::string split_name(const std::string& text);
 
 /// How results name a split by seed: "seed-0", or "seed-0-0.5,0.25,0.25" with other fractions than the default.
@@ -33,9 +40,10 @@ std::string seed_rule(const DatasetOptions& options);
 
 /// For data whose classes come without splits: by options.split_file (a table with the columns label and split) if it
 /// is given, else shuffled by options.split_seed and cut by options.split_fractions, with at least one class in each
-/// split whose fraction is not 0. `where` names the data. `class_names` are sorted. Throws UsageError if there are
-/// fewer classes than splits, or the file does not exist; DataError on its bad lines, and if it names a class that is
-/// not there. A class that it leaves out is in no split, with a notice.
+/// split whose fraction is not 0; names that differ in case or composition alone come into one split. `where` names the
+/// data. `class_names` are sorted. Throws TooFewClasses, and UsageError if the file does not exist; DataError on its
+/// bad lines, if it names a class that is not there, or puts such names into two splits. A class that it leaves out is
+/// in no split, with a notice.
 ClassSplit split_classes(const std::vector<std::string>& class_names, const DatasetOptions& options,
                          const std::string& where);
 

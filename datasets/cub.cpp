@@ -239,23 +239,17 @@ std::vector<FoundSplit> find_class_folders_of_cub(const FileTree& tree, const Da
 
 ImageSet open_class_folders_of_cub(const FileTreePtr& tree, const DatasetOptions& options, const FoundSplit& found) {
   std::vector<FileClass> classes;
-  int ignored = 0;
+  ReadingNotes notes;
   const auto folders = numbered_folders(*tree, found.path);
   for (const auto& [number, name] : folders) {
     if (split_of(options.split_rule, number) != found.split) continue;
-    const std::string folder = joined_path(found.path, name);
-    FileClass c{name, images_in(*tree, folder, ignored)};
-    if (c.images.empty()) throw DataError("class '" + name + "' is empty: " + tree->name(folder) + " has no images");
-    classes.push_back(std::move(c));
+    classes.push_back(read_class_folder(*tree, joined_path(found.path, name), name, notes));
   }
   ImageSet set = file_images(tree, std::move(classes), options);
-  const auto others = static_cast<int64_t>(tree->list(found.path).folders.size() - folders.size());
-  if (others > 0)
-    set.notices.push_back("ignored " + counted(others, "folder") + " under " + tree->name(found.path) +
-                          " not named like 001.Black_footed_Albatross");
-  if (ignored > 0)
-    set.notices.push_back("ignored " + counted(ignored, "file") + " under " + tree->name(found.path) +
-                          " without an image extension");
+  for (const std::string& name : tree->list(found.path).folders)
+    if (class_number(name) == 0)
+      notes.ignored("folder", " not named like 001.Black_footed_Albatross", tree->name(joined_path(found.path, name)));
+  set.notices = notes.lines();
   return set;
 }
 

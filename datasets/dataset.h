@@ -33,8 +33,11 @@ struct DatasetOptions {
   bool check_files = false;    // look at the header of every file at opening and refuse what is bad
   bool exact_decode = false;   // decode JPEG photographs at full scale even where they are then made much smaller
   std::string rotations =
-      "none";  // "train" or "all": in such splits each class becomes four, turned by 0, 90, 180, 270 degrees
-  std::filesystem::path plugin = {};             // data set `plugin`: the shared library
+      "none";          // "train" or "all": in such splits each class becomes four, turned by 0, 90, 180, 270 degrees
+  int min_images = 0;  // classes with fewer are left out, with a notice, 0..1e9
+  std::string name_encoding = {};     // of names in archives that do not say theirs, as iconv calls it; empty: see
+                                      // open_file_tree
+  std::filesystem::path plugin = {};  // data set `plugin`: the shared library
   std::vector<std::string> plugin_options = {};  // data set `plugin`: its own options, "key=value"
 };
 
@@ -79,13 +82,15 @@ DatasetOptions resolve(DatasetOptions options);
 
 /// Opens a split ("train", "val" or "test"): images decoded on demand in parallel, resized to a square, cached,
 /// augmented; a root that is a pack gives what was packed. With skip_bad every image is decoded first, and those that
-/// cannot be are left out, counted in SourceInfo::skipped and named in a notice. Throws as DatasetEntry::open does, and
-/// UsageError if the root is missing or is no folder and no archive.
+/// cannot be are left out, counted in SourceInfo::skipped and named in a notice; then classes of fewer than min_images
+/// images, counted in a notice. Throws as DatasetEntry::open does, and UsageError if the root is missing or is no
+/// folder and no archive, or no class is left.
 std::shared_ptr<const ImageSource> open_dataset(const DatasetOptions& options, const std::string& split);
 
 /// The class folders under `options.root` as one source without splits: the support set of a new task. Classes are
-/// sorted by name, images by file name. `options.name` is not looked at.
-/// Throws UsageError if the root is missing or holds no class folder with images.
+/// sorted by name, images by file name; a single folder of folders is looked through. `options.name` and min_images are
+/// not looked at. Throws UsageError if the root is missing, holds no class folder with images, or split folders of
+/// them.
 std::shared_ptr<const ImageSource> open_class_folders(const DatasetOptions& options);
 
 /// Image files as one class named "images", in the order given; `options.root` and `options.name` are not looked at.

@@ -1,6 +1,8 @@
 #include "datasets/file_lists.h"
 
 #include <algorithm>
+#include <iterator>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
@@ -8,6 +10,7 @@
 
 #include "datasets/class_folders.h"
 #include "datasets/files.h"
+#include "datasets/labels.h"
 #include "episodes/errors.h"
 
 namespace fewatoms {
@@ -71,7 +74,8 @@ std::vector<std::string> texts(const FileTree& tree, const std::string& path, co
   return result;
 }
 
-std::vector<FileClass> read_filelist(const FileTree& tree, const DatasetOptions& options, const std::string& path) {
+std::vector<FileClass> read_filelist(const FileTree& tree, const DatasetOptions& options, const std::string& path,
+                                     ReadingNotes& notes) {
   const json list = read_json(tree, path);
   if (!list.is_object())
     throw DataError(tree.name(path) +
@@ -96,7 +100,7 @@ std::vector<FileClass> read_filelist(const FileTree& tree, const DatasetOptions&
   if (!numbers.empty() && *greatest >= count && *least > 0 && *greatest - *least < count) offset = *least;
 
   PathFinder finder(tree, options.allow_outside);
-  std::map<int64_t, FileClass> classes;
+  std::map<int64_t, FileClass> by_label;
   std::unordered_set<std::string> seen;
   for (size_t i = 0; i < images.size(); ++i) {
     const std::string where = tree.name(path) + " image " + std::to_string(i);
@@ -107,48 +111,95 @@ std::vector<FileClass> read_filelist(const FileTree& tree, const DatasetOptions&
     if (!seen.insert(images[i]).second) throw DataError(where + " repeats '" + images[i] + "'");
     const auto file = finder.find(images[i], where);
     if (!file) throw DataError(where + " is '" + images[i] + "', which is not below " + tree.name(""));
-    FileClass& c = classes[label];
-    c.name = names[static_cast<size_t>(label)];
-    c.images.push_back({*file});
+    by_label[label].images.push_back({*file});
+  }
+  std::map<std::string, FileClass> classes;  // sorted by name
+  std::set<std::string> given;
+  for (auto& [label, of_label] : by_label) {
+    const std::string& name = names[static_cast<size_t>(label)];
+    if (!given.insert(name).second) throw DataError(tree.name(path) + " has two labels for class '" + name + "'");
+    FileClass& c = classes.try_emplace(notes.label(name)).first->second;
+    std::move(of_label.images.begin(), of_label.images.end(), std::back_inserter(c.images));
   }
   std::vector<FileClass> result;
-  for (auto& [label, c] : classes) result.push_back(std::move(c));
-  std::sort(result.begin(), result.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
-  for (size_t i = 1; i < result.size(); ++i)
-    if (result[i].name == result[i - 1].name)
-      throw DataError(tree.name(path) + " has two labels for class '" + result[i].name + "'");
+  for (auto& [name, c] : classes) {
+    c.name = name;
+    result.push_back(std::move(c));
+  }
   return result;
 }
 
-/// Splits whose list is there: {split}.json or .txt in the root, in splits/ or in a folder of it, of the kind asked
-/// for.
-std::vector<FoundSplit> find_lists(const FileTree& tree, bool filelists) {
+/// Files that are called as lists are: {split}.json or .txt in the root, in splits/ or in a folder of it, by split and
+/// then in the order in which they count.
+std::vector<FoundSplit> files_like_lists(const FileTree& tree) {
   std::vector<std::string> folders{""};
   if (tree.is_folder("splits")) {
     folders.emplace_back("splits");
     for (const auto& folder : tree.list("splits").folders) folders.push_back("splits/" + folder);
   }
   std::vector<FoundSplit> found;
-  for (const auto& [split, other] : {std::pair{"train", "base"}, {"val", "val"}, {"test", "novel"}}) {
-    bool is_there = false;
+  static const std::vector<std::pair<std::string, std::vector<std::string>>> kNames{
+      {"train", {"train", "base"}}, {"val", {"val"}}, {"test", {"test", "novel"}}};
+  for (const auto& [split, names] : kNames)
     for (const auto& folder : folders)
-      for (const std::string& name : {std::string(split), std::string(other)})
-        for (const char* extension : {".json", ".txt"}) {
-          const std::string path = joined_path(folder, name + extension);
-          if (is_there || !tree.is_file(path)) continue;
-          const bool is_filelist = tree.read(path).view.find("\"image_names\"") != std::string_view::npos;
-          if (is_filelist != filelists) continue;
-          found.push_back({split, path});
-          is_there = true;
-        }
+      for (const std::string& name : names)
+        for (const char* extension : {".json", ".txt"})
+          if (const std::string path = joined_path(folder, name + extension); tree.is_file(path))
+            found.push_back({split, path});
+  return found;
+}
+
+bool is_filelist(const FileTree& tree, const std::string& path) {
+  return tree.read(path).view.find("\"image_names\"") != std::string_view::npos;
+}
+
+/// Where class folders may lie.
+constexpr const char* kHomes[] = {"", "data", "images"};
+
+/// Whether a file that is called as a class list is none: it names no folder that is there, though class folders are.
+bool is_stray(const FileTree& tree, const std::string& path) {
+  const bool has_classes = std::any_of(std::begin(kHomes), std::end(kHomes), [&](const char* home) {
+    return tree.is_folder(home) && holds_class_folders(tree, home);
+  });
+  if (!has_classes) return false;  // reading it will say what is wrong
+  ClassList list;
+  try {
+    list = read_class_list(tree, path);
+  } catch (const DataError&) {
+    return true;
+  }
+  const auto is_there = [&](const std::string& name) {
+    return stays_below(name) && std::any_of(std::begin(kHomes), std::end(kHomes), [&](const char* home) {
+             return tree.is_folder(joined_path(home, name)) || tree.is_folder(joined_path(home, clean_label(name)));
+           });
+  };
+  PathFinder finder(tree, /*allow_outside=*/false);
+  const auto is_root = [&](const std::string& folder) {
+    try {
+      return finder.find(folder, "").has_value();
+    } catch (const DataError&) {
+      return false;
+    }
+  };
+  return std::none_of(list.names.begin(), list.names.end(), is_there) &&
+         std::none_of(list.folders.begin(), list.folders.end(), is_root);
+}
+
+/// The first list of each split that is of the kind asked for.
+std::vector<FoundSplit> find_lists(const FileTree& tree, bool filelists) {
+  std::vector<FoundSplit> found;
+  for (const FoundSplit& candidate : files_like_lists(tree)) {
+    if (!found.empty() && found.back().split == candidate.split) continue;
+    if (is_filelist(tree, candidate.path) != filelists || (!filelists && is_stray(tree, candidate.path))) continue;
+    found.push_back(candidate);
   }
   return found;
 }
 
 /// The folder of class folders.
 std::string class_home(const FileTree& tree, const std::string& first) {
-  for (const char* home : {"", "data", "images"})
-    if (tree.is_folder(joined_path(home, first))) return home;
+  for (const char* home : kHomes)
+    if (tree.is_folder(joined_path(home, first)) || tree.is_folder(joined_path(home, clean_label(first)))) return home;
   return "";
 }
 
@@ -156,27 +207,33 @@ ImageSet open_class_list(const FileTreePtr& tree, const DatasetOptions& options,
   const ClassList list = read_class_list(*tree, found.path);
   const std::string home = class_home(*tree, list.names.front());
   PathFinder finder(*tree, options.allow_outside);
-  std::vector<FileClass> classes;
-  int ignored = 0;
+  std::map<std::string, FileClass> classes;  // sorted by name
+  std::set<std::string> read;                // folders
+  ReadingNotes notes;
   for (size_t i = 0; i < list.names.size(); ++i) {
     const std::string& name = list.names[i];
     const std::string where = tree->name(found.path) + " class '" + name + "'";
     if (!options.allow_outside && !stays_below(name))
       throw DataError(
           where + " leaves the data root: expected a name without '..' and not absolute (--allow-outside permits it)");
+    const std::string label = notes.label(name);
     std::optional<std::string> folder;
     if (tree->is_folder(joined_path(home, name)))
       folder = joined_path(home, name);
+    else if (tree->is_folder(joined_path(home, label)))
+      folder = joined_path(home, label);
     else if (!list.folders.empty())
       folder = finder.find(list.folders[i], where);
     if (!folder) throw DataError(where + " has no folder '" + name + "' in " + tree->name("") + ", data/ or images/");
-    FileClass c{name, images_in(*tree, *folder, ignored)};
-    if (c.images.empty()) throw DataError("class '" + name + "' is empty: " + tree->name(*folder) + " has no images");
-    classes.push_back(std::move(c));
+    if (!read.insert(*folder).second) continue;  // its name with and without spaces
+    FileClass of_folder = read_class_folder(*tree, *folder, label, notes);
+    FileClass& c = classes.try_emplace(label, FileClass{label}).first->second;
+    std::move(of_folder.images.begin(), of_folder.images.end(), std::back_inserter(c.images));
   }
-  std::sort(classes.begin(), classes.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
-  ImageSet set = file_images(tree, std::move(classes), options);
-  if (ignored > 0) set.notices.push_back("ignored " + counted(ignored, "file") + " without an image extension");
+  std::vector<FileClass> sorted;
+  for (auto& [label, c] : classes) sorted.push_back(std::move(c));
+  ImageSet set = file_images(tree, std::move(sorted), options);
+  set.notices = notes.lines();
   return set;
 }
 
@@ -209,13 +266,24 @@ ClassList read_class_list(const FileTree& tree, const std::string& path) {
   return list;
 }
 
+std::vector<std::string> stray_list_notices(const FileTree& tree) {
+  ReadingNotes notes;
+  for (const FoundSplit& candidate : files_like_lists(tree))
+    if (!is_filelist(tree, candidate.path) && is_stray(tree, candidate.path))
+      notes.ignored("file", " called like class lists that name no class folder", tree.name(candidate.path));
+  return notes.lines();
+}
+
 Form filelist_form() {
   return {.name = "filelist-json",
           .expected = "filelists base.json, val.json and novel.json",
           .find = [](const FileTree& tree, const DatasetOptions&) { return find_lists(tree, true); },
           .open =
               [](const FileTreePtr& tree, const DatasetOptions& options, const FoundSplit& found) {
-                return file_images(tree, read_filelist(*tree, options, found.path), options);
+                ReadingNotes notes;
+                ImageSet set = file_images(tree, read_filelist(*tree, options, found.path, notes), options);
+                set.notices = notes.lines();
+                return set;
               }};
 }
 

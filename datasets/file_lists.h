@@ -16,8 +16,12 @@ Form filelist_form();
 
 /// Class folders with class lists, one per split: {split}.json ({"class_names": [...], "class_roots": [...]} or a plain
 /// list of names) or {split}.txt (a name per line), in the root or in `splits/` or a folder of it. Class folders lie in
-/// the root, in `data/` or in `images/`, or where class_roots say.
+/// the root, in `data/` or in `images/`, or where class_roots say. A file of such a name that names no folder, beside
+/// class folders, is none.
 Form class_list_form();
+
+/// A line if there are such files.
+std::vector<std::string> stray_list_notices(const FileTree& tree);
 
 /// A class list: names, and their folders where the list gives them.
 struct ClassList {

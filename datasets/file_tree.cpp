@@ -6,8 +6,10 @@
 #include <unordered_set>
 
 #include "datasets/archive_tree.h"
+#include "datasets/class_split.h"
 #include "datasets/mapped_file.h"
 #include "episodes/errors.h"
+#include "episodes/text.h"
 
 namespace fewatoms {
 namespace {
@@ -29,7 +31,7 @@ class DirectoryTree final : public FileTree {
   bool is_file(const std::string& path) const override {
     std::error_code error;
     const fs::path file = located(path);
-    return fs::exists(file, error) && !fs::is_directory(file, error);
+    return fs::is_regular_file(file, error);
   }
 
   FolderListing list(const std::string& folder) const override {
@@ -38,11 +40,15 @@ class DirectoryTree final : public FileTree {
     const fs::path at = located(folder);
     for (auto entry = fs::directory_iterator(at, error); !error && entry != fs::directory_iterator();
          entry.increment(error)) {
-      const std::string name = entry->path().filename().string();
+      const std::string name = escaped(entry->path().filename().string());
       std::error_code broken_link;
-      if (name.front() == '.' || name == "__MACOSX") continue;
-      if (entry->is_directory(broken_link)) {
+      const bool is_folder = entry->is_directory(broken_link);
+      if (std::string kind = left_out_kind(name, is_folder); !kind.empty()) {
+        listing.left_out.push_back({name, std::move(kind)});
+      } else if (is_folder) {
         listing.folders.push_back(name);
+      } else if (entry->exists(broken_link) && !entry->is_regular_file(broken_link)) {
+        listing.left_out.push_back({name, "special file"});
       } else {
         if (entry->is_symlink(broken_link)) located(joined_path(folder, name));
         listing.files.push_back(name);
@@ -51,6 +57,8 @@ class DirectoryTree final : public FileTree {
     if (error) throw DataError("folder " + in_quotes(at) + " cannot be listed: " + error.message());
     std::sort(listing.folders.begin(), listing.folders.end());
     std::sort(listing.files.begin(), listing.files.end());
+    std::sort(listing.left_out.begin(), listing.left_out.end(),
+              [](const auto& a, const auto& b) { return a.name < b.name; });
     return listing;
   }
 
@@ -65,17 +73,22 @@ class DirectoryTree final : public FileTree {
     return real.string() + "|" + std::to_string(fs::file_size(real)) + "|" +
            std::to_string(fs::last_write_time(real).time_since_epoch().count());
   }
+  std::string real_path(const std::string& folder) const override {
+    std::error_code error;
+    const fs::path at = located(folder), real = fs::canonical(at, error);
+    return (error ? at : real).string();
+  }
   std::string name(const std::string& path) const override { return in_quotes(full(path)); }
 
  private:
-  fs::path full(const std::string& path) const { return path.empty() ? root_ : root_ / path; }
+  fs::path full(const std::string& path) const { return path.empty() ? root_ : root_ / unescaped(path); }
 
   /// The path on disk, once it is known to stay below the root.
   fs::path located(const std::string& path) const {
     fs::path result = full(path);
     if (allow_outside_ || path.empty()) return result;
     if (!stays_below(path))
-      throw DataError("path '" + path + "' leaves the data root " + in_quotes(root_) +
+      throw DataError("path '" + as_line(path) + "' leaves the data root " + in_quotes(root_) +
                       ": expected one without '..' and not absolute (--allow-outside permits it)");
     std::error_code error;
     const fs::path folder = result.parent_path();
@@ -117,6 +130,8 @@ class Subtree final : public FileTree {
     return tree_->file_for_library(below(path));
   }
   std::string version(const std::string& path) const override { return tree_->version(below(path)); }
+  std::string real_path(const std::string& folder) const override { return tree_->real_path(below(folder)); }
+  std::vector<std::string> notices() const override { return tree_->notices(); }
   std::string name(const std::string& path) const override { return tree_->name(below(path)); }
 
  private:
@@ -128,58 +143,111 @@ class Subtree final : public FileTree {
   const std::string folder_;
 };
 
-/// The folder that alone holds everything in an archive, "" if there is none or its name means something.
-std::string wrapping_folder(const FileTree& tree) {
-  static const std::unordered_set<std::string> kMeaningful{"train",
-                                                           "val",
-                                                           "validation",
-                                                           "test",
-                                                           "base",
-                                                           "novel",
-                                                           "images",
-                                                           "data",
-                                                           "images_background",
-                                                           "images_evaluation"};
-  const FolderListing top = tree.list("");
-  return top.files.empty() && top.folders.size() == 1 && !kMeaningful.contains(top.folders.front())
-             ? top.folders.front()
-             : "";
+/// Archives that are open, by their version and how their names are read; and those that must stay so.
+struct OpenArchives {
+  std::mutex mutex;
+  std::map<std::string, std::weak_ptr<const FileTree>> all;
+  int keepers = 0;
+  std::vector<FileTreePtr> kept;
+};
+
+OpenArchives& open_archives() {
+  static OpenArchives archives;
+  return archives;
 }
 
-FileTreePtr looked_through(FileTreePtr tree) {
-  const std::string folder = wrapping_folder(*tree);
-  return folder.empty() ? tree : subtree(std::move(tree), folder);
-}
-
-/// Archives that were opened stay open: each split and each command of a run reads them again, and opening one may mean
-/// unpacking it.
-FileTreePtr opened_once(const FileTree& tree, const std::string& path) {
-  static std::mutex mutex;
-  static std::map<std::string, FileTreePtr> all;
-  const std::lock_guard lock(mutex);
-  const std::string quoted = tree.name(path);
-  FileTreePtr& opened = all[tree.version(path)];
-  if (!opened) opened = open_archive(tree.map(path), quoted.substr(1, quoted.size() - 2));
+/// An archive that is open already, or opened now.
+FileTreePtr opened_once(const FileTree& tree, const std::string& path, const std::string& name_encoding) {
+  OpenArchives& archives = open_archives();
+  const std::lock_guard lock(archives.mutex);
+  const std::string key = tree.version(path) + "|" + name_encoding;
+  FileTreePtr opened;
+  if (const auto found = archives.all.find(key); found != archives.all.end()) opened = found->second.lock();
+  if (!opened) {
+    std::erase_if(archives.all, [](const auto& entry) { return entry.second.expired(); });
+    const std::string quoted = tree.name(path);
+    opened = open_archive(tree.map(path), quoted.substr(1, quoted.size() - 2), name_encoding);
+    archives.all[key] = opened;
+  }
+  if (archives.keepers > 0) archives.kept.push_back(opened);
   return opened;
+}
+
+std::string lower_case(std::string text) {
+  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return text;
+}
+
+/// Whether a folder's name (or an archive's, without its ending) means something to a data set.
+bool is_meaningful(const std::string& name) {
+  static const std::unordered_set<std::string> kMeaningful{"images", "data", "images_background", "images_evaluation"};
+  return kMeaningful.contains(name) || !split_name(name).empty();
+}
+
+/// What people and programs put beside data.
+bool is_about_the_data(const std::string& file) {
+  const std::string name = lower_case(file);
+  static constexpr const char* kStarts[] = {"readme",    "license",   "licence",     "copying",
+                                            "citation",  "changelog", "desktop.ini", "thumbs.db",
+                                            "checksums", "md5sums",   "sha256sums"};
+  static constexpr const char* kEnds[] = {".md", ".pdf", ".html", ".htm", ".url", ".md5", ".sha256"};
+  return std::any_of(std::begin(kStarts), std::end(kStarts), [&](const char* s) { return name.starts_with(s); }) ||
+         std::any_of(std::begin(kEnds), std::end(kEnds), [&](const char* e) { return name.ends_with(e); });
+}
+
+/// What is inside of a single folder or archive at an archive's top.
+FileTreePtr looked_through(FileTreePtr tree, const std::string& name_encoding) {
+  constexpr int kDeepest = 4;  // archives in archives: one that holds itself must come to an end
+  for (int depth = 0; depth < kDeepest; ++depth) {
+    FolderListing top = tree->list("");
+    std::erase_if(top.files, is_about_the_data);
+    if (top.folders.size() == 1 && top.files.empty() && !is_meaningful(top.folders.front()))
+      return subtree(std::move(tree), top.folders.front());
+    if (!top.folders.empty() || top.files.size() != 1 || !has_archive_extension(top.files.front()) ||
+        is_meaningful(top.files.front().substr(0, top.files.front().find('.'))))
+      return tree;
+    tree = opened_once(*tree, top.files.front(), name_encoding);
+  }
+  throw DataError(tree->name("") + " is an archive in " + std::to_string(kDeepest) + " archives, expected data");
 }
 
 }  // namespace
 
-FileTreePtr open_file_tree(const fs::path& root, bool allow_outside) {
+FileTreePtr open_file_tree(const fs::path& root, bool allow_outside, const std::string& name_encoding) {
   std::error_code error;
   if (!fs::exists(root, error)) throw UsageError("data root " + in_quotes(root) + " does not exist");
   if (fs::is_directory(root, error)) return std::make_shared<DirectoryTree>(root, allow_outside);
   if (!has_archive_extension(root.string()))
     throw UsageError("data root " + in_quotes(root) +
-                     " is not a folder and not an archive (.tar, .tar.gz, .tgz, .zip)");
-  return looked_through(opened_once(*open_anywhere(), root.string()));
+                     " is not a folder and not an archive (.tar, .tar.gz, .tar.bz2, .tar.xz, .tgz, .zip)");
+  return looked_through(opened_once(*open_anywhere(), escaped(root.string()), name_encoding), name_encoding);
 }
 
 FileTreePtr open_anywhere() { return std::make_shared<DirectoryTree>("", true); }
 
-FileTreePtr open_archive_in(const FileTreePtr& tree, const std::string& path) {
+FileTreePtr open_archive_in(const FileTreePtr& tree, const std::string& path, const std::string& name_encoding) {
   if (!tree->is_file(path)) throw DataError(tree->name(path) + " cannot be opened, expected a readable file");
-  return opened_once(*tree, path);
+  return opened_once(*tree, path, name_encoding);
+}
+
+ArchivesStayOpen::ArchivesStayOpen() {
+  OpenArchives& archives = open_archives();
+  const std::lock_guard lock(archives.mutex);
+  ++archives.keepers;
+}
+
+ArchivesStayOpen::~ArchivesStayOpen() {
+  OpenArchives& archives = open_archives();
+  std::vector<FileTreePtr> closing;  // after the lock is gone
+  const std::lock_guard lock(archives.mutex);
+  if (--archives.keepers == 0) closing.swap(archives.kept);
+}
+
+std::string left_out_kind(const std::string& name, bool is_folder) {
+  static const std::unordered_set<std::string> kSystem{
+      "__MACOSX", "@eaDir", "@Recycle", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found"};
+  if (name.starts_with('.')) return is_folder ? "hidden folder" : "hidden file";
+  return is_folder && kSystem.contains(name) ? "system folder" : "";
 }
 
 FileTreePtr subtree(FileTreePtr tree, const std::string& folder) {
@@ -198,7 +266,7 @@ bool stays_below(const std::string& relative) {
 
 std::string in_quotes(const fs::path& path) {
   std::string text(1, '\'');
-  return text += path.string() + "'";
+  return text += as_line(path.string()) + "'";
 }
 
 }  // namespace fewatoms

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "episodes/errors.h"
+#include "episodes/text.h"
 
 namespace fewatoms {
 namespace {
@@ -30,7 +31,7 @@ std::vector<TextLine> read_lines(const FileTree& tree, const std::string& path) 
     std::string text(bytes.substr(start, end - start));
     if (!text.empty() && text.back() == '\r') text.pop_back();
     ++number;
-    if (text.find_first_not_of(" \t") != std::string::npos) lines.push_back({number, std::move(text)});
+    if (text.find_first_not_of(" \t") != std::string::npos) lines.push_back({number, as_utf8(text)});
     start = end + 1;
   }
   return lines;
@@ -91,8 +92,8 @@ void require_not_foreign(std::string_view bytes, const std::string& name, const 
   if (!found.empty()) throw DataError(name + " is " + found + ", expected " + expected);
 }
 
-std::string counted(int64_t number, const std::string& what) {
-  return std::to_string(number) + " " + what + (number == 1 ? "" : "s");
+std::string counted(int64_t number, const std::string& what, const std::string& plural) {
+  return std::to_string(number) + " " + (number == 1 ? what : plural.empty() ? what + "s" : plural);
 }
 
 std::string joined(const std::vector<std::string>& names) {

@@ -15,7 +15,8 @@ struct TextLine {
   std::string text;
 };
 
-/// Throws DataError if the file cannot be read. A UTF-8 byte order mark at the start is left out.
+/// Throws DataError if the file cannot be read. A UTF-8 byte order mark at the start is left out; bytes that are no
+/// UTF-8 are escaped (as_utf8).
 std::vector<TextLine> read_lines(const FileTree& tree, const std::string& path);
 
 /// Throws DataError, with the byte where it goes wrong, if the file is not JSON.
@@ -37,8 +38,8 @@ std::string foreign_content(std::string_view bytes);
 /// Throws DataError if it is such a thing: "'x.jpg' is a web page (HTML), expected an image".
 void require_not_foreign(std::string_view bytes, const std::string& name, const std::string& expected);
 
-/// "1 file", "3 files"
-std::string counted(int64_t number, const std::string& what);
+/// "1 file", "3 files"; "1 class", "3 classes" with the plural given
+std::string counted(int64_t number, const std::string& what, const std::string& plural = {});
 
 /// "train, val"
 std::string joined(const std::vector<std::string>& names);

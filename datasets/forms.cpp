@@ -2,10 +2,15 @@
 
 #include <algorithm>
 #include <map>
+#include <utility>
 
 #include "datasets/class_folders.h"
+#include "datasets/class_split.h"
 #include "datasets/files.h"
+#include "datasets/labels.h"
+#include "datasets/reading_notes.h"
 #include "episodes/errors.h"
+#include "episodes/text.h"
 
 namespace fewatoms {
 namespace {
@@ -18,18 +23,64 @@ std::vector<std::string> names_of(const Form& form, const FileTreePtr& tree, con
   return names;
 }
 
-/// A class that training sees and testing asks for again would make every result too good.
+/// A class that training sees and testing asks for again would make every result too good: also one whose name differs
+/// in case or composition alone.
 void require_apart(const Form& form, const FileTreePtr& tree, const DatasetOptions& options,
                    const std::vector<FoundSplit>& found, const FoundSplit& opened, const ImageSet& set) {
   for (const FoundSplit& other : found) {
     if (other.split == opened.split) continue;
-    std::vector<std::string> names = names_of(form, tree, options, other);
-    std::sort(names.begin(), names.end());
-    for (const ClassSize& c : set.classes)
-      if (std::binary_search(names.begin(), names.end(), c.name))
-        throw DataError("class '" + c.name + "' is in two splits: " + opened.split + " (" + tree->name(opened.path) +
-                        ") and " + other.split + " (" + tree->name(other.path) + "), expected each class in one");
+    std::map<std::string, std::string> names;  // by their keys
+    for (const std::string& name : names_of(form, tree, options, other)) {
+      const std::string label = clean_label(name);
+      names.emplace(label_key(label), label);
+    }
+    for (const ClassSize& c : set.classes) {
+      const auto twin = names.find(label_key(c.name));
+      if (twin == names.end()) continue;
+      const bool is_same = twin->second == c.name;
+      throw DataError("class '" + c.name + "' is in two splits: " + opened.split + " (" + tree->name(opened.path) +
+                      ") and " + other.split + " (" + tree->name(other.path) +
+                      (is_same ? ""
+                               : ", as '" + twin->second + "', which differs " +
+                                     label_difference(c.name, twin->second) + " alone") +
+                      "), expected each class in one");
+    }
   }
+}
+
+/// Labels of an opened split without spaces at their ends.
+void trim_labels(ImageSet& set, const std::string& where) {
+  ReadingNotes notes;
+  std::map<std::string, std::string> given;
+  for (ClassSize& c : set.classes) {
+    const std::string before = std::exchange(c.name, notes.label(c.name));
+    const auto [first, is_new] = given.emplace(c.name, before);
+    if (!is_new)
+      throw DataError(where + " has class '" + first->second + "' and '" + as_line(before) +
+                      "', which differ in spaces alone: expected one of them");
+  }
+  for (std::string& line : notes.lines()) set.notices.push_back(std::move(line));
+}
+
+std::vector<FoundSplit> find_split_folders(const FileTree& tree) {
+  std::vector<std::string> candidates, others;
+  FolderListing top = tree.list("");
+  for (std::string& folder : top.folders)
+    (split_name(folder).empty() ? others : candidates).push_back(std::move(folder));
+  const auto holds = [&](const std::string& folder) { return holds_images(tree.list(folder)); };
+  // Only where it decides: folders may hold very many images.
+  if (std::any_of(candidates.begin(), candidates.end(), holds) && std::any_of(others.begin(), others.end(), holds))
+    std::erase_if(candidates, holds);
+  std::vector<FoundSplit> found;
+  for (const char* split : {"train", "val", "test"})
+    for (const std::string& folder : candidates) {
+      if (split_name(folder) != split) continue;
+      if (!found.empty() && found.back().split == split)
+        throw UsageError(tree.name("") + " has two folders of split '" + split + "': '" + found.back().path +
+                         "' and '" + folder + "', expected one");
+      found.push_back({split, folder});
+    }
+  return found;
 }
 
 }  // namespace
@@ -55,14 +106,22 @@ const Form& find_form(const FileTree& tree, const std::vector<Form>& forms, cons
 }
 
 std::vector<std::string> splits_by_form(const DatasetOptions& options, const std::vector<Form>& forms) {
-  const FileTreePtr tree = open_root(options);
+  return splits_by_form(open_root(options), options, forms);
+}
+
+std::vector<std::string> splits_by_form(const FileTreePtr& tree, const DatasetOptions& options,
+                                        const std::vector<Form>& forms) {
   std::vector<std::string> splits;
   for (const FoundSplit& found : find_form(*tree, forms, options).find(*tree, options)) splits.push_back(found.split);
   return splits;
 }
 
 OpenedForm open_by_form(const DatasetOptions& options, const std::vector<Form>& forms, const std::string& split) {
-  const FileTreePtr tree = open_root(options);
+  return open_by_form(open_root(options), options, forms, split);
+}
+
+OpenedForm open_by_form(const FileTreePtr& tree, const DatasetOptions& options, const std::vector<Form>& forms,
+                        const std::string& split) {
   const Form& form = find_form(*tree, forms, options);
   const auto found = form.find(*tree, options);
   const auto wanted = std::find_if(found.begin(), found.end(), [&](const FoundSplit& f) { return f.split == split; });
@@ -74,6 +133,7 @@ OpenedForm open_by_form(const DatasetOptions& options, const std::vector<Form>& 
   }
   OpenedForm opened;
   opened.set = form.open(tree, options, *wanted);
+  trim_labels(opened.set, tree->name(wanted->path));
   if (opened.set.classes.empty())
     throw DataError(tree->name(wanted->path) + " has no classes, expected some of split '" + split + "'");
   for (const ClassSize& c : opened.set.classes)
@@ -86,6 +146,7 @@ OpenedForm open_by_form(const DatasetOptions& options, const std::vector<Form>& 
                  .split_rule = options.split_rule,
                  .crop = options.crop,
                  .notices = opened.set.notices};
+  for (std::string& notice : tree->notices()) opened.info.notices.push_back(std::move(notice));
   return opened;
 }
 
@@ -106,23 +167,16 @@ std::function<std::vector<FoundSplit>(const FileTree&, const DatasetOptions&)> f
 Form split_folders_form() {
   return {.name = "split-folders",
           .expected = "folders train/, val/ and test/ of class folders",
-          .find =
-              [](const FileTree& tree, const DatasetOptions&) {
-                std::vector<FoundSplit> found;
-                for (const auto& [split, folder] :
-                     {std::pair{"train", "train"}, {"val", "val"}, {"val", "validation"}, {"test", "test"}})
-                  if (tree.is_folder(folder) && !(found.size() > 0 && found.back().split == split))
-                    found.push_back({split, folder});
-                return found;
-              },
+          .find = [](const FileTree& tree, const DatasetOptions&) { return find_split_folders(tree); },
           .open =
               [](const FileTreePtr& tree, const DatasetOptions& options, const FoundSplit& found) {
-                ClassFolders folders = find_class_folders(*tree, found.path);
-                if (folders.classes.empty())
+                ReadingNotes notes;
+                auto classes = find_class_folders(*tree, found.path, notes);
+                if (classes.empty())
                   throw UsageError(tree->name(found.path) +
                                    " has no class folders with images, expected one folder per class");
-                ImageSet set = file_images(tree, std::move(folders.classes), options);
-                set.notices = std::move(folders.notices);
+                ImageSet set = file_images(tree, std::move(classes), options);
+                set.notices = notes.lines();
                 return set;
               },
           .class_names = [](const FileTreePtr& tree, const DatasetOptions&,
@@ -145,7 +199,7 @@ std::string shortfall(const std::string& split, const ImageSet& set, int classes
 
 FileTreePtr open_root(const DatasetOptions& options) {
   if (options.root.empty()) throw UsageError("data set '" + options.name + "' needs a data root, none was given");
-  return open_file_tree(options.root, options.allow_outside);
+  return open_file_tree(options.root, options.allow_outside, options.name_encoding);
 }
 
 }  // namespace fewatoms

@@ -38,6 +38,8 @@ const Form& find_form(const FileTree& tree, const std::vector<Form>& forms, cons
 
 /// Names of the splits found, of "train", "val", "test" in this order.
 std::vector<std::string> splits_by_form(const DatasetOptions& options, const std::vector<Form>& forms);
+std::vector<std::string> splits_by_form(const FileTreePtr& tree, const DatasetOptions& options,
+                                        const std::vector<Form>& forms);
 
 /// A split opened in the one form that is there, before it becomes a source.
 struct OpenedForm {
@@ -48,12 +50,15 @@ struct OpenedForm {
 /// Throws UsageError as find_form and if the split is not there; DataError on bad files, and if a class is in two
 /// splits.
 OpenedForm open_by_form(const DatasetOptions& options, const std::vector<Form>& forms, const std::string& split);
+OpenedForm open_by_form(const FileTreePtr& tree, const DatasetOptions& options, const std::vector<Form>& forms,
+                        const std::string& split);
 
 /// A form whose splits are files (or folders): the first of each split's candidates that is there.
 std::function<std::vector<FoundSplit>(const FileTree&, const DatasetOptions&)> find_by_name(
     std::vector<FoundSplit> candidates);
 
-/// Folders train, val (or validation) and test of class folders.
+/// Folders train, val and test (by any of the names that split_name knows) of class folders. Where other class folders
+/// lie beside, such a folder that holds images itself is a class.
 Form split_folders_form();
 
 /// Images per class of several splits' classes: "64 of 64 classes, 300 to 600 of 600 images each", empty if both are as

@@ -9,9 +9,12 @@
 #include "datasets/file_source.h"
 #include "datasets/files.h"
 #include "datasets/forms.h"
+#include "datasets/labels.h"
+#include "datasets/reading_notes.h"
 #include "datasets/table.h"
 #include "episodes/errors.h"
 #include "episodes/numbers.h"
+#include "episodes/text.h"
 
 // Your images, listed in one file: path,label[,split][,group][,x,y,width,height]. Paths are relative to the file.
 
@@ -45,7 +48,8 @@ Located locate(const DatasetOptions& options) {
   if (!fs::exists(options.root, error)) throw UsageError("data root " + in_quotes(options.root) + " does not exist");
   if (!fs::is_directory(options.root, error) && is_table(options.root.filename().string())) {
     const fs::path folder = options.root.parent_path();
-    return {open_file_tree(folder.empty() ? "." : folder, options.allow_outside), options.root.filename().string()};
+    return {open_file_tree(folder.empty() ? "." : folder, options.allow_outside),
+            escaped(options.root.filename().string())};
   }
   Located located{open_root(options), {}};
   for (const std::string& name : located.tree->list("").files) {
@@ -143,8 +147,11 @@ Manifest read_manifest(const DatasetOptions& options) {
   if (!unknown.empty()) manifest.notices.push_back("columns of " + name + " not used: " + joined(unknown));
 
   std::map<std::string, std::string> split_of;  // of each label
+  ReadingNotes notes;
   for (const TableRow& row : table.rows) {
-    Row read{.where = name + " line " + std::to_string(row.line), .path = row.fields[path], .label = row.fields[label]};
+    Row read{.where = name + " line " + std::to_string(row.line),
+             .path = row.fields[path],
+             .label = notes.label(row.fields[label])};
     if (read.path.empty() || read.label.empty())
       throw DataError(read.where + " has an empty " + (read.path.empty() ? "path" : "label"));
     if (group >= 0) read.group = row.fields[group];
@@ -161,6 +168,9 @@ Manifest read_manifest(const DatasetOptions& options) {
     manifest.has_groups |= !read.group.empty();
     manifest.rows.push_back(std::move(read));
   }
+  require_twins_together(split_of, name);
+  for (auto& notice : notes.lines()) manifest.notices.push_back(std::move(notice));
+  for (auto& notice : tree.notices()) manifest.notices.push_back(std::move(notice));
   manifest.has_splits = split >= 0;
   if (options.crop == "bbox")
     if (std::string notice = find_relative_boxes(manifest.rows, name); !notice.empty())
@@ -195,8 +205,14 @@ std::string located_path(const FileTree& tree, const Row& row, const DatasetOpti
                       "(--allow-outside permits it)");
   };
   require_below();
-  if (!tree.is_file(path)) std::replace(path.begin(), path.end(), '\\', '/');  // as Windows programs write it
-  require_below();
+  // As Windows programs write it. A backslash before a byte that is no UTF-8 is the program's own (escaped).
+  for (const bool keep_escapes : {false, true}) {
+    if (tree.is_file(path)) break;
+    path = keep_escapes ? unescaped(row.path) : row.path;
+    std::replace(path.begin(), path.end(), '\\', '/');
+    if (keep_escapes) path = escaped(path);
+    require_below();
+  }
   std::string plain = fs::path(path).lexically_normal().string();
   if (!options.skip_bad && !tree.is_file(plain))
     throw DataError(row.where + " names image '" + row.path + "', which is not there: expected it below " +

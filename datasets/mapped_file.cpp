@@ -57,11 +57,12 @@ void write_temporary(int descriptor, std::string_view bytes) {
 }  // namespace
 
 FileBytes read_file(const fs::path& file, uintmax_t largest) {
-  std::ifstream in(file, std::ios::binary);
   std::error_code error;
   const bool is_regular = fs::is_regular_file(file, error);
+  std::ifstream in;
+  if (is_regular) in.open(file, std::ios::binary);  // opening a pipe would wait for its other end
   const auto size = is_regular ? fs::file_size(file, error) : 0;
-  if (!in || error || !is_regular) throw DataError(in_quotes(file) + " cannot be opened, expected a readable file");
+  if (!is_regular || !in || error) throw DataError(in_quotes(file) + " cannot be opened, expected a readable file");
   if (size > largest)
     throw DataError(in_quotes(file) + " has " + std::to_string(size) + " bytes, expected at most " +
                     std::to_string(largest));
@@ -72,7 +73,7 @@ FileBytes read_file(const fs::path& file, uintmax_t largest) {
 }
 
 FileBytes map_file(const fs::path& file) {
-  const int descriptor = open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  const int descriptor = open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // or a pipe would keep us
   struct stat status {};
   if (descriptor < 0 || fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) {
     if (descriptor >= 0) close(descriptor);

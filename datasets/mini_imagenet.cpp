@@ -10,6 +10,7 @@
 #include "datasets/labelled_pickle.h"
 #include "datasets/nd_array.h"
 #include "datasets/pickle.h"
+#include "datasets/reading_notes.h"
 #include "datasets/torchmeta.h"
 #include "episodes/errors.h"
 
@@ -40,7 +41,7 @@ struct Row {
   TextLine line;
   std::string name, label;
 };
-std::vector<Row> read_rows(const FileTree& tree, const std::string& csv) {
+std::vector<Row> read_rows(const FileTree& tree, const std::string& csv, ReadingNotes& notes) {
   const auto lines = read_lines(tree, csv);
   require_header(tree, csv, lines);
   std::vector<Row> rows;
@@ -55,7 +56,7 @@ std::vector<Row> read_rows(const FileTree& tree, const std::string& csv) {
     if (!stays_below(label))
       throw DataError(place(tree, csv, lines[i]) + " has '" + text + "', expected names without '..' and not absolute");
     if (!seen.insert(name).second) throw DataError(place(tree, csv, lines[i]) + " repeats image '" + name + "'");
-    rows.push_back({lines[i], name, label});
+    rows.push_back({lines[i], name, notes.label(label)});
   }
   if (rows.empty()) throw DataError(tree.name(csv) + " lists no images");
   return rows;
@@ -69,7 +70,8 @@ ImageSet open_csv(const FileTreePtr& tree, const DatasetOptions& options, const 
     flat.insert(files.begin(), files.end());
   }
   std::map<std::string, FileClass> classes;  // sorted by name
-  for (const Row& row : read_rows(*tree, found.path)) {
+  ReadingNotes notes;
+  for (const Row& row : read_rows(*tree, found.path, notes)) {
     if (!options.allow_outside && !stays_below(row.name))
       throw DataError(
           place(*tree, found.path, row.line) + " has '" + row.line.text +
@@ -89,6 +91,7 @@ ImageSet open_csv(const FileTreePtr& tree, const DatasetOptions& options, const 
   std::vector<FileClass> sorted;
   for (auto& [label, c] : classes) sorted.push_back(std::move(c));
   ImageSet set = file_images(tree, std::move(sorted), options);
+  set.notices = notes.lines();
   const KnownSplit known = known_list(tree->read(found.path).view);
   if (!known.dataset.empty() && known.split != found.split)
     throw DataError(tree->name(found.path) + " is the official list of split '" + known.split +
@@ -101,7 +104,8 @@ ImageSet open_csv(const FileTreePtr& tree, const DatasetOptions& options, const 
 
 std::vector<std::string> csv_names(const FileTreePtr& tree, const DatasetOptions&, const FoundSplit& found) {
   std::vector<std::string> names;
-  for (const Row& row : read_rows(*tree, found.path)) names.push_back(row.label);
+  ReadingNotes notes;
+  for (const Row& row : read_rows(*tree, found.path, notes)) names.push_back(row.label);
   return names;
 }
 

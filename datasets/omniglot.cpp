@@ -77,7 +77,7 @@ Found find_parts(const DatasetOptions& options) {
   for (const FoundSplit& f : form.find(*tree, options)) {
     Alphabets alphabets{f.split == "train" ? Part::kBackground : Part::kEvaluation, tree, f.path};
     if (form.name == "zip-files") {
-      alphabets.tree = open_archive_in(tree, f.path);
+      alphabets.tree = open_archive_in(tree, f.path, options.name_encoding);
       // The zip holds the folder of its name; one made by hand may hold the alphabets themselves.
       alphabets.folder = alphabets.tree->is_folder(folder_of(alphabets.part)) ? folder_of(alphabets.part) : "";
     }
@@ -126,12 +126,11 @@ std::shared_ptr<const ImageSource> open_omniglot(const DatasetOptions& options, 
   std::vector<PictureLoader> loaders;         // of each part
   std::vector<std::pair<size_t, int>> where;  // of each class: its part and its index there
   int characters = 0;
+  ReadingNotes notes;
   for (const Alphabets& part : found.parts) {
     std::vector<FileClass> classes;
     for (const auto& alphabet : part.tree->list(part.folder).folders) {
-      ClassFolders inside = find_class_folders(*part.tree, joined_path(part.folder, alphabet));
-      for (auto& notice : inside.notices) set.notices.push_back(std::move(notice));
-      for (const FileClass& character : inside.classes) {
+      for (const FileClass& character : find_class_folders(*part.tree, joined_path(part.folder, alphabet), notes)) {
         if (split_of(options.split_rule, part.part, alphabet, character.name) != split) continue;
         ++characters;
         static constexpr const char* kTurns[] = {"rot000", "rot090", "rot180", "rot270"};
@@ -147,6 +146,7 @@ std::shared_ptr<const ImageSource> open_omniglot(const DatasetOptions& options, 
   if (set.classes.empty())
     throw UsageError(in_quotes(options.root) + " has no images for split '" + split +
                      "', expected <Alphabet>/<characterNN>/*.png");
+  set.notices = notes.lines();
   if (characters != official_characters(options.split_rule, split))
     set.notices.push_back("split '" + split + "' has " + std::to_string(characters) + " of " +
                           std::to_string(official_characters(options.split_rule, split)) + " characters");

@@ -350,6 +350,7 @@ PackSummary write_pack(const DatasetOptions& given, const fs::path& out, const C
   DatasetOptions options = resolve(given);
   options.augment = "none";
   options.cache_mb = 0;  // every image is read once
+  const ArchivesStayOpen over_all_splits;
   std::vector<std::shared_ptr<const ImageSource>> sources;
   PackSummary summary;
   json splits = json::array();
@@ -373,6 +374,7 @@ PackSummary write_pack(const DatasetOptions& given, const fs::path& out, const C
                       {"skipped", info.skipped},
                       {"classes", classes}});
     summary.skipped += info.skipped;
+    summary.notices.emplace_back(split, info.notices);
   }
   if (sources.empty()) throw UsageError("data set '" + options.name + "' has no split to pack");
   const SourceInfo& info = sources.front()->info();

@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "datasets/dataset.h"
@@ -18,6 +19,7 @@ struct PackSummary {
   int64_t bytes = 0;        // of the file
   std::string source_hash;  // SHA-256 of splits, class names and pixels: equal for equal images in any form
   int64_t skipped = 0;      // images left out because they cannot be decoded (options.skip_bad)
+  std::vector<std::pair<std::string, std::vector<std::string>>> notices = {};  // of the source of each split
 };
 
 /// Called from one thread with what is done so far.

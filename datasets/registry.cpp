@@ -5,10 +5,13 @@
 #include "datasets/entries.h"
 #include "datasets/forms.h"
 #include "datasets/good_images.h"
+#include "datasets/min_images.h"
+#include "datasets/name_encoding.h"
 #include "datasets/pack.h"
 #include "datasets/rotations.h"
 #include "episodes/errors.h"
 #include "episodes/numbers.h"
+#include "episodes/text.h"
 
 namespace fewatoms {
 namespace {
@@ -21,6 +24,14 @@ const DatasetEntry& find_entry(const std::string& name) {
 
 void require_one_of(const std::string& what, const std::string& given, const std::vector<std::string>& valid) {
   if (std::find(valid.begin(), valid.end(), given) == valid.end()) throw UsageError(unknown_name(what, given, valid));
+}
+
+/// Names are UTF-8 from here on. Sources of ours escape what is not; one that a program registers may not.
+void require_utf8(const ImageSource& source) {
+  for (int c = 0; c < source.classes(); ++c)
+    if (!is_utf8(source.class_name(c)) || !is_utf8(source.class_group(c)))
+      throw DataError("class '" + as_line(source.class_name(c)) + "' of data set '" + source.info().dataset +
+                      "' has a name or group that is not UTF-8, expected UTF-8 (prepared_source makes it so)");
 }
 
 std::vector<DatasetEntry>& registry() {
@@ -76,6 +87,9 @@ DatasetOptions resolve(DatasetOptions options) {
   if (options.crop == "bbox" && !entry.has_boxes)
     throw UsageError("crop 'bbox' does not apply to data set '" + entry.name + "', which has no bounding boxes");
   parse_fractions(options.split_fractions);
+  require_known_encoding(options.name_encoding);
+  if (options.min_images < 0)
+    throw UsageError("min images is " + std::to_string(options.min_images) + ", expected 0 or more");
   if (options.split_rule.empty()) {
     if (!entry.split_rules.empty()) options.split_rule = entry.split_rules.front();
   } else if (entry.split_rules.empty()) {
@@ -91,13 +105,20 @@ std::shared_ptr<const ImageSource> open_dataset(const DatasetOptions& options, c
   const DatasetOptions resolved = resolve(options);
   const DatasetEntry& entry = find_entry(resolved.name);
   require_one_of("split", split, {"train", "val", "test"});
-  if (is_pack(resolved.root)) return with_rotations(open_pack(resolved, split), resolved.rotations, split);
-  if (entry.needs_root) open_root(resolved);
-  auto source = entry.open(resolved, split);
-  if (resolved.skip_bad)
-    source = without_bad_images(std::move(source));
-  else if (resolved.check_files)
-    require_good_files(*source);
+  const ArchivesStayOpen until_the_source_holds_them;
+  std::shared_ptr<const ImageSource> source;
+  if (is_pack(resolved.root)) {
+    source = open_pack(resolved, split);
+  } else {
+    if (entry.needs_root) open_root(resolved);
+    source = entry.open(resolved, split);
+    require_utf8(*source);
+    if (resolved.skip_bad)
+      source = without_bad_images(std::move(source));
+    else if (resolved.check_files)
+      require_good_files(*source);
+  }
+  if (resolved.min_images > 0) source = with_min_images(std::move(source), resolved.min_images);
   return with_rotations(std::move(source), resolved.rotations, split);
 }
 
@@ -105,11 +126,13 @@ std::vector<std::string> present_splits(const DatasetOptions& options) {
   const DatasetOptions resolved = resolve(options);
   const DatasetEntry& entry = find_entry(resolved.name);
   if (is_pack(resolved.root)) return pack_splits(resolved);
+  const ArchivesStayOpen while_looking;
   if (entry.needs_root) open_root(resolved);
   return entry.splits(resolved);
 }
 
 std::vector<SplitSummary> summarise(const DatasetOptions& options) {
+  const ArchivesStayOpen over_all_splits;
   std::vector<SplitSummary> summaries;
   for (const auto& split : present_splits(options)) {
     const auto source = open_dataset(options, split);

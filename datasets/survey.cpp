@@ -71,6 +71,7 @@ std::vector<SplitSurvey> survey(const DatasetOptions& given, const CountImages& 
   options.skip_bad = false;
   options.strict_decode = true;
   options.cache_mb = 0;
+  const ArchivesStayOpen over_all_splits;
   std::vector<std::shared_ptr<const ImageSource>> sources;
   int64_t total = 0, done = 0;
   for (const std::string& split : present_splits(options)) {
@@ -83,6 +84,7 @@ std::vector<SplitSurvey> survey(const DatasetOptions& given, const CountImages& 
     const auto* stored = dynamic_cast<const StoredPictures*>(source.get());
     SplitSurvey& survey = result.emplace_back();
     survey.split = source->info().split;
+    survey.notices = source->info().notices;
     for (int c = 0; c < source->classes(); ++c) {
       std::vector<Finding> findings(source->class_size(c));
       tbb::parallel_for(0, source->class_size(c), [&](int i) {
@@ -145,6 +147,7 @@ Duplicates find_duplicates(const std::vector<SplitSurvey>& splits) {
 
 void write_contact_sheet(const DatasetOptions& options, const std::filesystem::path& out, int classes, int images) {
   constexpr int kGap = 4, kLabel = 14;
+  const ArchivesStayOpen over_all_splits;
   std::vector<std::shared_ptr<const ImageSource>> sources;
   int rows = 0;
   for (const std::string& split : present_splits(options)) {

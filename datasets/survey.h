@@ -22,6 +22,7 @@ struct BadImage {
 /// "bbox").
 struct SplitSurvey {
   std::string split;
+  std::vector<std::string> notices;                           // of its source
   int64_t images = 0;                                         // bad ones included
   std::vector<BadImage> bad;                                  // in the order of classes and images
   std::map<std::pair<int, int>, int64_t> sizes;               // {width, height} -> images

@@ -6,6 +6,7 @@
 
 #include "datasets/files.h"
 #include "episodes/errors.h"
+#include "episodes/text.h"
 
 namespace fewatoms {
 namespace {
@@ -92,7 +93,7 @@ std::vector<TableRow> parse_separated(std::string_view bytes, char separator, co
         field = bytes.substr(at, end - at);
         at = end;
       }
-      row.fields.push_back(std::move(field));
+      row.fields.push_back(as_utf8(field));
       more = at < bytes.size() && bytes[at] == separator;
       if (more) ++at;
     }
@@ -182,7 +183,8 @@ Table read_table(const FileTree& tree, const std::string& path) {
   return table;
 }
 
-std::string csv_field(const std::string& text) {
+std::string csv_field(const std::string& given) {
+  const std::string text = as_utf8(given);
   if (text.find_first_of(",\"\r\n") == std::string::npos &&
       (text.empty() || (text.front() != ' ' && text.back() != ' ')))
     return text;

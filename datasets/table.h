@@ -25,12 +25,13 @@ struct Table {
 /// Reads .tsv and .tab as tab-separated, .jsonl and .ndjson as JSON Lines (an object per line; its columns are all the
 /// keys met, numbers as they are written, null as empty), anything else as separated by what separates its header:
 /// commas, semicolons or tabs. Columns are called in lower case, without spaces around their names. Fields in double
-/// quotes may hold separators, line ends and doubled quotes. UTF-8 with or without a byte order mark; line ends of any
-/// system. Throws DataError naming file and line: another encoding, an unclosed quote, a row of more or fewer fields
-/// than the header, a column twice, a line that is no JSON object, a value that is no text or number; an empty file.
+/// quotes may hold separators, line ends and doubled quotes. UTF-8 with or without a byte order mark, other bytes are
+/// escaped (as_utf8); line ends of any system. Throws DataError naming file and line: UTF-16, an unclosed quote, a row
+/// of more or fewer fields than the header, a column twice, a line that is no JSON object, a value that is no text or
+/// number; an empty file.
 Table read_table(const FileTree& tree, const std::string& path);
 
 /// A field as comma-separated values hold it: in quotes where it needs them.
-std::string csv_field(const std::string& text);
+std::string csv_field(const std::string& given);
 
 }  // namespace fewatoms

@@ -117,7 +117,7 @@ ImageSet open_png(const FileTreePtr& tree, const DatasetOptions& options, const 
 /// An array "images" [N, 84, 84, 3], whose channels are in OpenCV's order.
 ImageSet open_npz(const FileTreePtr& tree, const DatasetOptions& options, const FoundSplit& found) {
   const Labels labels = read_labels(*tree, found.path);
-  const FileTreePtr archive = open_archive_in(tree, found.path);
+  const FileTreePtr archive = open_archive_in(tree, found.path, options.name_encoding);
   if (!archive->is_file("images.npy")) throw DataError(tree->name(found.path) + " has no array 'images'");
   NdArray images = parse_npy(archive->map("images.npy"), archive->name("images.npy"));
   require_as_many(tree->name(found.path), images.shape.empty() ? 0 : images.shape[0], labels);

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "episodes/errors.h"
+#include "episodes/text.h"
 
 namespace fewatoms {
 namespace {
@@ -20,7 +21,7 @@ constexpr const char* kFormat = "fewatoms-episodes";
 class Names {
  public:
   explicit Names(const ImageSource& source) : source_(source), images_(source.classes()) {
-    for (int c = 0; c < source.classes(); ++c) classes_.emplace(source.class_name(c), c);
+    for (int c = 0; c < source.classes(); ++c) classes_.emplace(as_utf8(source.class_name(c)), c);
   }
   int class_of(const std::string& name) const {
     const auto found = classes_.find(name);
@@ -30,7 +31,8 @@ class Names {
   int image_of(int class_index, const std::string& name) {
     std::map<std::string, int>& images = images_[class_index];
     if (images.empty())
-      for (int i = 0; i < source_.class_size(class_index); ++i) images.emplace(source_.image_name({class_index, i}), i);
+      for (int i = 0; i < source_.class_size(class_index); ++i)
+        images.emplace(as_utf8(source_.image_name({class_index, i})), i);
     const auto found = images.find(name);
     if (found == images.end())
       throw DataError("names image '" + name + "', which class '" + source_.class_name(class_index) + "' of " +
@@ -97,9 +99,10 @@ std::string episodes_to_json(const ImageSource& source, const std::vector<Episod
   json all = json::array();
   for (const Episode& episode : episodes) {
     json classes = json::array(), support(episode.classes.size(), json::array()), query = support;
-    for (const int c : episode.classes) classes.push_back(source.class_name(c));
-    for (const EpisodeImage& image : episode.support) support[image.label].push_back(source.image_name(image.ref));
-    for (const EpisodeImage& image : episode.query) query[image.label].push_back(source.image_name(image.ref));
+    for (const int c : episode.classes) classes.push_back(as_utf8(source.class_name(c)));
+    for (const EpisodeImage& image : episode.support)
+      support[image.label].push_back(as_utf8(source.image_name(image.ref)));
+    for (const EpisodeImage& image : episode.query) query[image.label].push_back(as_utf8(source.image_name(image.ref)));
     all.push_back({{"classes", classes}, {"support", support}, {"query", query}});
   }
   const SourceInfo& info = source.info();

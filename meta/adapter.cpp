@@ -10,6 +10,7 @@
 #include "backbones/safetensors.h"
 #include "episodes/digest.h"
 #include "episodes/numbers.h"
+#include "episodes/text.h"
 #include "meta/embedding.h"
 
 namespace fewatoms {
@@ -248,14 +249,16 @@ void save_adapter(const std::filesystem::path& path, const Adapter& adapter) {
     file.tensors[kFeatures] = adapter.support_features;
     file.tensors[kLabels] = adapter.support_labels;
   }
-  const auto text = [](const auto& j) { return j.dump(-1, ' ', false, json::error_handler_t::replace); };
+  const auto text = [](const auto& j) { return j.dump(); };
   nlohmann::ordered_json network = nlohmann::ordered_json::object();
   for (const auto& [name, value] : adapter.network) network[name] = value;
+  std::vector<std::string> classes;
+  for (const std::string& name : adapter.classes) classes.push_back(as_utf8(name));
   file.metadata = {{"format", kFormat},
                    {"run", adapter.run_id},
                    {"checkpoint", adapter.checkpoint},
                    {"method", adapter.method},
-                   {"classes", text(json(adapter.classes))},
+                   {"classes", text(json(classes))},
                    {"roles", text(roles)},
                    {"inner_steps", std::to_string(adapter.inner_steps)},
                    {"support_images", std::to_string(adapter.support_images)}};

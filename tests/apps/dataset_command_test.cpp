@@ -96,18 +96,37 @@ TEST(DatasetPack, TrainsAndEvaluatesToTheSameNumbers) {
                    {{"dataset", "inspect", "cub", "--data-root", pack}, {"photos.pack' is truncated"}, 1}});
 }
 
+// Too few classes to split can be looked at and checked; what is passed over is said once.
+TEST(DatasetInspect, ShowsTwoClassesAsOneSplit) {
+  const TemporaryFolder folder;
+  for (const char* image : {"ant/1.png", "ant/more/2.png", "bee/1.png"}) write_image(folder / "two" / image, 9, 9);
+  write_file(folder / "two" / "bee" / "notes.txt", "x");
+  const std::string root = (folder / "two").string();
+  const Finished shown = run_well({"dataset", "inspect", "folders", "--data-root", root});
+  EXPECT_THAT(shown.out, HasSubstr("split seed-0-0,0,1"));
+  EXPECT_THAT(shown.out, HasSubstr("pictures of test: all 9x9 pixels; 3 in colour"));
+  EXPECT_THAT(shown.out, HasSubstr("note: ignored 1 file without an image extension: '" + root + "/bee/notes.txt'\n"));
+  EXPECT_THAT(shown.out, HasSubstr("2 classes, at least 3 are needed to make the splits"));
+  const Finished few = run_well({"dataset", "inspect", "folders", "--data-root", root, "--min-images", "2", "--json"});
+  EXPECT_EQ(json::parse(few.out).at("splits").at(0).at("class_sizes"), json({{"ant", 2}}));
+  const Finished verified = run_well({"dataset", "verify", "folders", "--data-root", root});
+  EXPECT_THAT(verified.out,
+              HasSubstr("note: read 1 image in folders inside class folders: '" + root + "/ant/more/2.png'\n"));
+  EXPECT_THAT(verified.out, HasSubstr("3 images of 1 splits, all good"));
+}
+
 TEST(DatasetManifest, BadLinesCostOneLine) {
   const TemporaryFolder folder;
   write_image(folder / "a.png");
   write_file(folder / "m.csv", "path,label\na.png,x\nb.png,y\n");
   const std::string file = (folder / "m.csv").string(), gone = (folder / "gone.csv").string();
-  expect_refusals(
-      {{{"dataset", "inspect", "manifest", "--data-root", file}, {"m.csv", "classes, at least 3 are needed"}},
-       {{"dataset", "inspect", "manifest", "--data-root", file, "--split-fractions", "1,0,0"},
-        {"m.csv' line 3 names image 'b.png', which is not there"},
-        1},
-       {{"dataset", "inspect", "manifest", "--data-root", gone}, {"gone.csv' does not exist"}},
-       {{"dataset", "pack", "manifest", "--data-root", file}, {"--out"}}});
+  expect_refusals({{{"dataset", "split", "manifest", "--data-root", file, "--out", (folder / "s.csv").string()},
+                    {"m.csv", "2 classes, at least 3 are needed", "--split-fractions 0,0,1"}},
+                   {{"dataset", "inspect", "manifest", "--data-root", file, "--split-fractions", "1,0,0"},
+                    {"m.csv' line 3 names image 'b.png', which is not there"},
+                    1},
+                   {{"dataset", "inspect", "manifest", "--data-root", gone}, {"gone.csv' does not exist"}},
+                   {{"dataset", "pack", "manifest", "--data-root", file}, {"--out"}}});
 }
 
 }  // namespace

@@ -1,53 +1,29 @@
 #include "datasets/file_tree.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
+#include <algorithm>
+
+#include "datasets/archive_tree.h"
 #include "datasets/dataset.h"
 #include "datasets/mapped_file.h"
 #include "episodes/errors.h"
+#include "tests/datasets/archives.h"
 #include "tests/datasets/images.h"
 #include "tests/testing.h"
 
 namespace fewatoms {
 namespace {
 
+using test::Entry;
 using test::message_of;
 using test::TemporaryFolder;
+using test::write_archive;
 using test::write_file;
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-struct Entry {
-  std::string path;
-  std::string content;
-  std::string link = "";  // target of a symbolic link
-};
-
-/// Writes a .zip, .tar or .tar.gz by the file's extension.
-void write_archive(const std::filesystem::path& file, const std::vector<Entry>& entries, bool stored = false) {
-  archive* writer = archive_write_new();
-  const bool zip = file.extension() == ".zip";
-  zip ? archive_write_set_format_zip(writer) : archive_write_set_format_pax_restricted(writer);
-  if (zip && stored) archive_write_zip_set_compression_store(writer);
-  if (file.extension() == ".gz" || file.extension() == ".tgz") archive_write_add_filter_gzip(writer);
-  ASSERT_EQ(archive_write_open_filename(writer, file.c_str()), ARCHIVE_OK);
-  for (const Entry& e : entries) {
-    archive_entry* entry = archive_entry_new();
-    archive_entry_set_pathname(entry, e.path.c_str());
-    archive_entry_set_perm(entry, 0644);
-    archive_entry_set_filetype(entry, e.link.empty() ? AE_IFREG : AE_IFLNK);
-    if (!e.link.empty()) archive_entry_set_symlink(entry, e.link.c_str());
-    archive_entry_set_size(entry, static_cast<la_int64_t>(e.content.size()));
-    archive_write_header(writer, entry);
-    archive_write_data(writer, e.content.data(), e.content.size());
-    archive_entry_free(entry);
-  }
-  archive_write_close(writer);
-  archive_write_free(writer);
-}
 
 std::string content(const FileTree& tree, const std::string& path) { return std::string(tree.read(path).view); }
 
@@ -102,7 +78,8 @@ TEST_P(EveryTree, ReadsTheSame) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, EveryTree,
-                         testing::Values("folder", "x.tar", "x.tar.gz", "x.tgz", "x.zip", "stored.zip"),
+                         testing::Values("folder", "x.tar", "x.tar.gz", "x.tgz", "x.tar.bz2", "x.tar.xz", "x.zip",
+                                         "stored.zip"),
                          [](const auto& info) {
                            std::string name = info.param;
                            std::replace(name.begin(), name.end(), '.', '_');
@@ -153,6 +130,105 @@ TEST(FileTree, FollowsLinksInsideAnArchive) {
   EXPECT_EQ(content(*open_file_tree(folder / "x.tar"), "c/d.txt"), "b");
 }
 
+// Names in any order: "z" comes after "a", and each is a link to the next.
+TEST(FileTree, FollowsLinksToLinksAndToFoldersInsideAnArchive) {
+  const TemporaryFolder folder;
+  write_archive(folder / "x.tar", {{"z/first", "", "../a/second"},
+                                   {"a/second", "", "../m/third"},
+                                   {"m/third", "", "../real/b.txt"},
+                                   {"again", "", "all/one"},
+                                   {"all", "", "folders"},
+                                   {"folders/one", "", "../real"},
+                                   {"real/b.txt", "b"},
+                                   {"real/up", "", "../real/../a/second"}});
+  const FileTreePtr tree = open_file_tree(folder / "x.tar");
+  for (const char* path : {"z/first", "a/second", "m/third", "again/b.txt", "all/one/b.txt", "real/up", "again/up"})
+    EXPECT_EQ(content(*tree, path), "b") << path;
+  EXPECT_THAT(tree->list("").folders, ElementsAre("a", "again", "all", "folders", "m", "real", "z"));
+  EXPECT_THAT(tree->list("again").files, ElementsAre("b.txt", "up"));
+  EXPECT_EQ(tree->real_path("all/one"), "real");
+  EXPECT_EQ(tree->version("again/b.txt"), tree->version("real/b.txt"));
+}
+
+TEST(FileTree, LooksThroughWhatSurroundsTheDataInAnArchive) {
+  const TemporaryFolder folder;
+  const auto first_folder = [&](const std::vector<Entry>& entries) {
+    write_archive(folder / "x.zip", entries);
+    return open_file_tree(folder / "x.zip")->list("").folders.at(0);
+  };
+  EXPECT_EQ(first_folder({{"photos/cat/1.png", "x"}, {"README.txt", "x"}, {"LICENSE", "x"}, {"about.md", "x"}}), "cat");
+  EXPECT_EQ(first_folder({{"photos/cat/1.png", "x"}, {"train.csv", "x"}}), "photos");
+  for (const char* split : {"train", "Train", "valid", "images"})
+    EXPECT_EQ(first_folder({{std::string(split) + "/cat/1.png", "x"}}), split);
+}
+
+TEST(FileTree, ReadsAnArchiveInAnArchive) {
+  const TemporaryFolder folder;
+  write_archive(folder / "inner.tar.gz", {{"photos/cat/1.png", "x"}});
+  write_archive(folder / "outer.zip", {{"inner.tar.gz", test::read_file(folder / "inner.tar.gz")}, {"readme", "x"}});
+  EXPECT_EQ(content(*open_file_tree(folder / "outer.zip"), "cat/1.png"), "x");
+  // One that means something to a data set stays what it is.
+  write_archive(folder / "omniglot.zip", {{"images_background.tar.gz", test::read_file(folder / "inner.tar.gz")}});
+  EXPECT_THAT(open_file_tree(folder / "omniglot.zip")->list("").files, ElementsAre("images_background.tar.gz"));
+  for (int i = 0; i < 5; ++i) {
+    write_archive(folder / "deep.zip", {{"x.tar.gz", test::read_file(folder / "inner.tar.gz")}});
+    std::filesystem::rename(folder / "deep.zip", folder / "inner.tar.gz");
+  }
+  std::filesystem::rename(folder / "inner.tar.gz", folder / "deep.zip");
+  EXPECT_THAT(message_of<DataError>([&] { open_file_tree(folder / "deep.zip"); }), HasSubstr("in 4 archives"));
+}
+
+/// How often the program has mapped a file of this name.
+int64_t maps_of(const std::string& name) {
+  const std::string maps = test::read_file("/proc/self/maps");
+  int64_t count = 0;
+  for (size_t at = 0; (at = maps.find(name, at)) != std::string::npos; ++at) ++count;
+  return count;
+}
+
+TEST(FileTree, AnArchiveIsOpenWhileItIsUsed) {
+  const TemporaryFolder folder;
+  const int64_t spilled = maps_of("fewatoms-");
+  write_archive(folder / "held.tar.gz", {{"a/b.txt", std::string(5000, 'b')}});
+  FileTreePtr tree = open_file_tree(folder / "held.tar.gz");
+  EXPECT_EQ(tree->version("b.txt"), open_file_tree(folder / "held.tar.gz")->version("b.txt")) << "opened twice";
+  EXPECT_GT(maps_of("held.tar.gz") + maps_of("fewatoms-"), spilled);
+  FileBytes bytes = tree->map("b.txt");
+  tree.reset();
+  EXPECT_EQ(bytes.view.front(), 'b');
+  bytes = {};
+  EXPECT_EQ(maps_of("held.tar.gz"), 0);
+  EXPECT_EQ(maps_of("fewatoms-"), spilled);
+
+  std::string version;
+  {
+    const ArchivesStayOpen keep;
+    version = open_file_tree(folder / "held.tar.gz")->version("b.txt");
+    EXPECT_EQ(open_file_tree(folder / "held.tar.gz")->version("b.txt"), version);
+    EXPECT_GT(maps_of("held.tar.gz"), 0);
+  }
+  EXPECT_EQ(maps_of("held.tar.gz"), 0);
+  EXPECT_NE(open_file_tree(folder / "held.tar.gz")->version("b.txt"), version);
+}
+
+TEST(FileTree, LeavesOutWhatIsNoData) {
+  const TemporaryFolder folder;
+  for (const char* name : {"a.txt", ".hidden", ".git/x", "@eaDir/a.jpg", "cat/1.png"}) write_file(folder / name, "x");
+  ASSERT_EQ(mkfifo((folder / "pipe.jpg").c_str(), 0600), 0);
+  const FileTreePtr tree = open_file_tree(folder.path());
+  const FolderListing listing = tree->list("");
+  EXPECT_THAT(listing.folders, ElementsAre("cat"));
+  EXPECT_THAT(listing.files, ElementsAre("a.txt"));
+  std::vector<std::string> left;
+  for (const LeftOut& l : listing.left_out) left.push_back(l.name + ": " + l.kind);
+  EXPECT_THAT(left, ElementsAre(".git: hidden folder", ".hidden: hidden file", "@eaDir: system folder",
+                                "pipe.jpg: special file"));
+  // A pipe would keep whoever opens it until something is written.
+  EXPECT_FALSE(tree->is_file("pipe.jpg"));
+  EXPECT_THAT(message_of<DataError>([&] { tree->read("pipe.jpg"); }), HasSubstr("expected a readable file"));
+  EXPECT_THAT(message_of<DataError>([&] { tree->map("pipe.jpg"); }), HasSubstr("expected a readable file"));
+}
+
 TEST(FileTree, ReadsAChangedArchiveAnew) {
   const TemporaryFolder folder;
   write_archive(folder / "x.zip", {{"a.txt", "one"}, {"b.txt", ""}});
@@ -178,6 +254,10 @@ TEST(FileTree, RefusesBadArchives) {
   EXPECT_THAT(message("link.tar"), HasSubstr("link 'a.txt' out of the archive"));
   write_archive(folder / "dangling.tar", {{"a.txt", "", "b.txt"}});
   EXPECT_THAT(message("dangling.tar"), HasSubstr("not in the archive"));
+  write_archive(folder / "circle.tar", {{"a.txt", "", "b.txt"}, {"b.txt", "", "a.txt"}, {"c.txt", "x"}});
+  EXPECT_THAT(message("circle.tar"), HasSubstr("links that lead in a circle"));
+  write_archive(folder / "absolute.tar", {{"a.txt", "", "/etc/passwd"}});
+  EXPECT_THAT(message("absolute.tar"), HasSubstr("link 'a.txt' out of the archive, to '/etc/passwd'"));
   write_archive(folder / "empty.tar", {});
   EXPECT_THAT(message("empty.tar"), HasSubstr("holds no files"));
   write_file(folder / "text.zip", "this is no archive");
