@@ -1,10 +1,6 @@
-#include <fcntl.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
-#include <csignal>
 #include <cstdio>
 #include <ctime>
 #include <fstream>
@@ -17,15 +13,18 @@
 
 #include "apps/command_line.h"
 #include "apps/compare_table.h"
+#include "apps/folder_lock.h"
 #include "apps/grid.h"
 #include "apps/json_text.h"
 #include "apps/process_pool.h"
 #include "apps/progress.h"
 #include "apps/run_folder.h"
+#include "apps/stop_signal.h"
 #include "backbones/safetensors.h"
 #include "datasets/pack.h"
 #include "episodes/errors.h"
 #include "episodes/text.h"
+#include "meta/checkpoint.h"
 #include "meta/memory.h"
 
 namespace fewatoms {
@@ -34,17 +33,10 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-volatile std::sig_atomic_t g_signal = 0;
-
-void on_signal(int number) {
-  g_signal = number;
-  std::signal(number, SIG_DFL);  // a second one ends the program at once, and its processes with it
-}
-
 struct CompareCommand {
   std::string config, out;
   std::vector<std::string> target_roots;
-  bool dry_run = false, quiet = false;
+  bool dry_run = false, quiet = false, allow_class_overlap = false;
   int jobs = 0, report_episodes = 100;
   Settings shown;  // what the help text shows as defaults
 };
@@ -58,9 +50,17 @@ class OpenSources {
     return source;
   }
   TrainingSources training(const Settings& s) {
-    auto& sources = training_[{texts_of(s.data), s.val_from_train, s.val_every > 0}];
+    auto& sources = training_[key_of(s)];
     if (!sources.train) sources = open_training_sources(s);
     return sources;
+  }
+  /// Of those sources.
+  std::shared_ptr<const RunClasses> classes(const Settings& s) {
+    auto& classes = classes_[key_of(s)];
+    if (!classes)
+      classes = std::make_shared<const RunClasses>(classes_of(
+          s, training(s), [&](const DatasetOptions& data, const std::string& split) { return open(data, split); }));
+    return classes;
   }
 
  private:
@@ -69,16 +69,21 @@ class OpenSources {
     settings.data = data;
     return option_texts(settings);
   }
+  using Key = std::tuple<OptionTexts, int, bool>;
+  static Key key_of(const Settings& s) { return {texts_of(s.data), s.val_from_train, s.val_every > 0}; }
   std::map<std::pair<OptionTexts, std::string>, std::shared_ptr<const ImageSource>> opened_;
-  std::map<std::tuple<OptionTexts, int, bool>, TrainingSources> training_;
+  std::map<Key, TrainingSources> training_;
+  std::map<Key, std::shared_ptr<const RunClasses>> classes_;
 };
 
-/// What a point takes.
+/// What a point takes, and what it is trained and tested on.
 struct PointCost {
   PointSize size;
   int64_t bytes = 0;              // one task at a time, decoded images included
   double iteration_seconds = 0;   // one thread; 0: not measured
   double evaluation_seconds = 0;  // of one run on all targets
+  std::shared_ptr<const RunClasses> classes;
+  std::vector<EvaluationData> tested;  // by target, without its images
 };
 
 /// Memory for decoded images; packed ones are mapped and shared by all.
@@ -106,6 +111,7 @@ PointCost check_point(GridPoint& point, const Grid& grid, OpenSources& open, boo
   if (first.val_every > 0) require_evaluable(learner, *sources.validation, evaluation_options(first));
 
   PointCost cost;
+  cost.classes = open.classes(first);
   cost.size.conv_weights = convolution_weights(*learner.schema());
   for (const auto& [role, count] : learner.adapted_count()) cost.size.adapted += count;
   cost.size.spec = evaluation_options(first).spec;
@@ -130,7 +136,10 @@ PointCost check_point(GridPoint& point, const Grid& grid, OpenSources& open, boo
     std::shared_ptr<const ImageSource> source;
     EvaluationOptions options;
     try {
-      source = open.open(chosen_data(first, target.choice), target.choice.split);
+      cost.tested.push_back(open_evaluation_data(
+          first, *cost.classes, target.choice,
+          [&](const DatasetOptions& data, const std::string& split) { return open.open(data, split); }));
+      source.swap(cost.tested.back().source);
       options = chosen_evaluation(first, target.choice);
       if (!target.steps.empty()) options.inner_steps = parse_steps("eval-inner-steps", target.steps);
       require_evaluable(learner, *source, options);
@@ -156,21 +165,54 @@ struct PlannedRun {
   int64_t iterations() const { return run->settings.trainer.iterations; }
 };
 
-/// What a checkpoint says of itself; nothing where there is none.
-std::map<std::string, std::string> checkpoint_metadata(const fs::path& file) {
-  return fs::exists(file) ? read_safetensors(file).metadata : std::map<std::string, std::string>();
-}
-
-int64_t number_in(const std::map<std::string, std::string>& metadata, const std::string& key) {
-  const auto found = metadata.find(key);
-  return found == metadata.end() ? 0 : read_number<int64_t, DataError>(found->second);
-}
-
 void look_at_progress(PlannedRun& planned) {
-  const auto last = checkpoint_metadata(RunPaths(planned.folder).last());
-  planned.done = number_in(last, "iteration");
-  planned.finished = !last.empty() && planned.done >= planned.iterations() &&
-                     !validation_due(planned.run->settings.val_every, planned.done, number_in(last, "last_validation"));
+  const fs::path file = RunPaths(planned.folder).last();
+  if (!fs::exists(file)) return;
+  const CheckpointProgress last = read_progress(file);
+  planned.done = last.iteration;
+  planned.finished = planned.done >= planned.iterations() &&
+                     !validation_due(planned.run->settings.val_every, planned.done, last.last_validation);
+}
+
+/// Refuses a run whose data have changed since it was trained, in a way that its results would not bear, and one that
+/// would be tested on what it was trained on; returns what else is to be said.
+std::vector<std::string> look_at_classes(const PlannedRun& planned, const Grid& grid, bool allow_overlap) {
+  std::optional<RunClasses> trained = *planned.cost->classes;
+  if (planned.done > 0) trained = read_run_classes(planned.folder);
+  if (!trained) return {unknown_classes_notice(planned.folder)};
+  std::vector<std::string> notices;
+  const auto add = [&](const std::vector<std::string>& more) {
+    notices.insert(notices.end(), more.begin(), more.end());
+  };
+  if (planned.done > 0 && !planned.finished)
+    add(check_resumed(planned.folder, *trained, *planned.cost->classes, false, allow_overlap));
+  for (size_t t = 0; t < grid.targets.size(); ++t) {
+    const EvaluationData& tested = planned.cost->tested[t];
+    add(tested.notices);
+    add(check_tested(planned.folder, *trained, tested.classes, tested.own,
+                     allow_overlap || grid.targets[t].choice.allow_class_overlap));
+  }
+  return notices;
+}
+
+/// What is to be said of all runs: once, with the number of runs that it holds for.
+std::vector<std::string> class_notices(const std::vector<PlannedRun>& planned, const Grid& grid, bool allow_overlap) {
+  std::vector<std::pair<std::string, std::string>> first;  // without the run's name, and with it
+  std::map<std::string, std::set<const PlannedRun*>> runs;
+  for (const PlannedRun& run : planned)
+    for (const std::string& notice : look_at_classes(run, grid, allow_overlap)) {
+      std::string text = notice;
+      if (const size_t at = text.find(run.folder.string()); at != text.npos) text.erase(at, run.folder.string().size());
+      if (runs[text].insert(&run).second && runs[text].size() == 1) first.emplace_back(text, notice);
+    }
+  std::vector<std::string> notices;
+  for (const auto& [text, notice] : first) {
+    const size_t more = runs[text].size() - 1;
+    notices.push_back(more == 0 || text == notice
+                          ? notice
+                          : notice + " (and " + std::to_string(more) + (more == 1 ? " more run)" : " more runs)"));
+  }
+  return notices;
 }
 
 /// A folder's settings as they decide what is trained.
@@ -187,21 +229,34 @@ OptionTexts identity_of(const Settings& settings) {
 /// Throws UsageError if a folder of a run's name holds other settings.
 std::vector<PlannedRun> plan_runs(const Grid& grid, const std::vector<PointCost>& costs, const fs::path& runs) {
   std::map<OptionTexts, fs::path> existing;
+  std::map<fs::path, OptionTexts> identities;
   std::error_code none;
   for (const auto& entry : fs::directory_iterator(runs, none)) {
     try {
-      if (fs::exists(RunPaths(entry.path()).config()))
-        existing[identity_of(read_run_settings(entry.path()))] = entry.path();
+      if (!fs::exists(RunPaths(entry.path()).config())) continue;
+      identities[entry.path()] = identity_of(read_run_settings(entry.path()));
+      existing[identities[entry.path()]] = entry.path();
     } catch (const UsageError&) {  // no run of ours; if its name is wanted, that is said below
     }
   }
+  // A run in the folder of its name stays there: two may differ in nothing but where their data lie.
+  const auto is_at_home = [&](const GridRun& run) {
+    const auto found = identities.find(runs / run.name);
+    return found != identities.end() && found->second == identity_of(run.settings);
+  };
+  std::set<fs::path> taken;
+  for (const GridPoint& point : grid.points)
+    for (const GridRun& run : point.runs)
+      if (is_at_home(run)) taken.insert(runs / run.name);
   std::vector<PlannedRun> planned;
   for (size_t p = 0; p < grid.points.size(); ++p)
     for (const GridRun& run : grid.points[p].runs) {
       PlannedRun one{&grid.points[p], &run, &costs[p], runs / run.name};
-      if (const auto same = existing.find(identity_of(run.settings)); same != existing.end()) {
+      const auto same = existing.find(identity_of(run.settings));
+      const bool home = is_at_home(run);
+      if (!home && same != existing.end() && taken.insert(same->second).second) {
         one.folder = same->second;
-      } else if (fs::exists(RunPaths(one.folder).config())) {
+      } else if (!home && fs::exists(RunPaths(one.folder).config())) {
         const std::string changes = forbidden_changes(read_run_settings(one.folder), run.settings);
         if (!changes.empty())
           throw UsageError("'" + one.folder.string() + "' holds a run of other settings: " + changes +
@@ -237,34 +292,37 @@ std::vector<std::string> stored(std::vector<std::string> arguments) {
 }
 
 /// The result of an evaluation with the same arguments of the checkpoint as it is; null if there is none.
-json kept_result(const PlannedRun& run, const GridTarget& target) {
+json kept_result(const PlannedRun& run, const Grid& grid, const GridTarget& target) {
   std::ifstream file(result_file(run, target));
   const json result = file ? json::parse(file, nullptr, /*allow_exceptions=*/false) : json();
   if (!result.is_object() || !result.contains("evaluated_with") ||
       result.at("evaluated_with") != json(stored(evaluation_arguments(run, target))))
     return nullptr;
+  const EvaluationData& tested = run.cost->tested[static_cast<size_t>(&target - grid.targets.data())];
+  if (result.value("classes_hash", hash_of(tested.classes)) != hash_of(tested.classes)) return nullptr;
   const RunPaths paths(run.folder);
   const bool best = target.checkpoint.empty() ? fs::exists(paths.best()) : target.checkpoint == "best";
-  const auto metadata = checkpoint_metadata(best ? paths.best() : paths.last());
-  const bool same =
-      result.at("checkpoint") == (best ? "best" : "last") && result.at("iteration") == number_in(metadata, "iteration");
+  const fs::path file_of = best ? paths.best() : paths.last();
+  const bool same = fs::exists(file_of) && result.at("checkpoint") == (best ? "best" : "last") &&
+                    result.at("iteration") == read_progress(file_of).iteration;
   return same ? result : nullptr;
 }
 
 /// Training, and an evaluation for each target. Each stage is a command that a user may type.
-Job job_of(const PlannedRun& run, const Grid& grid, const fs::path& logs) {
+Job job_of(const PlannedRun& run, const Grid& grid, const fs::path& logs, bool allow_overlap) {
   Job job{run.run->name, run.cost->bytes, {}};
   JobStage train;
   train.what = "training";
   train.needed = true;
   train.log = logs / (run.run->name + ".train.log");
-  train.arguments = [&run]() -> std::optional<std::vector<std::string>> {
+  train.arguments = [&run, allow_overlap]() -> std::optional<std::vector<std::string>> {
     if (run.finished) return std::nullopt;
     const Settings& settings = run.run->settings;
     if (!fs::exists(RunPaths(run.folder).config())) make_run_folder(run.folder, settings);
     std::vector<std::string> arguments = {"train", "--resume", "--out=" + run.folder.string(),
                                           "--iterations=" + std::to_string(run.iterations())};
     if (!settings.data.root.empty()) arguments.push_back("--data-root=" + settings.data.root.string());
+    if (allow_overlap) arguments.emplace_back("--allow-class-overlap");
     return arguments;
   };
   job.stages.push_back(train);
@@ -273,9 +331,10 @@ Job job_of(const PlannedRun& run, const Grid& grid, const fs::path& logs) {
     JobStage evaluation;
     evaluation.what = "evaluation on " + target.name;
     evaluation.log = logs / (run.run->name + "." + file.stem().string() + ".log");
-    evaluation.arguments = [&run, &target, made]() -> std::optional<std::vector<std::string>> {
-      if (!kept_result(run, target).is_null()) return std::nullopt;
+    evaluation.arguments = [&run, &grid, &target, made, allow_overlap]() -> std::optional<std::vector<std::string>> {
+      if (!kept_result(run, grid, target).is_null()) return std::nullopt;
       std::vector<std::string> arguments = {"eval", run.folder.string(), "--json=" + made.string()};
+      if (allow_overlap) arguments.emplace_back("--allow-class-overlap");
       for (const std::string& more : evaluation_arguments(run, target)) arguments.push_back(more);
       return arguments;
     };
@@ -314,10 +373,8 @@ class CompareProgress {
     if (started_.contains(event.job))
       line("[" + std::to_string(ended_) + "/" + std::to_string(jobs_) + "] " + event.job->name);
   }
+  bool is_shown() const { return !quiet_ && terminal_; }  // the line that renews itself
   void wait(const PoolState& state) {
-    const auto now = std::chrono::steady_clock::now();
-    if (quiet_ || !terminal_ || now - shown_ < std::chrono::milliseconds(500)) return;
-    shown_ = now;
     std::string text = std::to_string(state.jobs_ended) + "/" + std::to_string(jobs_);
     for (const std::string& running : state.running) text += " | " + running;
     clear();
@@ -336,27 +393,6 @@ class CompareProgress {
   bool quiet_, terminal_, drawn_ = false;
   int ended_ = 0;
   std::set<const Job*> started_;  // the others had nothing to do
-  std::chrono::steady_clock::time_point shown_{};
-};
-
-/// Keeps other comparisons out of a folder. Processes that run for this one hold it too, so that none is left when it
-/// opens again.
-class FolderLock {
- public:
-  explicit FolderLock(const fs::path& folder) : file_(::open((folder / ".lock").c_str(), O_RDWR | O_CREAT, 0644)) {
-    for (int tries = 0; file_ >= 0 && ::flock(file_, LOCK_EX | LOCK_NB) != 0; ++tries) {
-      if (tries == 20) throw UsageError("another comparison works in '" + folder.string() + "'");
-      std::this_thread::sleep_for(std::chrono::milliseconds(100));
-    }
-  }
-  ~FolderLock() {
-    if (file_ >= 0) ::close(file_);
-  }
-  FolderLock(const FolderLock&) = delete;
-  FolderLock& operator=(const FolderLock&) = delete;
-
- private:
-  int file_;
 };
 
 std::string duration_of(double seconds) {
@@ -395,7 +431,7 @@ Job report_job(const Grid& grid, const std::vector<PlannedRun>& planned, int epi
   std::vector<std::string> arguments = {"report"};
   bool one_data_set = true;
   for (const PlannedRun& run : planned) {
-    if (kept_result(run, target).is_null()) continue;
+    if (kept_result(run, grid, target).is_null()) continue;
     arguments.push_back(run.folder.string());
     one_data_set = one_data_set && run.run->settings.data.name == planned[0].run->settings.data.name;
   }
@@ -429,9 +465,16 @@ int run_compare(const CLI::App& app, const CompareCommand& command) {
   const fs::path out = command.out, runs = out / "runs", logs = out / "logs";
   const int threads =
       grid.threads > 0 ? grid.threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  const auto plan = [&] {
+    std::vector<PlannedRun> planned = plan_runs(grid, costs, runs);
+    const std::vector<std::string> notices = class_notices(planned, grid, command.allow_class_overlap);
+    grid.notices.insert(grid.notices.end(), notices.begin(), notices.end());
+    return planned;
+  };
   if (command.dry_run) {
+    const std::vector<PlannedRun> planned = plan();
     for (const std::string& notice : grid.notices) std::cerr << "note: " << notice << std::endl;
-    print_plan(plan_runs(grid, costs, runs), threads);
+    print_plan(planned, threads);
     return 0;
   }
 
@@ -440,10 +483,11 @@ int run_compare(const CLI::App& app, const CompareCommand& command) {
     fs::create_directories(folder, error);
     if (error) throw UsageError("cannot make folder '" + folder.string() + "': " + error.message());
   }
-  const FolderLock lock(out);
-  std::vector<PlannedRun> planned = plan_runs(grid, costs, runs);
+  const FolderLock lock(out, "comparison");  // its processes hold it too
+  const std::vector<PlannedRun> planned = plan();
+  if (!lock.notice().empty()) grid.notices.push_back(lock.notice());
   std::vector<Job> jobs;
-  for (const PlannedRun& run : planned) jobs.push_back(job_of(run, grid, logs));
+  for (const PlannedRun& run : planned) jobs.push_back(job_of(run, grid, logs, command.allow_class_overlap));
 
   CompareProgress progress(jobs.size(), command.quiet);
   for (const std::string& notice : grid.notices) progress.line("note: " + notice);
@@ -455,17 +499,16 @@ int run_compare(const CLI::App& app, const CompareCommand& command) {
                 count([](const PlannedRun& r) { return !r.finished && r.done == 0; }) + " to start");
   PoolOptions pool;
   pool.limits = {.threads = threads, .jobs = command.jobs, .bytes = memory_limit()};
-  pool.stop_signal = [] { return static_cast<int>(g_signal); };
+  pool.stop_signal = stop_signal;
   pool.on_event = [&](const PoolEvent& event) { progress.event(event); };
-  pool.on_wait = [&](const PoolState& state) { progress.wait(state); };
-  std::signal(SIGINT, on_signal);
-  std::signal(SIGTERM, on_signal);
+  if (progress.is_shown()) pool.on_wait = [&](const PoolState& state) { progress.wait(state); };
+  remember_signals();  // a second one ends the program at once, and its processes with it
   std::vector<JobFailure> failures = run_jobs(jobs, pool);
   const auto stopped = [&] {
-    if (g_signal != 0) progress.line("stopped; the same command goes on");
-    return g_signal != 0;
+    if (stop_signal() != 0) progress.line("stopped; the same command goes on");
+    return stop_signal() != 0;
   };
-  if (stopped()) return 128 + g_signal;
+  if (stopped()) return 128 + stop_signal();
 
   std::vector<PointSize> sizes;
   std::vector<std::vector<std::vector<json>>> results;
@@ -475,7 +518,7 @@ int run_compare(const CLI::App& app, const CompareCommand& command) {
     results.emplace_back();
     for (size_t r = 0; r < grid.points[p].runs.size(); ++r, ++next) {
       results[p].emplace_back();
-      for (const GridTarget& target : grid.targets) results[p][r].push_back(kept_result(planned[next], target));
+      for (const GridTarget& target : grid.targets) results[p][r].push_back(kept_result(planned[next], grid, target));
     }
   }
   ComparisonTable table = compare_results(grid, std::move(sizes), results, std::move(failures));
@@ -489,9 +532,9 @@ int run_compare(const CLI::App& app, const CompareCommand& command) {
     const std::vector<Job> report = {report_job(grid, planned, command.report_episodes, out)};
     CompareProgress report_progress(1, command.quiet);
     pool.on_event = [&](const PoolEvent& event) { report_progress.event(event); };
-    pool.on_wait = [&](const PoolState& state) { report_progress.wait(state); };
+    if (progress.is_shown()) pool.on_wait = [&](const PoolState& state) { report_progress.wait(state); };
     for (JobFailure& failure : run_jobs(report, pool)) table.failures.push_back(std::move(failure));
-    if (stopped()) return 128 + g_signal;
+    if (stopped()) return 128 + stop_signal();
   }
   if (table.failures.empty()) return 0;
   std::cerr << "fewatoms: " << table.failures.size() << (table.failures.size() == 1 ? " part" : " parts")
@@ -531,6 +574,9 @@ Command setup_compare(CLI::App& program) {
   add_number(*app, "--report-episodes", c.report_episodes,
              "episodes of the first target that report.html is made of; 0: no report", 0, 1'000'000)
       ->capture_default_str()
+      ->group(group);
+  app->add_flag("--allow-class-overlap", c.allow_class_overlap,
+                "go on although classes have changed their splits since a run was trained, and test on trained classes")
       ->group(group);
   app->add_flag("--quiet", c.quiet, "print the table and errors only")->group(group);
   last_one_counts(*app);

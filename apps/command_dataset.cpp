@@ -7,6 +7,7 @@
 
 #include "apps/command_line.h"
 #include "apps/json_text.h"
+#include "apps/stop_signal.h"
 #include "backbones/safetensors.h"
 #include "datasets/class_split.h"
 #include "datasets/file_tree.h"
@@ -43,6 +44,7 @@ class ImageProgress {
     if (terminal_ && shown_any_) std::fputs("\r\033[K", stderr);
   }
   void operator()(int64_t done, int64_t total) {
+    obey_stop();
     const auto now = std::chrono::steady_clock::now();
     if (now - shown_ < (terminal_ ? std::chrono::milliseconds(100) : std::chrono::seconds(10))) return;
     shown_ = now;
@@ -303,6 +305,7 @@ int run_pack(const DatasetCommand& command) {
   PackSummary summary;
   const DatasetOptions data = command.data();
   {
+    remember_signals();  // what is written of the file by then is removed
     ImageProgress progress("packing");
     with_threads(command.threads, [&] { summary = write_pack(data, command.out, std::ref(progress)); });
   }

@@ -1,12 +1,16 @@
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
 
 #include <nlohmann/json.hpp>
 
 #include "apps/command_line.h"
+#include "apps/folder_lock.h"
 #include "apps/json_text.h"
 #include "apps/progress.h"
+#include "apps/run_classes.h"
 #include "apps/run_folder.h"
+#include "apps/stop_signal.h"
 #include "backbones/decomposition.h"
 #include "backbones/safetensors.h"
 #include "episodes/errors.h"
@@ -21,6 +25,7 @@ struct DecomposeCommand {
   std::string run, out, checkpoint, split = "val", data_root, outer_lr, json_file;
   ConvOptions conv{.kind = "acdc"};
   int finetune = 0, episodes = 600, threads = 0;
+  bool allow_class_overlap = false;
 };
 
 int run_decompose(const DecomposeCommand& c) {
@@ -39,11 +44,25 @@ int run_decompose(const DecomposeCommand& c) {
   settings.val_every = 0;
   ParameterSet initial;
   const Learner learner(settings.learner, initial);
+  std::optional<RunClasses> trained = read_run_classes(c.run);
+  std::vector<std::string> notices;
   const auto source = open_dataset(settings.data, c.split);
+  if (trained)
+    notices = check_tested(c.run, *trained, classes_of(*source, settings.data), true, c.allow_class_overlap);
+  else
+    notices.push_back(unknown_classes_notice(c.run));
   std::shared_ptr<const ImageSource> train;
   if (c.finetune > 0) {
-    train = open_training_sources(settings).train;
+    const TrainingSources sources = open_training_sources(settings);
+    train = sources.train;
     require_trainable(learner, *train, settings.trainer);
+    RunClasses now = classes_of(settings, sources);
+    look_at_images(now, *train, settings.data);
+    if (trained) {  // trained on other images too, from then on
+      for (const std::string& notice : check_resumed(c.run, *trained, now, false, c.allow_class_overlap))
+        if (std::find(notices.begin(), notices.end(), notice) == notices.end()) notices.push_back(notice);
+      trained = with_history(now, *trained);
+    }
   }
 
   std::vector<LayerError> errors;
@@ -51,6 +70,10 @@ int run_decompose(const DecomposeCommand& c) {
   state.parameters = decomposed(initial, standard.state.parameters, learner.backbone(), c.conv, errors);
   EvaluationOptions options = evaluation_options(settings);
   options.episodes = c.episodes;
+  options.stop_requested = [] {
+    obey_stop();
+    return false;
+  };
   const auto accuracy_of = [&](const Learner& of, const ParameterSet& parameters) {
     Evaluation evaluation;
     with_threads(c.threads, [&] { evaluation = evaluate(of, parameters, *source, options); });
@@ -61,7 +84,14 @@ int run_decompose(const DecomposeCommand& c) {
   const int64_t weights = convolution_weights(*learner.schema()),
                 all = convolution_weights(*standard.learner->schema());
 
+  remember_signals();
+  make_folder(c.out);
+  const FolderLock lock(c.out, "training");
+  if (!lock.notice().empty()) notices.push_back(lock.notice());
+  require_no_run(c.out);
   make_run_folder(c.out, settings);
+  if (trained) write_run_classes(c.out, *trained);
+  for (const std::string& notice : notices) std::cerr << "note: " << notice << std::endl;
   save_checkpoint(paths.last(), state);
 
   std::printf("%-32s error %%\n", "layer");
@@ -105,7 +135,13 @@ int run_decompose(const DecomposeCommand& c) {
     training.on_iteration = [&](const IterationReport& report) {
       progress.update(report.iteration, report.loss, report.accuracy);
     };
+    training.stop_requested = [] { return stop_signal() != 0; };
     with_threads(c.threads, [&] { state = run_training(learner, *train, nullptr, training, std::move(state), paths); });
+    if (stop_signal() != 0) {
+      progress.note("stopped after iteration " + std::to_string(state.iteration) + "; train --resume --out '" + c.out +
+                    "' continues");
+      return 128 + stop_signal();
+    }
     const StepAccuracy tuned = accuracy_of(learner, state.parameters);
     say(("after " + std::to_string(c.finetune) + " iterations").c_str(), tuned);
     result["finetuned"] = as_json(tuned);
@@ -146,6 +182,8 @@ Command setup_decompose(CLI::App& program) {
   add_number(*app, "--episodes", c.episodes, "to compare on", 1, 1'000'000)->capture_default_str();
   app->add_option("--data-root", c.data_root, "folder of the data set's files; left out: as in training")
       ->type_name("DIR");
+  app->add_flag("--allow-class-overlap", c.allow_class_overlap,
+                "go on although classes have changed their splits since RUN was trained");
   app->add_option("--checkpoint", c.checkpoint, "best or last; left out: best if there is one")
       ->check(CLI::IsMember({"best", "last"}));
   add_number(*app, "--threads", c.threads, "0: all cores; results do not depend on it", 0, 1024);

@@ -25,12 +25,12 @@ struct EvalCommand {
 };
 
 /// What the result says about the network and how it was tested: names as in docs/results.md.
-json result_json(const Settings& settings, const Learner& learner, const ImageSource& source,
-                 const EvaluationOptions& options, const Evaluation& evaluation, const std::string& checkpoint,
-                 const TrainState& state) {
+json result_json(const Settings& settings, const Learner& learner, const EvaluationData& data,
+                 const std::vector<std::string>& notices, const EvaluationOptions& options,
+                 const Evaluation& evaluation, const std::string& checkpoint, const TrainState& state) {
   json by_steps = json::array();
   for (const StepAccuracy& step : evaluation.by_steps) by_steps.push_back(step_json(step));
-  const SourceInfo& info = source.info();
+  const SourceInfo& info = data.source->info();
   const NetworkOptions& network = settings.learner.network;
   const StepAccuracy& last = evaluation.by_steps.back();
   json result = {{"version", kResultVersion},
@@ -39,11 +39,17 @@ json result_json(const Settings& settings, const Learner& learner, const ImageSo
                  {"inner_steps", last.inner_steps},
                  {"episodes", options.episodes}};
   result.update(describe_spec(options.spec));
-  const json tested = {{"dataset", info.dataset},          {"split", info.split},
-                       {"split_rule", info.split_rule},    {"crop", info.crop},
-                       {"notices", info.notices},          {"skipped_images", info.skipped},
-                       {"image_size", network.image_size}, {"channels", network.channels},
-                       {"trained_on", settings.data.name}, {"iteration", state.iteration},
+  const json tested = {{"dataset", info.dataset},
+                       {"split", info.split},
+                       {"split_rule", info.split_rule},
+                       {"crop", info.crop},
+                       {"classes_hash", hash_of(data.classes)},
+                       {"notices", notices},
+                       {"skipped_images", info.skipped},
+                       {"image_size", network.image_size},
+                       {"channels", network.channels},
+                       {"trained_on", settings.data.name},
+                       {"iteration", state.iteration},
                        {"train_seconds", state.seconds}};
   result.update(tested);
   result.update(describe_network(settings, learner, state.parameters));
@@ -60,7 +66,7 @@ json result_json(const Settings& settings, const Learner& learner, const ImageSo
 }
 
 /// Has new tasks learned by another method on the run's body: its presets, with the run's network, norm and seed.
-void learn_by(const std::string& method, Run& run) {
+void learn_by(const std::string& method, Run& run, const EvalCommand& command) {
   LearnerOptions options = find_method(method).preset;
   const LearnerOptions& own = run.settings.learner;
   options.network = own.network;
@@ -81,6 +87,11 @@ void learn_by(const std::string& method, Run& run) {
   if (!run.learner->feature_mean()) return;
   Settings training = run.settings;
   training.val_every = 0;  // its training images alone are needed
+  EvaluationChoice own;    // the mean is that of the classes that the run was trained on
+  own.split = "train";
+  own.split_given = true;
+  own.allow_class_overlap = command.choice.allow_class_overlap;
+  if (read_run_classes(command.run)) open_evaluation_data(command.run, training, own);
   run.state.parameters = with_feature_mean(*run.learner, run.state.parameters, *open_training_sources(training).train,
                                            training.trainer.pixel_norm);
 }
@@ -88,11 +99,14 @@ void learn_by(const std::string& method, Run& run) {
 int run_eval(const EvalCommand& command) {
   Run run = read_run(command.run, command.checkpoint);
   const Settings& settings = run.settings;
-  if (!command.method.empty() && command.method != settings.learner.method) learn_by(command.method, run);
+  if (!command.method.empty() && command.method != settings.learner.method) learn_by(command.method, run, command);
   const Learner& learner = *run.learner;
   const TrainState& state = run.state;
 
-  const auto source = open_dataset(chosen_data(settings, command.choice), command.choice.split);
+  const EvaluationData data = open_evaluation_data(command.run, settings, command.choice);
+  const auto& source = data.source;
+  std::vector<std::string> notices = source->info().notices;
+  notices.insert(notices.end(), data.notices.begin(), data.notices.end());
   EvaluationOptions options = chosen_evaluation(settings, command.choice);
   if (!command.method.empty()) options.inner_steps = {learner.options().inner_steps};
   if (!command.steps.empty()) options.inner_steps = parse_steps("--eval-inner-steps", command.steps);
@@ -103,7 +117,7 @@ int run_eval(const EvalCommand& command) {
   with_threads(command.threads, [&] { evaluation = evaluate(learner, state.parameters, *source, options); });
 
   if (!command.json_file.empty()) {
-    json result = result_json(settings, learner, *source, options, evaluation, run.checkpoint, state);
+    json result = result_json(settings, learner, data, notices, options, evaluation, run.checkpoint, state);
     result.update(describe_episodes(command.choice));
     write_file_atomically(command.json_file, json_text(result) + "\n");
   }
@@ -111,7 +125,7 @@ int run_eval(const EvalCommand& command) {
     write_file_atomically(command.predictions_file, predictions_csv(*source, options, evaluation));
   if (!command.confusion_file.empty())
     write_file_atomically(command.confusion_file, confusion_csv(*source, options, evaluation));
-  for (const std::string& notice : source->info().notices) std::cerr << "note: " << notice << std::endl;
+  for (const std::string& notice : notices) std::cerr << "note: " << notice << std::endl;
   const std::string as = command.method.empty() ? "" : " by " + command.method;
   std::printf("%s (%s, iteration %lld) on %s %s: %s, %d episodes, norm %s%s\n", command.run.c_str(),
               (run.checkpoint + as).c_str(), static_cast<long long>(state.iteration), source->info().dataset.c_str(),

@@ -2,6 +2,7 @@
 #include <iostream>
 
 #include "apps/command_line.h"
+#include "apps/folder_lock.h"
 #include "apps/run_folder.h"
 #include "backbones/safetensors.h"
 #include "backbones/torch_names.h"
@@ -39,6 +40,10 @@ int run_import(const CLI::App& app, const ImportCommand& c) {
   const Learner learner(settings.learner, initial);
   const TorchImport made = import_torch(file, c.file, c.source, learner.backbone(), initial);
 
+  make_folder(c.out);
+  const FolderLock lock(c.out, "training");
+  if (!lock.notice().empty()) std::cerr << "note: " << lock.notice() << std::endl;
+  require_no_run(c.out);
   make_run_folder(c.out, settings);
   TrainState state;
   state.parameters = made.parameters;

@@ -36,6 +36,7 @@ struct Point {
 struct Subject {
   std::string folder, name;  // name: the last part of the folder
   Run run;
+  EvaluationData data;
   std::shared_ptr<const ImageSource> source;
   EvaluationOptions options;  // its curve's
   Evaluation curve;
@@ -90,22 +91,24 @@ std::vector<Subject> open_subjects(const SpeedCommand& command, const Sweeps& sw
     Subject s{.folder = folder,
               .name = run_name(folder),
               .run = read_run(folder, command.checkpoint),
+              .data = {},
               .source = {},
               .options = {},
               .curve = {},
               .seconds = {},
               .summary = {},
               .points = {}};
-    const DatasetOptions data = chosen_data(s.run.settings, command.choice);
+    s.data = open_evaluation_data(folder, s.run.settings, command.choice);
     if (!subjects.empty()) {
-      const DatasetOptions first = chosen_data(subjects[0].run.settings, command.choice);
-      if (first.name != data.name || first.root != data.root || first.split_rule != data.split_rule ||
-          first.crop != data.crop || first.min_images != data.min_images)
-        throw UsageError("runs '" + subjects[0].folder + "' (" + first.name + ") and '" + folder + "' (" + data.name +
-                         ") have different images: --dataset, --data-root, --split-rule, --crop and --min-images "
-                         "choose the same for all");
+      const EvaluationData& first = subjects[0].data;
+      if (!same_episodes(first.options, s.data.options) || first.split != s.data.split)
+        throw UsageError(
+            "runs '" + subjects[0].folder + "' (" + first.options.name + ") and '" + folder + "' (" +
+            s.data.options.name +
+            ") have different images: --dataset, --data-root, --split-rule, --split-file, --crop and --min-images "
+            "choose the same for all");
     }
-    s.source = open_dataset(data, command.choice.split);
+    s.source = s.data.source;
     s.options = chosen_evaluation(s.run.settings, command.choice);
     s.options.inner_steps = s.learner().adapted().empty() ? std::vector<int>{0} : steps;
     if (subjects.empty()) {
@@ -224,6 +227,15 @@ json subject_json(const Subject& s) {
   return result;
 }
 
+/// Those of the images, and those of each run.
+std::vector<std::string> notices_of(const std::vector<Subject>& subjects) {
+  std::vector<std::string> notices = subjects[0].source->info().notices;
+  for (const Subject& s : subjects)
+    for (const std::string& notice : s.data.notices)
+      if (std::find(notices.begin(), notices.end(), notice) == notices.end()) notices.push_back(notice);
+  return notices;
+}
+
 json result_json(const std::vector<Subject>& subjects, const std::vector<Pair>& pairs) {
   const EvaluationOptions& o = subjects[0].options;
   const SourceInfo& info = subjects[0].source->info();
@@ -241,8 +253,11 @@ json result_json(const std::vector<Subject>& subjects, const std::vector<Pair>& 
                  {"split_rule", info.split_rule},
                  {"crop", info.crop}};
   result.update(describe_spec(o.spec));
-  const json more = {
-      {"episodes", o.episodes}, {"eval_seed", o.seed}, {"notices", info.notices}, {"runs", runs}, {"paired", paired}};
+  const json more = {{"episodes", o.episodes},
+                     {"eval_seed", o.seed},
+                     {"notices", notices_of(subjects)},
+                     {"runs", runs},
+                     {"paired", paired}};
   result.update(more);
   return result;
 }
@@ -337,7 +352,7 @@ int run_speed(const SpeedCommand& command) {
 
   const EvaluationOptions& o = subjects[0].options;
   const SourceInfo& info = subjects[0].source->info();
-  for (const std::string& notice : info.notices) std::cerr << "note: " << notice << std::endl;
+  for (const std::string& notice : notices_of(subjects)) std::cerr << "note: " << notice << std::endl;
   std::printf("%s %s, %s: %d episodes%s%s\n", info.dataset.c_str(), info.split.c_str(), spec_text(o.spec).c_str(),
               o.episodes, subjects.size() > 1 ? ", the same for all runs" : "",
               o.episodes == 1 ? " (no intervals of one)" : "");

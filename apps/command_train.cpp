@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <csignal>
 #include <cstdio>
 #include <iostream>
 #include <set>
@@ -7,9 +6,12 @@
 #include "apps/command_line.h"
 #include "apps/config_file.h"
 #include "apps/dry_run.h"
+#include "apps/folder_lock.h"
 #include "apps/json_text.h"
 #include "apps/progress.h"
+#include "apps/run_classes.h"
 #include "apps/run_folder.h"
+#include "apps/stop_signal.h"
 #include "apps/training_log.h"
 #include "backbones/safetensors.h"
 #include "datasets/remarks.h"
@@ -21,20 +23,13 @@
 namespace fewatoms {
 namespace {
 
-volatile std::sig_atomic_t g_signal = 0;
-
-void on_signal(int number) {
-  g_signal = number;
-  std::signal(number, SIG_DFL);  // a second one ends the program at once
-}
-
 std::string percent(const StepAccuracy& result) {
   return fixed_text(100 * result.accuracy, 2) + " %" + interval_text(result.ci95, 2) + (result.ci95 ? " %" : "");
 }
 
 struct TrainCommand {
   std::string config, out, picture;
-  bool resume = false, quiet = false, dry_run = false;
+  bool resume = false, quiet = false, dry_run = false, allow_class_overlap = false;
   Settings shown;  // what the help text shows as defaults
 };
 
@@ -49,6 +44,29 @@ std::string describe(const Learner& learner) {
     parts += (parts.empty() ? "" : ", ") + std::to_string(count) + " " + to_string(role);
   }
   return text + " " + std::to_string(sum) + " (" + parts + ")";
+}
+
+/// What classes.json is to hold; nothing where it stays as it is. Throws UsageError if the data of a run that goes on
+/// are no longer those that it was trained on.
+std::optional<RunClasses> classes_to_keep(const TrainCommand& command, const Settings& settings,
+                                          const TrainingSources& sources, bool goes_on, bool moved,
+                                          std::vector<std::string>& notices) {
+  RunClasses now = classes_of(settings, sources);
+  const std::optional<RunClasses> before = goes_on ? read_run_classes(command.out) : std::nullopt;
+  if (!before || moved) look_at_images(now, *sources.train, settings.data);
+  const auto add = [&](const std::vector<std::string>& more) {
+    notices.insert(notices.end(), more.begin(), more.end());
+  };
+  if (goes_on && !before) add({unknown_classes_notice(command.out) + "; from here on it remembers them"});
+  if (!settings.init.empty()) {
+    const std::optional<RunClasses> start = read_run_classes(settings.init);
+    if (!goes_on && !start) add({unknown_classes_notice(settings.init)});
+    if (start) now = with_history(now, *start);
+  }
+  if (!before) return now;
+  add(check_resumed(command.out, *before, now, moved, command.allow_class_overlap));
+  now = with_history(now, *before);
+  return same_classes(now, *before) ? std::nullopt : std::optional(now);
 }
 
 int run_train(const CLI::App& app, const TrainCommand& command) {
@@ -68,13 +86,22 @@ int run_train(const CLI::App& app, const TrainCommand& command) {
                      "' holds a run already: --resume continues it, another --out starts a new one");
   if (command.resume && !exists) throw UsageError("--resume: there is no run in '" + command.out + "'");
 
+  std::optional<FolderLock> lock;  // before anything is read that another training may change
+  if (command.resume && !command.dry_run) lock.emplace(command.out, "training");
   if (command.resume) append(arguments_from_config(paths.config()));
   if (!command.config.empty()) append(arguments_from_config(command.config));
   append(setting_arguments(app));
   Settings settings = settings_from_arguments(arguments);
+  bool moved = false;  // whether the data lie elsewhere now
   if (command.resume) {
-    const std::string changes = forbidden_changes(read_run_settings(command.out), settings);
-    if (!changes.empty()) throw UsageError("--resume cannot change the run in '" + command.out + "': " + changes);
+    const Settings stored = read_run_settings(command.out);
+    const std::string changes = forbidden_changes(stored, settings);
+    if (!changes.empty())
+      throw UsageError("--resume cannot change the run in '" + command.out + "': " + changes +
+                       (only_training_changes(stored, settings)
+                            ? "; --init '" + command.out + "' starts a new run in another --out from its weights"
+                            : ""));
+    moved = stored.data.root != settings.data.root || stored.data.plugin != settings.data.plugin;
   }
 
   TrainingSources sources;
@@ -86,7 +113,8 @@ int run_train(const CLI::App& app, const TrainCommand& command) {
   }
   TrainState state;
   const Learner learner(settings.learner, state.parameters);
-  if (command.resume && std::filesystem::exists(paths.last()))
+  const bool goes_on = command.resume && std::filesystem::exists(paths.last());
+  if (goes_on)
     state = load_checkpoint(paths.last(), learner.schema());
   else if (!settings.init.empty())
     state.parameters = with_body(state.parameters, read_run(settings.init).state.parameters,
@@ -105,18 +133,30 @@ int run_train(const CLI::App& app, const TrainCommand& command) {
   require_trainable(learner, *sources.train, settings.trainer);
   require_memory(learner, settings.trainer.spec, settings.trainer.meta_batch, tasks_in_flight(settings));
   if (settings.val_every > 0) require_evaluable(learner, *sources.validation, evaluation_options(settings));
-  if (command.dry_run) {
+  std::vector<std::string> notices;  // beside those of the sources
+  const std::optional<RunClasses> classes = classes_to_keep(command, settings, sources, goes_on, moved, notices);
+  if (command.dry_run) {  // which prints the source's own notices
+    for (const std::string& notice : notices) say("note: " + notice);
     const std::string picture = command.picture.empty() ? "first-episode.png" : command.picture;
     with_threads(settings.threads, [&] { dry_run(settings, learner, state, sources, picture); });
     return 0;
   }
   // Everything that can be refused has been checked; only now does the folder come to be.
+  remember_signals();
+  if (!lock) {
+    make_folder(command.out);
+    lock.emplace(command.out, "training");
+    require_no_run(command.out);  // one that has come and gone meanwhile
+  }
+  if (!lock->notice().empty()) notices.push_back(lock->notice());
   make_run_folder(command.out, settings);
+  if (classes) write_run_classes(command.out, *classes);
   TrainingLog log(paths, settings.log_level, state);
   if (state.iteration == 0) log.first_episode(*sources.train, settings);
-  std::vector<std::pair<std::string, Notices>> notices{{"train", sources.train->info().notices}};
-  if (sources.validation) notices.emplace_back(sources.validation->info().split, sources.validation->info().notices);
-  for (const std::string& notice : merged_notices(notices)) say("note" + notice);
+  std::vector<std::pair<std::string, Notices>> of_sources{{"train", sources.train->info().notices}};
+  if (sources.validation) of_sources.emplace_back(sources.validation->info().split, sources.validation->info().notices);
+  for (const std::string& notice : merged_notices(of_sources)) say("note" + notice);
+  for (const std::string& notice : notices) say("note: " + notice);
   say(settings.learner.method + " on " + settings.data.name + ": " + describe(learner) +
       (learner.transductive() ? "; transductive" : ""));
 
@@ -144,17 +184,15 @@ int run_train(const CLI::App& app, const TrainCommand& command) {
                   (report.best ? " (best)" : ""));
     tell_remarks();
   };
-  options.stop_requested = [] { return g_signal != 0; };
-  std::signal(SIGINT, on_signal);
-  std::signal(SIGTERM, on_signal);
+  options.stop_requested = [] { return stop_signal() != 0; };
 
   with_threads(settings.threads, [&] {
     state = run_training(learner, *sources.train, sources.validation.get(), options, std::move(state), paths);
   });
   tell_remarks();
-  if (g_signal != 0) {
+  if (stop_signal() != 0) {
     progress.note("stopped after iteration " + std::to_string(state.iteration) + "; --resume continues");
-    return 128 + g_signal;
+    return 128 + stop_signal();
   }
   return 0;
 }
@@ -168,9 +206,14 @@ Command setup_train(CLI::App& program) {
   app->add_option("--out", command->out, "run folder to make; required but with --dry-run")
       ->group("Run")
       ->type_name("DIR");
-  app->add_flag("--resume", command->resume,
-                "continue the run in --out, to the same weights as without the interruption; only --iterations "
-                "may change, and only grow")
+  app->add_flag(
+         "--resume", command->resume,
+         "continue the run in --out, to the same weights as without the interruption; --iterations may grow, and "
+         "--threads, --cache-mb, --log-level, --checkpoint-every, --skip-bad and where the same images lie may "
+         "change")
+      ->group("Run");
+  app->add_flag("--allow-class-overlap", command->allow_class_overlap,
+                "resume: go on although classes have changed their splits since the run was started")
       ->group("Run");
   app->add_option("--config", command->config, "TOML file whose keys are option names; options given here count more")
       ->group("Run")

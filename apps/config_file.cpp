@@ -94,29 +94,47 @@ Settings read_run_settings(const std::filesystem::path& run) {
   return settings_from_arguments(arguments_from_config(paths.config()));
 }
 
-std::string forbidden_changes(Settings stored, Settings asked) {
-  std::vector<std::string> names, before, after;
-  const auto collect = [&](Settings& from, std::vector<std::string>& values) {
-    values.push_back(toml_string(from.learner.method));
-    for_each_option(from, [&](const OptionText& option, auto& value) {
-      if (option.identity && std::string(option.name) != "iterations") values.push_back(toml_text(value));
-    });
+namespace {
+
+struct Change {
+  std::string name, group, before, after;
+};
+
+/// Of all options that a resumed run must not change.
+std::vector<Change> changes(Settings& stored, Settings& asked) {
+  std::vector<Change> all{{"method", "Method", toml_string(stored.learner.method), toml_string(asked.learner.method)}};
+  const auto decides = [](const OptionText& option) {
+    return option.identity && std::string(option.name) != "iterations";
   };
-  names.emplace_back("method");
-  for_each_option(stored, [&](const OptionText& option, auto&) {
-    if (option.identity && std::string(option.name) != "iterations") names.emplace_back(option.name);
+  for_each_option(stored, [&](const OptionText& option, auto& value) {
+    if (decides(option)) all.push_back({option.name, option.group, toml_text(value), ""});
   });
-  collect(stored, before);
-  collect(asked, after);
+  size_t next = 1;
+  for_each_option(asked, [&](const OptionText& option, auto& value) {
+    if (decides(option)) all[next++].after = toml_text(value);
+  });
+  std::erase_if(all, [](const Change& change) { return change.before == change.after; });
+  return all;
+}
+
+}  // namespace
+
+std::string forbidden_changes(Settings stored, Settings asked) {
   std::string text;
-  for (size_t i = 0; i < names.size(); ++i)
-    if (before[i] != after[i])
-      text += (text.empty() ? "" : ", ") + names[i] + " is " + before[i] + " there, " + after[i] + " was given";
+  for (const Change& change : changes(stored, asked))
+    text +=
+        (text.empty() ? "" : ", ") + change.name + " is " + change.before + " there, " + change.after + " was given";
   if (asked.trainer.iterations < stored.trainer.iterations)
     text += (text.empty() ? "" : ", ") +
             ("iterations is " + std::to_string(stored.trainer.iterations) + " there and can only be raised, " +
              std::to_string(asked.trainer.iterations) + " was given");
   return text;
+}
+
+bool only_training_changes(Settings stored, Settings asked) {
+  const std::vector<Change> all = changes(stored, asked);
+  return std::all_of(all.begin(), all.end(),
+                     [](const Change& change) { return change.group != "Network" && change.group != "Data"; });
 }
 
 }  // namespace fewatoms

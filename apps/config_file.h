@@ -22,4 +22,8 @@ Settings read_run_settings(const std::filesystem::path& run);
 /// Differences that a resumed run must not have, as one line; empty if there are none.
 std::string forbidden_changes(Settings stored, Settings asked);
 
+/// Whether those are about how training goes on alone, not about network or data: a new run can start from this one's
+/// weights.
+bool only_training_changes(Settings stored, Settings asked);
+
 }  // namespace fewatoms

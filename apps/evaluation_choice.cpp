@@ -1,6 +1,7 @@
 #include "apps/evaluation_choice.h"
 
 #include <algorithm>
+#include <tuple>
 
 #include <nlohmann/json.hpp>
 
@@ -13,9 +14,26 @@ namespace fewatoms {
 void add_choice_options(CLI::App& app, EvaluationChoice& c) {
   app.add_option("--dataset", c.dataset, "data set; left out: the run's own");
   app.add_option("--data-root", c.data_root, "folder of its files; left out: the run's own");
-  app.add_option("--split", c.split, "train, val or test")->capture_default_str();
+  app.add_option("--split", c.split,
+                 "train, val, test, or all classes; left out: test, but all of other data that come without splits")
+      ->capture_default_str()
+      ->each([&c](const std::string&) { c.split_given = true; });
   app.add_option("--crop", c.crop, "none or bbox (cub)");
   app.add_option("--split-rule", c.split_rule, "which published split");
+  app.add_option("--split-file", c.split_file,
+                 "for data that come without splits: a CSV file with the columns label and split; left out: the run's "
+                 "own, for its own data")
+      ->type_name("FILE");
+  app.add_option(
+      "--split-fractions", c.split_fractions,
+      "for data that come without splits: the shares of train, val and test, as 0.64,0.16,0.2; left out: the "
+      "run's own");
+  app.add_option("--split-seed", c.split_seed,
+                 "for data that come without splits: which class is in which split; left out: the run's own, for "
+                 "its own data")
+      ->check(not_negative);
+  app.add_flag("--allow-class-overlap", c.allow_class_overlap,
+               "test on classes that the run was trained on, and on data whose classes have changed their splits");
   app.add_flag("--skip-bad", c.skip_bad, "leave out images that cannot be decoded, and count them");
   add_number(app, "--min-images", c.min_images,
              "leave out classes that have fewer images, and count them; left out: the run's own", 0, 1'000'000'000);
@@ -73,7 +91,98 @@ DatasetOptions chosen_data(const Settings& settings, const EvaluationChoice& cho
   if (!choice.plugin.empty()) data.plugin = choice.plugin;
   if (!choice.plugin_options.empty()) data.plugin_options = choice.plugin_options;
   if (!choice.split_rule.empty()) data.split_rule = choice.split_rule;
+  const bool by_seed = choice.split_seed || !choice.split_fractions.empty();
+  if (by_seed && !choice.split_file.empty())
+    throw UsageError(
+        "--split-file says which class is in which split: --split-seed and --split-fractions do not apply");
+  if (by_seed || choice.split == "all") data.split_file.clear();  // the run's own
+  if (choice.split == "all") {
+    data.split_seed = DatasetOptions{}.split_seed;
+    data.split_fractions = DatasetOptions{}.split_fractions;
+  }
+  if (!choice.split_file.empty()) data.split_file = choice.split_file;
+  if (choice.split_seed) data.split_seed = *choice.split_seed;
+  if (!choice.split_fractions.empty()) data.split_fractions = choice.split_fractions;
   return data;
+}
+
+namespace {
+
+std::filesystem::path absolute(const std::filesystem::path& path) {
+  return path.empty() ? path : std::filesystem::absolute(path).lexically_normal();
+}
+
+/// Whether the same data set is read from the same place.
+bool same_place(const DatasetOptions& a, const DatasetOptions& b) {
+  return a.name == b.name && absolute(a.root) == absolute(b.root) && absolute(a.plugin) == absolute(b.plugin) &&
+         a.plugin_options == b.plugin_options;
+}
+
+std::vector<std::string> names_of(const SplitClasses& split) {
+  std::vector<std::string> names;
+  for (const KnownClass& c : split.classes) names.push_back(c.name);
+  return names;
+}
+
+}  // namespace
+
+EvaluationData open_evaluation_data(const Settings& settings, const std::optional<RunClasses>& trained,
+                                    const EvaluationChoice& choice, const OpenSource& open) {
+  EvaluationData data{.options = chosen_data(settings, choice), .split = choice.split};
+  const auto any_of = [](const std::vector<std::string>& some, const std::vector<std::string>& known) {
+    return std::any_of(some.begin(), some.end(),
+                       [&](const auto& name) { return std::find(known.begin(), known.end(), name) != known.end(); });
+  };
+  const bool same = same_place(settings.data, data.options);
+  if (!same && trained) {
+    DatasetOptions neutral = data.options;  // the run's way of splitting says nothing of other classes
+    neutral.split_file.clear();
+    neutral.split_seed = DatasetOptions{}.split_seed;
+    neutral.split_fractions = DatasetOptions{}.split_fractions;
+    const bool given = choice.split_seed || !choice.split_file.empty() || !choice.split_fractions.empty();
+    if (comes_without_splits(neutral)) {
+      const auto all = open(neutral, "all");
+      const bool foreign = !any_of(names_of(classes_of(*all, neutral)), trained_classes(*trained));
+      if (foreign && !given) data.options = neutral;
+      if (foreign && !given && !choice.split_given) {
+        data.split = "all";
+        data.source = all;
+        data.notices.push_back("the data come without splits and the run was trained on none of their " +
+                               std::to_string(all->classes()) + " classes: all are tested (--split test takes a part)");
+      }
+    }
+  }
+  if (!data.source) data.source = open(data.options, data.split);
+  data.classes = classes_of(*data.source, data.options);
+  data.own = same;
+  if (!same && trained && data.options.name == settings.data.name)  // moved, or a part of them
+    for (const SplitClasses& split : trained->splits)
+      data.own = data.own || any_of(names_of(data.classes), names_of(split));
+  return data;
+}
+
+void check_evaluation_data(const std::filesystem::path& run, const std::optional<RunClasses>& trained,
+                           const EvaluationChoice& choice, EvaluationData& data) {
+  const std::vector<std::string> notices =
+      trained ? check_tested(run, *trained, data.classes, data.own, choice.allow_class_overlap)
+              : std::vector<std::string>{unknown_classes_notice(run)};
+  data.notices.insert(data.notices.end(), notices.begin(), notices.end());
+}
+
+EvaluationData open_evaluation_data(const std::filesystem::path& run, const Settings& settings,
+                                    const EvaluationChoice& choice) {
+  const std::optional<RunClasses> trained = read_run_classes(run);
+  EvaluationData data = open_evaluation_data(settings, trained, choice);
+  check_evaluation_data(run, trained, choice, data);
+  return data;
+}
+
+bool same_episodes(const DatasetOptions& a, const DatasetOptions& b) {
+  const auto key = [](const DatasetOptions& d) {
+    return std::tie(d.name, d.root, d.split_rule, d.crop, d.split_seed, d.split_fractions, d.split_file, d.rotations,
+                    d.skip_bad, d.plugin, d.plugin_options);
+  };
+  return key(a) == key(b);
 }
 
 EvaluationOptions chosen_evaluation(const Settings& settings, const EvaluationChoice& choice) {

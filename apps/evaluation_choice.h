@@ -1,18 +1,23 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include <nlohmann/json_fwd.hpp>
 
 #include "apps/command_line.h"
+#include "apps/run_classes.h"
 #include "apps/run_folder.h"
 
 namespace fewatoms {
 
 /// What `eval` and `speed` are told of images and episodes. Empty and 0: as the run has it.
 struct EvaluationChoice {
-  std::string dataset, data_root, split = "test", crop, split_rule, plugin;
+  std::string dataset, data_root, split = "test", crop, split_rule, split_file, split_fractions, plugin;
+  bool split_given = false;  // else other data without splits are tested whole
+  std::optional<uint64_t> split_seed;
+  bool allow_class_overlap = false;
   std::vector<std::string> plugin_options;
   int episodes = 600;
   bool episodes_given = false;       // else an episode file says how many
@@ -32,6 +37,30 @@ void add_choice_options(CLI::App& app, EvaluationChoice& choice);
 /// The data set that a run is evaluated on: another one comes with its own root and split, and the network's image size
 /// and channels.
 DatasetOptions chosen_data(const Settings& settings, const EvaluationChoice& choice);
+
+/// The classes that a run is evaluated on.
+struct EvaluationData {
+  DatasetOptions options;
+  std::string split;
+  std::shared_ptr<const ImageSource> source = {};
+  SplitClasses classes = {};
+  bool own = true;                        // of the run's own data, wherever they lie now
+  std::vector<std::string> notices = {};  // what the user should know besides the source's own notices
+};
+/// Opens them. Data that are not the run's own and come without splits are tested whole, unless the choice says which
+/// split, or the run was trained on some of their classes. `trained`: what is known of the run. Throws as `open` does.
+EvaluationData open_evaluation_data(const Settings& settings, const std::optional<RunClasses>& trained,
+                                    const EvaluationChoice& choice, const OpenSource& open = open_dataset);
+/// Compares them to what the run was trained on and adds the notices. Throws as check_tested does.
+void check_evaluation_data(const std::filesystem::path& run, const std::optional<RunClasses>& trained,
+                           const EvaluationChoice& choice, EvaluationData& data);
+/// Both, for a run folder.
+EvaluationData open_evaluation_data(const std::filesystem::path& run, const Settings& settings,
+                                    const EvaluationChoice& choice);
+
+/// Whether episodes of two runs are the same: of the same classes and images, in the same numbers.
+bool same_episodes(const DatasetOptions& a, const DatasetOptions& b);
+
 /// The run's own way of evaluating, with the choice's episodes.
 EvaluationOptions chosen_evaluation(const Settings& settings, const EvaluationChoice& choice);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cerrno>
 #include <chrono>
 #include <cstring>
 
@@ -68,7 +69,8 @@ uint32_t masked_crc32c(const char* bytes, size_t count) {
 }
 
 EventFile::EventFile(const std::filesystem::path& path,
-                     const std::function<bool(int64_t step, const std::string& tag)>& keep) {
+                     const std::function<bool(int64_t step, const std::string& tag)>& keep)
+    : path_(path) {
   std::string kept;
   {
     std::ifstream before(path, std::ios::binary);
@@ -94,6 +96,16 @@ EventFile::EventFile(const std::filesystem::path& path,
 void EventFile::write(const events::Event& event) {
   const std::string record = record_of(event.SerializeAsString());
   file_.write(record.data(), static_cast<std::streamsize>(record.size()));
+  require_written();
+}
+
+void EventFile::flush() {
+  file_.flush();
+  require_written();
+}
+
+void EventFile::require_written() const {
+  if (!file_) throw DataError("cannot write '" + path_.string() + "': " + std::strerror(errno));
 }
 
 void EventFile::scalars(int64_t step, const std::vector<std::pair<std::string, double>>& values) {

@@ -25,17 +25,20 @@ uint32_t masked_crc32c(const char* bytes, size_t count);
 class EventFile {
  public:
   /// Opens a file to write behind what it holds: of that, events for which `keep(step, tag of the first value)` is
-  /// false, and whatever follows a damaged record, are removed first. Throws UsageError if it cannot be written.
+  /// false, and whatever follows a damaged record, are removed first. Throws UsageError if it cannot be written to, and
+  /// here and later DataError if the disk is full or fails.
   EventFile(const std::filesystem::path& path, const std::function<bool(int64_t step, const std::string& tag)>& keep);
 
   void scalars(int64_t step, const std::vector<std::pair<std::string, double>>& values);
   void histogram(int64_t step, const std::string& tag, const torch::Tensor& values);  // of any shape, not empty
   void image(int64_t step, const std::string& tag, const Drawing& drawing);
-  void flush() { file_.flush(); }
+  void flush();
 
  private:
   void write(const events::Event& event);
+  void require_written() const;
 
+  std::filesystem::path path_;
   std::ofstream file_;
 };
 

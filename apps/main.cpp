@@ -1,7 +1,9 @@
 // The fewatoms program: subcommands, and the mapping of errors to exit codes.
 // 0 done; 1 the run failed; 2 the caller's mistake; 128 + n stopped by signal n. Each failure is one line on stderr.
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <iostream>
 #include <map>
 
@@ -9,6 +11,7 @@
 #include <tbb/task_arena.h>
 
 #include "apps/command_line.h"
+#include "apps/stop_signal.h"
 #include "datasets/remarks.h"
 #include "episodes/errors.h"
 #include "episodes/text.h"
@@ -84,6 +87,9 @@ int run(int argc, char** argv) {
   }
   const int code = commands.at(program.get_subcommands().front()->get_name())();
   for (const Remark& remark : take_remarks()) std::cerr << "note: " << remark.text << std::endl;
+  std::cout.flush();
+  if (code == 0 && (std::fflush(stdout) != 0 || std::ferror(stdout) != 0 || !std::cout))
+    return fail(1, "the result cannot be written to standard output: " + std::string(std::strerror(errno)));
   return code;
 }
 
@@ -106,8 +112,11 @@ void with_threads(int threads, const std::function<void()>& body) {
 
 int main(int argc, char** argv) {
   using namespace fewatoms;
+  end_at_signals();
   try {
     return run(argc, argv);
+  } catch (const Stopped&) {
+    return 128 + stop_signal();
   } catch (const UsageError& e) {
     return fail(2, e.what());
   } catch (const c10::Error& e) {

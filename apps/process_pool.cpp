@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <fstream>
@@ -15,7 +16,8 @@
 namespace fewatoms {
 namespace {
 
-constexpr std::chrono::milliseconds kPause{30};
+constexpr std::chrono::milliseconds kPause{30}, kShown{500};
+constexpr std::streamoff kLogEnd = 4096;  // bytes of a log that its last line is looked for in
 
 /// A job with a process at work.
 struct Running {
@@ -58,7 +60,8 @@ pid_t start(const std::vector<std::string>& arguments, const std::filesystem::pa
 }
 
 std::string last_line(const std::filesystem::path& log) {
-  std::ifstream file(log);
+  std::ifstream file(log, std::ios::binary | std::ios::ate);
+  file.seekg(std::max<std::streamoff>(0, file.tellg() - kLogEnd));
   std::string last;
   for (std::string line; std::getline(file, line);)
     if (!line.empty()) last = line;
@@ -91,7 +94,9 @@ class Pool {
   }
 
   std::vector<JobFailure> run() {
+    ::signal(SIGCHLD, SIG_DFL);  // whoever started this program may have it ignored, and exit codes are lost then
     bool stopped = false;
+    auto shown = std::chrono::steady_clock::time_point();
     while (true) {
       const int signal = options_.stop_signal ? options_.stop_signal() : 0;
       if (signal != 0 && !stopped) {
@@ -103,7 +108,10 @@ class Pool {
       while (!waiting_.empty() && start_next()) {
       }
       if (running_.empty() && waiting_.empty()) return failures_;
-      if (options_.on_wait) options_.on_wait(state());
+      if (const auto now = std::chrono::steady_clock::now(); options_.on_wait && now - shown >= kShown) {
+        shown = now;
+        options_.on_wait(state());
+      }
       std::this_thread::sleep_for(kPause);
     }
   }
@@ -175,15 +183,17 @@ class Pool {
     for (size_t i = 0; i < running_.size();) {
       int status = 0;
       const Running r = running_[i];
-      if (::waitpid(r.process, &status, WNOHANG) != r.process) {
+      const pid_t ended = ::waitpid(r.process, &status, WNOHANG);
+      const bool lost = ended < 0 && errno == ECHILD;  // somebody else took its exit code
+      if (ended != r.process && !lost) {
         ++i;
         continue;
       }
       running_.erase(running_.begin() + static_cast<std::ptrdiff_t>(i));
       if (stopped) continue;
       const JobStage& stage = r.job->stages[r.stage];
-      bool good = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-      std::string reason = good ? "" : reason_of(status, stage.log);
+      bool good = !lost && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+      std::string reason = lost ? "it ended, but how is not known" : good ? "" : reason_of(status, stage.log);
       if (good) try {
           stage.done();
         } catch (const std::exception& e) {

@@ -55,7 +55,7 @@ struct PoolOptions {
   PoolLimits limits;
   std::function<int()> stop_signal;  // 0: go on; otherwise the signal that processes are stopped with
   std::function<void(const PoolEvent&)> on_event;
-  std::function<void(const PoolState&)> on_wait;  // several times a second
+  std::function<void(const PoolState&)> on_wait;  // twice a second; reads the ends of logs
 };
 
 /// Runs jobs as processes, as many at a time as the limits let, in their order where memory allows. A stage that fails

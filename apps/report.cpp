@@ -34,18 +34,10 @@ constexpr int kMostEpisodes = 100'000;
 /// Runs that see the same episodes.
 struct Group {
   DatasetOptions data;
+  std::string split;
   EvaluationOptions options;
   std::vector<size_t> runs;
 };
-
-/// Whether episodes of two runs are the same: of the same classes and images, in the same numbers.
-bool same_episodes(const DatasetOptions& a, const DatasetOptions& b) {
-  const auto key = [](const DatasetOptions& d) {
-    return std::tie(d.name, d.root, d.split_rule, d.crop, d.split_seed, d.split_fractions, d.split_file, d.rotations,
-                    d.skip_bad, d.min_images, d.name_encoding, d.plugin, d.plugin_options);
-  };
-  return key(a) == key(b);
-}
 
 /// Whether their pixels are the same, too. Augmentation counts: it leaves a margin around images, which is cut off
 /// where nothing is random.
@@ -61,7 +53,6 @@ std::vector<ReportedRun> read_runs(const std::vector<std::filesystem::path>& fol
   std::vector<ReportedRun> runs;
   for (const std::filesystem::path& folder : folders) {
     ReportedRun r{.folder = folder, .run = read_run(folder, options.checkpoint), .data = {}, .options = {}};
-    r.data = chosen_data(r.run.settings, options.choice);
     r.options = chosen_evaluation(r.run.settings, options.choice);
     r.options.keep_predictions = true;
     const std::vector<int> steps = parse_steps("--steps", options.steps);
@@ -80,15 +71,22 @@ void open_sources(std::vector<ReportedRun>& runs, const EvaluationChoice& choice
   unsaved.save_episodes.clear();
   for (size_t i = 0; i < runs.size(); ++i) {
     ReportedRun& r = runs[i];
-    for (size_t j = 0; j < i && !r.source; ++j)
-      if (same_pixels(runs[j].data, r.data)) r.source = runs[j].source;
+    const OpenSource open = [&](const DatasetOptions& data, const std::string& split) {
+      for (size_t j = 0; j < i; ++j)
+        if (same_pixels(runs[j].data.options, data) && runs[j].data.split == split) return runs[j].source;
+      return open_dataset(data, split);
+    };
+    const std::optional<RunClasses> trained = read_run_classes(r.folder);
     try {
-      if (!r.source) r.source = open_dataset(r.data, choice.split);
+      r.data = open_evaluation_data(r.run.settings, trained, choice, open);
+      r.source = r.data.source;
       choose_episodes(i == 0 ? choice : unsaved, *r.source, r.options);
       require_evaluable(*r.run.learner, *r.source, r.options);
     } catch (const UsageError& e) {
       throw UsageError("run '" + r.folder.string() + "': " + e.what());
     }
+    check_evaluation_data(r.folder, trained, choice, r.data);
+    for (const std::string& notice : r.data.notices) std::fprintf(stderr, "note: %s\n", notice.c_str());
   }
 }
 
@@ -96,11 +94,12 @@ std::vector<Group> groups_of(const std::vector<ReportedRun>& runs) {
   std::vector<Group> groups;
   for (size_t i = 0; i < runs.size(); ++i) {
     const auto same = [&](const Group& g) {
-      return same_episodes(g.data, runs[i].data) && g.options.spec == runs[i].options.spec;
+      return same_episodes(g.data, runs[i].data.options) && g.split == runs[i].data.split &&
+             g.options.spec == runs[i].options.spec;
     };
     auto group = std::find_if(groups.begin(), groups.end(), same);
     if (group == groups.end()) {
-      groups.push_back({runs[i].data, runs[i].options, {}});
+      groups.push_back({runs[i].data.options, runs[i].data.split, runs[i].options, {}});
       group = groups.end() - 1;
     }
     group->runs.push_back(i);
@@ -142,12 +141,16 @@ json group_json(const std::vector<ReportedRun>& runs, const Group& group) {
   const ReportedRun& first = runs[group.runs.front()];
   const SourceInfo& info = first.source->info();
   const EpisodeSpec& spec = first.options.spec;
+  std::vector<std::string> notices = info.notices;
+  for (const size_t i : group.runs)
+    for (const std::string& notice : runs[i].data.notices)
+      if (std::find(notices.begin(), notices.end(), notice) == notices.end()) notices.push_back(notice);
   json result = {{"dataset", info.dataset},
                  {"split", info.split},
                  {"split_rule", info.split_rule},
                  {"crop", info.crop},
                  {"form", info.form},
-                 {"notices", info.notices},
+                 {"notices", notices},
                  {"classes", first.source->classes()},
                  {"episodes", first.options.episodes},
                  {"first_episode", first.options.first_episode},

@@ -67,9 +67,13 @@ std::string replay_command(const ReportedRun& r, const EvaluationChoice& c, int6
   add("checkpoint", r.run.checkpoint);
   add("dataset", c.dataset);
   add("data-root", c.data_root);
-  add("split", c.split);
+  add("split", r.data.split);
   add("crop", c.crop);
   add("split-rule", c.split_rule);
+  add("split-file", c.split_file);
+  add("split-fractions", c.split_fractions);
+  if (c.split_seed) add("split-seed", std::to_string(*c.split_seed));
+  if (c.allow_class_overlap) text += " --allow-class-overlap";
   add("plugin", c.plugin);
   for (const std::string& option : c.plugin_options) add("plugin-option", option);
   add("episodes-file", c.episodes_file);

@@ -16,7 +16,7 @@ using ReportJson = nlohmann::ordered_json;
 struct ReportedRun {
   std::filesystem::path folder;
   Run run;
-  DatasetOptions data;
+  EvaluationData data;
   EvaluationOptions options;
   std::shared_ptr<const ImageSource> source = {};
   Evaluation evaluation = {};

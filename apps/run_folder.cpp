@@ -35,10 +35,14 @@ void require_no_run(const std::filesystem::path& folder) {
     throw UsageError("'" + folder.string() + "' holds a run already; another --out was expected");
 }
 
-void make_run_folder(const std::filesystem::path& folder, const Settings& settings) {
+void make_folder(const std::filesystem::path& folder) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error) throw UsageError("cannot make folder '" + folder.string() + "': " + error.message());
+}
+
+void make_run_folder(const std::filesystem::path& folder, const Settings& settings) {
+  make_folder(folder);
   write_file_atomically(RunPaths(folder).config(), config_text(settings));
 }
 

@@ -28,6 +28,9 @@ Run read_run_of(const Adapter& adapter, const std::string& where, const std::fil
 /// Throws UsageError if the folder holds a run.
 void require_no_run(const std::filesystem::path& folder);
 
+/// Makes a folder, and those above it. Throws UsageError if it cannot be made.
+void make_folder(const std::filesystem::path& folder);
+
 /// Makes a run folder, with the configuration in it. Throws UsageError if it cannot be made.
 void make_run_folder(const std::filesystem::path& folder, const Settings& settings);
 

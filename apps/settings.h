@@ -38,7 +38,8 @@ struct OptionText {
   std::vector<std::string> choices = {};                  // of a text; empty: anything
   double low = -std::numeric_limits<double>::infinity();  // of a number, inclusive
   double high = std::numeric_limits<double>::infinity();
-  /// Whether it decides what is trained. A resumed run may change the others.
+  /// Whether it decides what is trained. A resumed run may change the others: threads, cache-mb, log-level,
+  /// checkpoint-every, skip-bad; and data-root and plugin, where the same images lie elsewhere.
   bool identity = true;
 };
 
@@ -96,7 +97,11 @@ void for_each_option(Settings& s, F&& f) {
   f(OptionText{"split-file", data,
                "or a CSV file that says it, with the columns label and split (dataset split writes one)"},
     s.data.split_file);
-  f(OptionText{"skip-bad", data, "leave out images that cannot be decoded, and count them"}, s.data.skip_bad);
+  f(OptionText{.name = "skip-bad",
+               .group = data,
+               .help = "leave out images that cannot be decoded, and count them",
+               .identity = false},
+    s.data.skip_bad);
   f(OptionText{"exact-decode", data, "decode photographs at full scale even where they become much smaller"},
     s.data.exact_decode);
   f(OptionText{"augment", data, "random changes of training images", {"none", "crop-jitter-flip"}}, s.data.augment);

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <bit>
 #include <cerrno>
 #include <cstring>
@@ -12,11 +11,13 @@
 #include <functional>
 #include <limits>
 #include <map>
+#include <optional>
 #include <set>
 
 #include <nlohmann/json.hpp>
 
 #include "episodes/errors.h"
+#include "episodes/unfinished_file.h"
 
 namespace fewatoms {
 namespace {
@@ -42,16 +43,6 @@ constexpr uint64_t kHeaderLimit = 100'000'000;  // bytes, as the reference imple
   constexpr int kMistakes[] = {ENOENT, ENOTDIR, EISDIR, EACCES, EPERM, EROFS, ENAMETOOLONG, ELOOP, EEXIST, ENOTEMPTY};
   if (std::find(std::begin(kMistakes), std::end(kMistakes), error) != std::end(kMistakes)) throw UsageError(text);
   throw DataError(text);
-}
-
-/// A new file beside `path` that no other thread or process writes to, and its descriptor, -1 on failure.
-std::pair<std::filesystem::path, int> open_temporary(const std::filesystem::path& path) {
-  static std::atomic<unsigned> next = 0;
-  for (;;) {
-    std::filesystem::path name = path.string() + ".tmp" + std::to_string(::getpid()) + "-" + std::to_string(next++);
-    const int file = ::open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    if (file >= 0 || errno != EEXIST) return {std::move(name), file};  // else: one that a killed process has left
-  }
 }
 
 /// 0, or the error.
@@ -87,16 +78,17 @@ void write_pieces(const std::filesystem::path& path, const std::vector<std::pair
   const auto there = std::filesystem::status(target, missing);
   const bool in_place = std::filesystem::exists(there) && !std::filesystem::is_regular_file(there) &&
                         !std::filesystem::is_directory(there);
-  const auto [written, file] =
-      in_place ? std::pair(target, ::open(target.c_str(), O_WRONLY | O_CLOEXEC)) : open_temporary(target);
+  std::optional<UnfinishedFile> unfinished;
+  if (!in_place) unfinished.emplace(target);
+  const int file = in_place ? ::open(target.c_str(), O_WRONLY | O_CLOEXEC)
+                            : ::open(unfinished->path().c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (file < 0) fail_to_write(path, errno);
   int error = 0;
   for (const auto& [data, size] : pieces)
     if (error == 0) error = write_whole(file, data, size);
   if (error == 0 && !in_place && ::fsync(file) != 0) error = errno;
   if (::close(file) != 0 && error == 0) error = errno;  // a network's disk may be found full only now
-  if (error == 0 && !in_place && ::rename(written.c_str(), target.c_str()) != 0) error = errno;
-  if (error != 0 && !in_place) ::unlink(written.c_str());
+  if (error == 0 && !in_place && !unfinished->put_in_place()) error = errno;
   if (error == 0 && !in_place) error = flush_folder(target);
   if (error != 0) fail_to_write(path, error);
 }
@@ -126,6 +118,39 @@ uint64_t checked_bytes(const std::vector<int64_t>& shape, uint64_t element,
   }
   if (bytes > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) fail("has a size beyond 64 bits");
   return empty ? 0 : bytes;
+}
+
+[[noreturn]] void fail_to_read(const std::filesystem::path& path, const std::string& what) {
+  throw DataError("'" + path.string() + "' is not a whole safetensors file: " + what);
+}
+
+/// A file that is open at its data, with its header.
+struct OpenFile {
+  std::ifstream file;
+  json header;
+  uint64_t data_at = 0, data_size = 0;
+};
+
+OpenFile open_safetensors(const std::filesystem::path& path) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error)) throw UsageError("there is no file '" + path.string() + "'");
+  OpenFile open{.file = std::ifstream(path, std::ios::binary | std::ios::ate), .header = {}};
+  if (!open.file) throw UsageError("cannot read '" + path.string() + "'");
+  const auto size =
+      static_cast<uint64_t>(open.file.tellg());  // of what was opened: a training may put another file under the name
+  open.file.seekg(0);
+
+  uint64_t length = 0;
+  if (size < sizeof length) fail_to_read(path, "it has " + std::to_string(size) + " bytes, 8 are the least");
+  open.file.read(reinterpret_cast<char*>(&length), sizeof length);
+  if (length > kHeaderLimit || length > size - sizeof length)
+    fail_to_read(path, "its header claims " + std::to_string(length) + " bytes, the file has " + std::to_string(size));
+  std::string text(length, '\0');
+  open.file.read(text.data(), static_cast<std::streamsize>(length));
+  open.header = parse_header(text, [&](const std::string& what) { fail_to_read(path, what); });
+  open.data_at = sizeof length + length;
+  open.data_size = size - open.data_at;
+  return open;
 }
 
 }  // namespace
@@ -159,32 +184,22 @@ void write_safetensors(const std::filesystem::path& path, const SafeTensors& con
   write_pieces(path, pieces);
 }
 
+std::map<std::string, std::string> read_safetensors_metadata(const std::filesystem::path& path) {
+  const OpenFile open = open_safetensors(path);
+  try {
+    return open.header.value("__metadata__", std::map<std::string, std::string>());
+  } catch (const json::exception& e) {
+    fail_to_read(path, std::string("its header is malformed (") + e.what() + ")");
+  }
+}
+
 SafeTensors read_safetensors(const std::filesystem::path& path) {
-  const auto fail = [&](const std::string& what) {
-    throw DataError("'" + path.string() + "' is not a whole safetensors file: " + what);
-  };
-  std::error_code error;
-  if (!std::filesystem::is_regular_file(path, error)) throw UsageError("there is no file '" + path.string() + "'");
-  std::ifstream file(path, std::ios::binary | std::ios::ate);
-  if (!file) throw UsageError("cannot read '" + path.string() + "'");
-  const auto size =
-      static_cast<uint64_t>(file.tellg());  // of what was opened: a training may put another file under the name
-  file.seekg(0);
-
-  uint64_t length = 0;
-  if (size < sizeof length) fail("it has " + std::to_string(size) + " bytes, 8 are the least");
-  file.read(reinterpret_cast<char*>(&length), sizeof length);
-  if (length > kHeaderLimit || length > size - sizeof length)
-    fail("its header claims " + std::to_string(length) + " bytes, the file has " + std::to_string(size));
-  std::string text(length, '\0');
-  file.read(text.data(), static_cast<std::streamsize>(length));
-  const json header = parse_header(text, fail);
-
-  const uint64_t data_size = size - sizeof length - length;
+  const auto fail = [&](const std::string& what) { fail_to_read(path, what); };
+  OpenFile open = open_safetensors(path);
   SafeTensors contents;
   std::map<uint64_t, std::pair<uint64_t, std::string>> places;  // of the tensors with data: begin, end and name
   try {
-    for (const auto& [name, entry] : header.items()) {
+    for (const auto& [name, entry] : open.header.items()) {
       if (name == "__metadata__") {
         contents.metadata = entry.get<std::map<std::string, std::string>>();
         continue;
@@ -201,14 +216,15 @@ SafeTensors read_safetensors(const std::filesystem::path& path) {
       const auto shape = entry.at("shape").get<std::vector<int64_t>>();
       const auto offsets = entry.at("data_offsets").get<std::vector<uint64_t>>();
       const uint64_t bytes = checked_bytes(shape, torch::elementSize(type->type), bad);
-      if (offsets.size() != 2 || offsets[0] > offsets[1] || offsets[1] > data_size || offsets[1] - offsets[0] != bytes)
+      if (offsets.size() != 2 || offsets[0] > offsets[1] || offsets[1] > open.data_size ||
+          offsets[1] - offsets[0] != bytes)
         bad("lies outside of the data or has another size than its shape says");
       if (bytes > 0 && !places.emplace(offsets[0], std::pair(offsets[1], name)).second)
         bad("lies where tensor '" + places.at(offsets[0]).second + "' does");
       torch::Tensor tensor = torch::empty(shape, type->type);
-      file.seekg(static_cast<std::streamoff>(sizeof length + length + offsets[0]));
-      file.read(static_cast<char*>(tensor.data_ptr()), static_cast<std::streamsize>(bytes));
-      if (!file) bad("cannot be read");
+      open.file.seekg(static_cast<std::streamoff>(open.data_at + offsets[0]));
+      open.file.read(static_cast<char*>(tensor.data_ptr()), static_cast<std::streamsize>(bytes));
+      if (!open.file) bad("cannot be read");
       contents.tensors.emplace(name, tensor);
     }
   } catch (const json::exception& e) {

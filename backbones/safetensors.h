@@ -26,6 +26,10 @@ void write_safetensors(const std::filesystem::path& path, const SafeTensors& con
 /// not agree with the data, or if the tensors overlap or leave bytes of the data out.
 SafeTensors read_safetensors(const std::filesystem::path& path);
 
+/// The free text of a file alone: its header is read, its data are not. Throws as read_safetensors does on a bad
+/// header.
+std::map<std::string, std::string> read_safetensors_metadata(const std::filesystem::path& path);
+
 /// Writes `text` the same way: whole or not at all.
 void write_file_atomically(const std::filesystem::path& path, const std::string& text);
 

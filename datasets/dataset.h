@@ -65,6 +65,9 @@ struct DatasetEntry {
   /// Opens one split with options already resolved (no zeros, no empty rule).
   /// Throws UsageError (option that does not apply, split that is not there), DataError (bad files).
   std::function<std::shared_ptr<const ImageSource>(const DatasetOptions&, const std::string& split)> open = {};
+  /// Whether what lies under the root leaves open which class is in which split, so that options decide; undefined: it
+  /// never does. Throws as `open` does.
+  std::function<bool(const DatasetOptions&)> comes_without_splits = {};
 };
 
 /// The registry, in the order help texts show it: adding a data set is one file and one line here.
@@ -80,11 +83,13 @@ void register_dataset(DatasetEntry entry);
 /// size outside 8..512, channels other than 1 or 3, or an option the data set does not know. Touches no file.
 DatasetOptions resolve(DatasetOptions options);
 
-/// Opens a split ("train", "val" or "test"): images decoded on demand in parallel, resized to a square, cached,
-/// augmented; a root that is a pack gives what was packed. With skip_bad every image is decoded first, and those that
-/// cannot be are left out, counted in SourceInfo::skipped and named in a notice; then classes of fewer than min_images
-/// images, counted in a notice. Throws as DatasetEntry::open does, and UsageError if the root is missing or is no
-/// folder and no archive, or no class is left.
+/// Opens a split ("train", "val", "test", or "all" for every class): images decoded on demand in parallel, resized to a
+/// square, cached, augmented; a root that is a pack gives what was packed. With skip_bad every image is decoded first,
+/// and those that cannot be are left out, counted in SourceInfo::skipped and named in a notice; then classes of fewer
+/// than min_images images, counted in a notice. Throws as DatasetEntry::open does, and UsageError if the root is
+/// missing or is no folder and no archive, or no class is left. "all" are the classes of every split, sorted by name,
+/// and where the data come without splits and no split file is given every class there is; it throws UsageError if two
+/// splits have a class of one name.
 std::shared_ptr<const ImageSource> open_dataset(const DatasetOptions& options, const std::string& split);
 
 /// The class folders under `options.root` as one source without splits: the support set of a new task. Classes are
@@ -100,6 +105,10 @@ std::shared_ptr<const ImageSource> open_images(const std::vector<std::filesystem
 
 /// The splits that are present, of "train", "val", "test" in this order. Throws as open_dataset does.
 std::vector<std::string> present_splits(const DatasetOptions& options);
+
+/// Whether the data themselves leave open which class is in which split, so that a seed or a list decides: plain class
+/// folders, a manifest without a column split, a pack of such data. Throws as open_dataset does.
+bool comes_without_splits(const DatasetOptions& options);
 
 /// The splits that are present, summarised, without decoding images. Throws as open_dataset does.
 std::vector<SplitSummary> summarise(const DatasetOptions& options);

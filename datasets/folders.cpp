@@ -120,7 +120,8 @@ DatasetEntry folders_entry() {
           .usual_channels = 3,
           .split_rules = {},
           .splits = folders_splits,
-          .open = open_folders};
+          .open = open_folders,
+          .comes_without_splits = [](const DatasetOptions& options) { return is_plain(*open_root(options), options); }};
 }
 
 std::shared_ptr<const ImageSource> open_class_folders(const DatasetOptions& options) {

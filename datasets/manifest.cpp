@@ -282,7 +282,8 @@ DatasetEntry manifest_entry() {
       .split_rules = {},
       .has_boxes = true,
       .splits = manifest_splits,
-      .open = open_manifest};
+      .open = open_manifest,
+      .comes_without_splits = [](const DatasetOptions& options) { return !read_manifest(options).has_splits; }};
 }
 
 }  // namespace fewatoms

@@ -9,6 +9,7 @@
 #include "datasets/name_encoding.h"
 #include "datasets/pack.h"
 #include "datasets/rotations.h"
+#include "datasets/union_source.h"
 #include "episodes/errors.h"
 #include "episodes/numbers.h"
 #include "episodes/text.h"
@@ -41,6 +42,15 @@ std::vector<DatasetEntry>& registry() {
       plugin_entry(),
   };
   return registry;
+}
+
+std::shared_ptr<const ImageSource> open_all(DatasetOptions options) {
+  if (options.rotations == "train") options.rotations = "none";
+  const bool by_choice = options.split_file.empty() && !is_pack(options.root) && comes_without_splits(options);
+  if (by_choice) options.split_fractions = "0,0,1";
+  std::vector<std::shared_ptr<const ImageSource>> sources;
+  for (const std::string& split : present_splits(options)) sources.push_back(open_dataset(options, split));
+  return union_of_classes(std::move(sources), "all", by_choice);
 }
 
 }  // namespace
@@ -104,7 +114,8 @@ DatasetOptions resolve(DatasetOptions options) {
 std::shared_ptr<const ImageSource> open_dataset(const DatasetOptions& options, const std::string& split) {
   const DatasetOptions resolved = resolve(options);
   const DatasetEntry& entry = find_entry(resolved.name);
-  require_one_of("split", split, {"train", "val", "test"});
+  require_one_of("split", split, {"train", "val", "test", "all"});
+  if (split == "all") return open_all(resolved);
   const ArchivesStayOpen until_the_source_holds_them;
   std::shared_ptr<const ImageSource> source;
   if (is_pack(resolved.root)) {
@@ -129,6 +140,16 @@ std::vector<std::string> present_splits(const DatasetOptions& options) {
   const ArchivesStayOpen while_looking;
   if (entry.needs_root) open_root(resolved);
   return entry.splits(resolved);
+}
+
+bool comes_without_splits(const DatasetOptions& options) {
+  const DatasetOptions resolved = resolve(options);
+  const DatasetEntry& entry = find_entry(resolved.name);
+  if (is_pack(resolved.root))
+    return open_pack(resolved, pack_splits(resolved).at(0))->info().split_rule == seed_rule(DatasetOptions{});
+  if (!entry.comes_without_splits) return false;
+  if (entry.needs_root) open_root(resolved);
+  return entry.comes_without_splits(resolved);
 }
 
 std::vector<SplitSummary> summarise(const DatasetOptions& options) {

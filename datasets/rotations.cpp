@@ -51,10 +51,15 @@ std::shared_ptr<const ImageSource> rotated_classes(std::shared_ptr<const ImageSo
   return std::make_shared<Rotated>(std::move(source));
 }
 
+bool turns_classes(const std::string& rotations, const std::string& split) {
+  return rotations == "all" || (rotations == "train" && split == "train");
+}
+
+std::string name_before_turning(const std::string& name) { return name.substr(0, name.rfind("/rot")); }
+
 std::shared_ptr<const ImageSource> with_rotations(std::shared_ptr<const ImageSource> source,
                                                   const std::string& rotations, const std::string& split) {
-  const bool turned = rotations == "all" || (rotations == "train" && split == "train");
-  return turned ? rotated_classes(std::move(source)) : source;
+  return turns_classes(rotations, split) ? rotated_classes(std::move(source)) : source;
 }
 
 }  // namespace fewatoms

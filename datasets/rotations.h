@@ -12,6 +12,11 @@ namespace fewatoms {
 /// training set so (Santoro et al. 2016).
 std::shared_ptr<const ImageSource> rotated_classes(std::shared_ptr<const ImageSource> source);
 
+/// Whether `rotations` ("none", "train" or "all") turns the classes of the split.
+bool turns_classes(const std::string& rotations, const std::string& split);
+/// The name of a class before it was turned: "owl" of "owl/rot090".
+std::string name_before_turning(const std::string& name);
+
 /// That, if `rotations` ("none", "train" or "all") says so of the split; else the source itself.
 std::shared_ptr<const ImageSource> with_rotations(std::shared_ptr<const ImageSource> source,
                                                   const std::string& rotations, const std::string& split);

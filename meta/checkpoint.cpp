@@ -11,12 +11,21 @@ namespace {
 
 constexpr const char* kFormat = "fewatoms-checkpoint-1";
 
+using Metadata = std::map<std::string, std::string>;
+
 template <Number T>
-T metadata_number(const SafeTensors& file, const std::filesystem::path& path, const std::string& key) {
-  const auto found = file.metadata.find(key);
-  if (found != file.metadata.end())
+T metadata_number(const Metadata& metadata, const std::filesystem::path& path, const std::string& key) {
+  const auto found = metadata.find(key);
+  if (found != metadata.end())
     if (const auto value = parsed_number<T>(found->second)) return *value;
   throw DataError("'" + path.string() + "': metadata '" + key + "' is missing or not a number");
+}
+
+void require_format(const Metadata& metadata, const std::filesystem::path& path) {
+  const auto found = metadata.find("format");
+  const std::string format = found == metadata.end() ? "" : found->second;
+  if (format != kFormat)
+    throw UsageError("'" + path.string() + "' is not a FewAtoms checkpoint (format '" + format + "')");
 }
 
 /// What a file calls the moments, and begins their tensors' names with: by adam and adamw alike.
@@ -52,8 +61,7 @@ void save_checkpoint(const std::filesystem::path& path, const TrainState& state)
 
 TrainState load_checkpoint(const std::filesystem::path& path, const std::shared_ptr<const Schema>& schema) {
   SafeTensors file = read_safetensors(path);
-  if (file.metadata["format"] != kFormat)
-    throw UsageError("'" + path.string() + "' is not a FewAtoms checkpoint (format '" + file.metadata["format"] + "')");
+  require_format(file.metadata, path);
   const auto take = [&](ParameterSpec spec, const std::string& prefix) {
     spec.name = prefix + spec.name;
     const auto found = file.tensors.find(spec.name);
@@ -68,7 +76,7 @@ TrainState load_checkpoint(const std::filesystem::path& path, const std::shared_
 
   TrainState state;
   const auto number_where = [&](const std::string& key, auto zero, const auto& good, const std::string& expected) {
-    const auto value = metadata_number<decltype(zero)>(file, path, key);
+    const auto value = metadata_number<decltype(zero)>(file.metadata, path, key);
     if (!good(value))
       throw DataError("'" + path.string() + "': metadata '" + key + "' is " + file.metadata.at(key) + ", " + expected +
                       " was expected");
@@ -102,6 +110,13 @@ TrainState load_checkpoint(const std::filesystem::path& path, const std::shared_
     throw UsageError("'" + path.string() + "' is of another architecture: tensor '" + file.tensors.begin()->first +
                      "' has no place in this network");
   return state;
+}
+
+CheckpointProgress read_progress(const std::filesystem::path& path) {
+  const Metadata metadata = read_safetensors_metadata(path);
+  require_format(metadata, path);
+  return {metadata_number<int64_t>(metadata, path, "iteration"),
+          metadata_number<int64_t>(metadata, path, "last_validation")};
 }
 
 }  // namespace fewatoms

@@ -15,4 +15,10 @@ void save_checkpoint(const std::filesystem::path& path, const TrainState& state)
 /// is refused. Throws UsageError if the file is not there or does not fit the network; DataError if it is damaged.
 TrainState load_checkpoint(const std::filesystem::path& path, const std::shared_ptr<const Schema>& schema);
 
+/// How far a checkpoint is, from its header alone: no tensor is read. Throws as load_checkpoint does.
+struct CheckpointProgress {
+  int64_t iteration = 0, last_validation = 0;
+};
+CheckpointProgress read_progress(const std::filesystem::path& path);
+
 }  // namespace fewatoms

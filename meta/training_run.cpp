@@ -1,6 +1,8 @@
 #include "meta/training_run.h"
 
+#include <cerrno>
 #include <chrono>
+#include <cstring>
 #include <fstream>
 
 #include <nlohmann/json.hpp>
@@ -55,6 +57,12 @@ TrainState run_training(const Learner& learner, const ImageSource& train, const 
   std::ofstream metrics(paths.metrics(), std::ios::app);
   if (!metrics) throw UsageError("cannot write '" + paths.metrics().string() + "'");
 
+  const auto require_written = [&] {  // of a full disk the stream says nothing by itself
+    if (!metrics)
+      throw DataError("cannot write '" + paths.metrics().string() + "': " + std::strerror(errno) +
+                      "; --resume goes on from the last checkpoint once there is room");
+  };
+
   const auto stop_requested = [&] { return options.stop_requested && options.stop_requested(); };
   EvaluationOptions validation_options = options.validation;
   validation_options.stop_requested = stop_requested;
@@ -71,6 +79,7 @@ TrainState run_training(const Learner& learner, const ImageSource& train, const 
                     {"val_loss", result.loss}}
                    .dump()
             << "\n";
+    require_written();
     if (options.on_validation) options.on_validation({now.iteration, result, best});
   };
 
@@ -90,6 +99,7 @@ TrainState run_training(const Learner& learner, const ImageSource& train, const 
                       {"gradient_norm", report.gradient_norm}, {"seconds", report.seconds}}
                      .dump()
               << "\n";
+      require_written();
       if (options.on_iteration) options.on_iteration(report);
       checkpoint = report.iteration % options.checkpoint_every == 0;
     } else {
@@ -98,6 +108,7 @@ TrainState run_training(const Learner& learner, const ImageSource& train, const 
     stopped = stop_requested();
     if (checkpoint || stopped || trainer.iteration() == options.trainer.iterations) {
       metrics.flush();
+      require_written();  // before the checkpoint, which would leave a gap behind it
       save_last();
     }
   }

@@ -14,6 +14,7 @@ struct RunPaths {
   explicit RunPaths(std::filesystem::path folder) : folder(std::move(folder)) {}
   std::filesystem::path folder;
   std::filesystem::path config() const { return folder / "config.toml"; }
+  std::filesystem::path classes() const { return folder / "classes.json"; }  // the program's: what it was trained on
   std::filesystem::path metrics() const { return folder / "metrics.jsonl"; }
   std::filesystem::path events() const {
     return folder / "events.out.tfevents.fewatoms";
@@ -48,8 +49,8 @@ struct TrainingRunOptions {
 /// Trains from `state` until the options' iterations are done or a stop is requested, keeping the run folder: a
 /// checkpoint and one line of metrics.jsonl per iteration and validation. Lines that a stopped run wrote after its
 /// checkpoint are dropped first, so that the file is that of an uninterrupted run, but for the seconds. Returns the
-/// last state. `validation` may be null if val_every is 0. A non-finite loss raises NonFiniteLoss, the last checkpoint
-/// stays.
+/// last state. `validation` may be null if val_every is 0. A non-finite loss raises NonFiniteLoss, a full disk
+/// DataError; the last checkpoint stays.
 TrainState run_training(const Learner& learner, const ImageSource& train, const ImageSource* validation,
                         const TrainingRunOptions& options, TrainState state, const RunPaths& paths);
 

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <filesystem>
 #include <limits>
 #include <thread>
 
@@ -138,6 +139,23 @@ TEST(Safetensors, NoTemporaryFileStays) {
   EXPECT_EQ(files, 2);
   write_file_atomically(folder / "note", "text");
   EXPECT_EQ(test::read_file(folder / "note"), "text");
+}
+
+TEST(Safetensors, TheMetadataAreReadWithoutTheData) {
+  const test::TemporaryFolder folder;
+  SafeTensors contents = example();
+  contents.metadata = {{"iteration", "7"}};
+  write_safetensors(folder / "file", contents);
+  EXPECT_EQ(read_safetensors_metadata(folder / "file"), contents.metadata);
+  const std::string bytes = test::read_file(folder / "file");
+  uint64_t header = 0;
+  std::memcpy(&header, bytes.data(), sizeof header);
+  test::write_file(folder / "header", bytes.substr(0, sizeof header + header));
+  EXPECT_EQ(read_safetensors_metadata(folder / "header"), contents.metadata);
+  EXPECT_THROW(read_safetensors(folder / "header"), DataError);
+  test::write_file(folder / "cut", bytes.substr(0, header));
+  EXPECT_THROW(read_safetensors_metadata(folder / "cut"), DataError);
+  EXPECT_THROW(read_safetensors_metadata(folder / "none"), UsageError);
 }
 
 TEST(Safetensors, AFullDiskIsNoMistakeOfTheCallersAndKeepsTheOldFile) {

@@ -3,6 +3,7 @@
 
 #include <sys/stat.h>
 
+#include <cstring>
 #include <set>
 
 #include "datasets/dataset.h"
@@ -239,6 +240,37 @@ TEST_F(Folders, OpensClassFoldersWithoutSplits) {
   EXPECT_EQ(source->channels(), 1);
   EXPECT_THAT(message_of<UsageError>([&] { open_class_folders({.root = folder / "absent"}); }),
               HasSubstr("does not exist"));
+}
+
+TEST_F(Folders, EveryClassTogether) {
+  write_classes(2);  // too few for splits
+  EXPECT_TRUE(comes_without_splits(options()));
+  const auto two = open_dataset(options(), "all");
+  EXPECT_THAT(class_names(*two), ElementsAre("class100", "class101"));
+  EXPECT_EQ(two->info().split, "all");
+  EXPECT_EQ(two->info().split_rule, "");
+  write_classes(5);
+  DatasetOptions seeded = options(3);
+  seeded.split_fractions = "0.4,0.2,0.4";
+  EXPECT_EQ(open_dataset(seeded, "all")->classes(), 5);
+  write_file(folder / "list.csv", "label,split\nclass104,train\nclass101,test\n");
+  DatasetOptions listed = options();
+  listed.split_file = folder / "list.csv";
+  EXPECT_THAT(class_names(*open_dataset(listed, "all")), ElementsAre("class101", "class104"));
+}
+
+TEST_F(Folders, EveryClassOfAllSplitsTogether) {
+  for (const char* file : {"train/b/0.png", "train/b/1.png", "val/c/0.png", "test/a/0.png"})
+    write_image(folder / file, 8, 8, {10.0 * file[0], 0, 10.0 * (file[std::strlen(file) - 5] - '0')});
+  EXPECT_FALSE(comes_without_splits(options()));
+  const auto all = open_dataset(options(), "all"), train = open_dataset(options(), "train");
+  EXPECT_THAT(class_names(*all), ElementsAre("a", "b", "c"));
+  EXPECT_EQ(all->class_size(1), 2);
+  const std::vector<ImageRef> wanted = {{0, 0}, {1, 0}, {1, 1}, {2, 0}};
+  all->prefetch(wanted);
+  EXPECT_EQ(pixels(*all, 1, 1), pixels(*train, 0, 1));
+  EXPECT_NE(pixels(*all, 1, 0), pixels(*all, 1, 1));
+  EXPECT_EQ(all->image_name({1, 1}), train->image_name({0, 1}));
 }
 
 TEST_F(Folders, OpensSingleImagesInTheOrderGiven) {
