@@ -120,7 +120,6 @@ BenchResult bench_inner_step(const BenchOptions& o) {
   const RandomImages images(o.settings);
   const Task task = tasks_of(images, t, 0).front();
   with_threads(1, [&] {
-    use_one_thread_per_operation();
     for (int i = 0; i < kWarmUp + o.repeat; ++i)
       for (Subject* subject : {&asked, &standard})
         for (Subject::Run* run : {&subject->few, &subject->many}) {

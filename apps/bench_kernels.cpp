@@ -63,7 +63,6 @@ BenchResult bench_kernels(const BenchOptions& o) {
               "two fwd", "+bwd ms", "ratio", "ratio", "maps fwd", "+bwd ms", "ratio", "ratio", "norm fwd", "GB/s",
               "+bwd ms", "GB/s");
   with_threads(1, [&] {
-    use_one_thread_per_operation();
     at::AutoGradMode grad_mode(true);
     for (const int width : o.widths) {
       NetworkOptions network = o.settings.learner.network;

@@ -129,7 +129,6 @@ PointCost check_point(GridPoint& point, const Grid& grid, OpenSources& open, boo
     const auto labels = learner.trains_on_classes() ? TaskLabels::kClasses : TaskLabels::kWithinEpisode;
     const std::vector<Task> tasks = load_tasks(*sources.train, t.spec, t.seed, 0, 1, t.augmented, t.pixel_norm, labels);
     const ParameterSet start = parameters.leaves(false);
-    use_one_thread_per_operation();
     cost.iteration_seconds = t.meta_batch * seconds_of_second([&] { task_gradient(learner, start, tasks[0]); });
   }
   for (const GridTarget& target : grid.targets) {

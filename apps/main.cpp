@@ -2,10 +2,13 @@
 // 0 done; 1 the run failed; 2 the caller's mistake; 128 + n stopped by signal n. Each failure is one line on stderr.
 
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <iostream>
 #include <map>
+#include <opencv2/core/utility.hpp>
+#include <opencv2/core/utils/logger.hpp>
 
 #include <tbb/global_control.h>
 #include <tbb/task_arena.h>
@@ -15,6 +18,7 @@
 #include "datasets/remarks.h"
 #include "episodes/errors.h"
 #include "episodes/text.h"
+#include "meta/task.h"
 
 namespace fewatoms {
 namespace {
@@ -112,6 +116,11 @@ void with_threads(int threads, const std::function<void()>& body) {
 
 int main(int argc, char** argv) {
   using namespace fewatoms;
+  // The process is ours: what the libraries leave to their caller.
+  cv::setNumThreads(0);  // OpenCV's own threads would compete with TBB's
+  cv::utils::logging::setLogLevel(cv::utils::logging::LOG_LEVEL_SILENT);  // an error is one line, the program's
+  std::signal(SIGXFSZ, SIG_IGN);  // beyond the limit on file sizes a write fails, and says so
+  const OneThreadPerOperation one_thread;
   end_at_signals();
   try {
     return run(argc, argv);

@@ -287,7 +287,7 @@ void for_each_option(Settings& s, F&& f) {
   f(OptionText{"lr-gamma", outer, "schedule step: factor at each change, at most 1", {}, 1e-9, 1}, s.trainer.lr_gamma);
   f(OptionText{"weight-decay", outer, "L2; step sizes and temperatures are left out", {}, 0, kMany},
     s.trainer.weight_decay);
-  f(OptionText{"clip-norm", outer, "largest norm of the whole gradient; 0: no limit", {}, 0, kMany},
+  f(OptionText{"clip-norm", outer, "largest norm of the whole gradient, after clip-value; 0: no limit", {}, 0, kMany},
     s.trainer.clip_norm);
   f(OptionText{"clip-value", outer, "largest magnitude of a gradient's element; 0: no limit", {}, 0, kMany},
     s.trainer.clip_value);

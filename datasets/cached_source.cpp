@@ -89,7 +89,6 @@ class CachedSource final : public ImageSource, public StoredPictures {
         starts_(starts_of(classes)),
         cache_(starts_.back(), options.cache_mb << 20),
         load_(std::move(load)) {
-    quiet_opencv();
     info_.form = as_line(info_.form);
     for (std::string& notice : info_.notices) notice = as_line(notice);
     std::vector<std::string> names;

@@ -1,6 +1,5 @@
 #include <iostream>
 #include <mutex>
-#include <opencv2/core/utils/logger.hpp>
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
 
@@ -44,8 +43,6 @@ class Silence {
 void quiet_opencv() {
   static std::once_flag once;
   std::call_once(once, [] {
-    cv::setNumThreads(0);
-    cv::utils::logging::setLogLevel(cv::utils::logging::LOG_LEVEL_SILENT);
     std::cerr.rdbuf(new Gate(std::cerr.rdbuf()));  // for ever: std::cerr is used to the program's end
   });
 }

@@ -18,29 +18,6 @@
 namespace fewatoms {
 namespace {
 
-/// The HDF5 library is one big shared state.
-std::mutex& library() {
-  static std::mutex mutex;
-  return mutex;
-}
-
-/// An identifier of the HDF5 library, released by `close`. To be used and destroyed with the library locked.
-class Handle {
- public:
-  Handle(hid_t id, herr_t (*close)(hid_t)) : id_(id), close_(close) {}
-  ~Handle() {
-    if (id_ >= 0) close_(id_);
-  }
-  Handle(Handle&& other) noexcept : id_(std::exchange(other.id_, -1)), close_(other.close_) {}
-  Handle& operator=(Handle&&) = delete;
-  operator hid_t() const { return id_; }  // NOLINT: used as the identifier it is
-  bool ok() const { return id_ >= 0; }
-
- private:
-  hid_t id_;
-  herr_t (*close_)(hid_t);
-};
-
 constexpr H5Z_filter_t kLzf = 32000;  // h5py's own compression
 
 /// LZF (Lehmann): a control byte below 32 announces that many bytes and one more as they are, another a copy of earlier
@@ -85,12 +62,54 @@ size_t lzf_filter(unsigned flags, size_t count, const unsigned values[], size_t 
   return result->size();
 }
 
-void quiet_hdf5() {
-  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
-  H5PLset_loading_state(0);  // a file must not make us load a library
-  static const H5Z_class2_t lzf{H5Z_CLASS_T_VERS, kLzf, 0, 1, "lzf", nullptr, nullptr, lzf_filter};
-  if (H5Zfilter_avail(kLzf) <= 0) H5Zregister(&lzf);
-}
+/// The HDF5 library is one big shared state: locked, silent and loading no plugins while this lives, then as the caller
+/// had it.
+class Library {
+ public:
+  Library() : lock_(mutex()) {
+    printing_known_ = H5Eget_auto2(H5E_DEFAULT, &print_, &print_data_) >= 0;
+    H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+    loading_known_ = H5PLget_loading_state(&loading_) >= 0;
+    H5PLset_loading_state(0);  // a file must not make us load a library
+    static const H5Z_class2_t lzf{H5Z_CLASS_T_VERS, kLzf, 0, 1, "lzf", nullptr, nullptr, lzf_filter};
+    if (H5Zfilter_avail(kLzf) <= 0) H5Zregister(&lzf);
+  }
+  ~Library() {
+    if (loading_known_) H5PLset_loading_state(loading_);
+    if (printing_known_) H5Eset_auto2(H5E_DEFAULT, print_, print_data_);
+  }
+  Library(const Library&) = delete;
+  Library& operator=(const Library&) = delete;
+
+ private:
+  static std::mutex& mutex() {
+    static std::mutex mutex;
+    return mutex;
+  }
+
+  std::lock_guard<std::mutex> lock_;
+  H5E_auto2_t print_ = nullptr;
+  void* print_data_ = nullptr;
+  unsigned loading_ = 0;
+  bool printing_known_ = false, loading_known_ = false;
+};
+
+/// An identifier of the HDF5 library, released by `close`. To be used and destroyed with the library locked.
+class Handle {
+ public:
+  Handle(hid_t id, herr_t (*close)(hid_t)) : id_(id), close_(close) {}
+  ~Handle() {
+    if (id_ >= 0) close_(id_);
+  }
+  Handle(Handle&& other) noexcept : id_(std::exchange(other.id_, -1)), close_(other.close_) {}
+  Handle& operator=(Handle&&) = delete;
+  operator hid_t() const { return id_; }  // NOLINT: used as the identifier it is
+  bool ok() const { return id_ >= 0; }
+
+ private:
+  hid_t id_;
+  herr_t (*close_)(hid_t);
+};
 
 /// The library's innermost reason for its last failure.
 std::string reason() {
@@ -109,8 +128,7 @@ std::string reason() {
 class File {
  public:
   File(const FileTreePtr& tree, const std::string& path) : tree_(tree), path_(path), name_(tree->name(path)) {
-    const std::lock_guard lock(library());
-    quiet_hdf5();
+    const Library locked;
     const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
     H5Pset_file_locking(access, false, true);  // only read, perhaps from a read-only disk
     id_ = H5Fopen(tree->file_for_library(path)->c_str(), H5F_ACC_RDONLY, access);
@@ -120,7 +138,7 @@ class File {
     }
   }
   ~File() {
-    const std::lock_guard lock(library());
+    const Library locked;
     H5Fclose(id_);
   }
   File(const File&) = delete;
@@ -193,7 +211,7 @@ void require_known_filters(hid_t plan, const std::string& where) {
 class Dataset {
  public:
   Dataset(std::shared_ptr<const File> file, std::string path) : file_(std::move(file)), path_(std::move(path)) {
-    const std::lock_guard lock(library());
+    const Library locked;
     require_inside(*file_, path_);
     id_ = H5Dopen2(file_->id(), path_.c_str(), H5P_DEFAULT);
     if (id_ < 0) throw DataError(place(*file_, path_) + " cannot be opened: " + reason());
@@ -205,7 +223,7 @@ class Dataset {
     }
   }
   ~Dataset() {
-    const std::lock_guard lock(library());
+    const Library locked;
     H5Dclose(id_);
   }
   Dataset(const Dataset&) = delete;
@@ -291,8 +309,7 @@ class Dataset {
 
   std::string read_pixels(int row, const std::string& where) const {
     std::string pixels(row_bytes_, '\0');
-    const std::lock_guard lock(library());
-    quiet_hdf5();
+    const Library locked;
     const auto [from, to] = select(row);
     if (H5Dread(id_, type_ == "|u1" ? H5T_NATIVE_UINT8 : H5T_STD_U16LE, to, from, H5P_DEFAULT, pixels.data()) < 0)
       throw DataError(where + " cannot be read: " + reason());
@@ -300,8 +317,7 @@ class Dataset {
   }
 
   std::string read_encoded(int row, const std::string& where) const {
-    const std::lock_guard lock(library());
-    quiet_hdf5();
+    const Library locked;
     const Handle type(H5Tvlen_create(H5T_NATIVE_UINT8), H5Tclose);
     const auto [from, to] = select(row);
     hvl_t value{};
@@ -326,7 +342,7 @@ class Dataset {
 
 std::vector<std::string> hdf5_names(const FileTreePtr& tree, const std::string& file, const std::string& group) {
   const File opened(tree, file);
-  const std::lock_guard lock(library());
+  const Library locked;
   require_inside(opened, group);
   std::vector<std::string> names;
   const Handle id(H5Gopen2(opened.id(), group.c_str(), H5P_DEFAULT), H5Gclose);

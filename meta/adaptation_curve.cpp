@@ -1,6 +1,8 @@
 #include "meta/adaptation_curve.h"
 
 #include <algorithm>
+#include <sstream>
+#include <stdexcept>
 
 namespace fewatoms {
 
@@ -21,8 +23,15 @@ CurveSummary summarise_curve(const std::vector<StepAccuracy>& by_steps, const st
 
 std::vector<double> accuracies_after(const std::vector<std::vector<double>>& accuracies, const std::vector<int>& marks,
                                      int steps) {
-  const size_t mark =
-      marks.size() == 1 ? 0 : static_cast<size_t>(std::find(marks.begin(), marks.end(), steps) - marks.begin());
+  const bool adapts_nothing = marks.size() == 1 && marks[0] == 0;
+  const auto found = adapts_nothing ? marks.begin() : std::find(marks.begin(), marks.end(), steps);
+  if (found == marks.end()) {
+    std::ostringstream text;
+    text << "there is no accuracy after " << steps << " inner steps, it was measured after";
+    for (const int mark : marks) text << " " << mark;
+    throw std::out_of_range(text.str());
+  }
+  const auto mark = static_cast<size_t>(found - marks.begin());
   std::vector<double> values;
   for (const auto& episode : accuracies) values.push_back(episode.at(mark));
   return values;

@@ -19,8 +19,8 @@ struct CurveSummary {
 CurveSummary summarise_curve(const std::vector<StepAccuracy>& by_steps, const std::vector<double>& seconds);
 
 /// Accuracy of every episode after so many steps, of an evaluation at `marks` [episode][mark]: what pairs are made of.
-/// One mark alone stands for any number of steps, as a run that adapts nothing stays where it starts; otherwise `steps`
-/// must be a mark.
+/// The mark 0 alone stands for any number of steps, as a run that adapts nothing stays where it starts; otherwise
+/// std::out_of_range says that `steps` is no mark.
 std::vector<double> accuracies_after(const std::vector<std::vector<double>>& accuracies, const std::vector<int>& marks,
                                      int steps);
 

@@ -7,9 +7,10 @@ namespace fewatoms {
 AdaptedEpisode adapt_to_episode(const Learner& learner, const ParameterSet& parameters, const ImageSource& source,
                                 const EvaluationOptions& options, int index, int steps) {
   require_evaluable(learner, source, options);
+  if (steps < 0) throw UsageError("steps is " + std::to_string(steps) + ", 0 or more was expected");
   if (steps > 0 && learner.adapted().empty())
     throw UsageError("scope '" + learner.options().scope + "' adapts nothing: 0 steps are all there are");
-  use_one_thread_per_operation();
+  const OneThreadPerOperation one_thread;
   at::NoGradGuard no_graph;
   const ParameterSet start = parameters.leaves(false);
   const PreparedTask task = prepare(learner, start, evaluation_task(source, options, index), learner.evaluation_norm());

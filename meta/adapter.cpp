@@ -394,7 +394,7 @@ Tensor TaskClassifier::probabilities(const Tensor& images) const {
   const auto ways = static_cast<int64_t>(classes_.size());
   const Tensor table = at::empty({images.size(0), ways}, at::kFloat);
   tbb::parallel_for(int64_t{0}, images.size(0), [&](int64_t i) {
-    use_one_thread_per_operation();
+    const OneThreadPerOperation one_thread;
     at::NoGradGuard no_graph;
     const Tensor x =
         learner_.head_features(body_->forward(images.narrow(0, i, 1), body_parameters_, norm_).x, adapted_);

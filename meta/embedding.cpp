@@ -61,7 +61,7 @@ Tensor embed_images(const Learner& learner, const ParameterSet& parameters, cons
       int64_t{0}, (count + kEmbeddingBatch - 1) / kEmbeddingBatch,
       [&](int64_t batch) {
         if (stop_requested && stop_requested()) throw EvaluationStopped();
-        use_one_thread_per_operation();
+        const OneThreadPerOperation one_thread;
         at::NoGradGuard no_graph;
         const int64_t first = batch * kEmbeddingBatch, n = std::min(kEmbeddingBatch, count - first);
         const Tensor x = load_images(source, images.subspan(first, n), pixel_norm);
@@ -103,7 +103,10 @@ EmbeddedEpisodes::EmbeddedEpisodes(const Learner& learner, const ParameterSet& p
       }
     };
     episodes_[e].ways = episode.spec.ways;
-    numbered(episode.support, episodes_[e].support);
+    std::vector<EpisodeImage> support = episode.support;  // what a caller gives need not be label-major
+    std::stable_sort(support.begin(), support.end(),
+                     [](const EpisodeImage& a, const EpisodeImage& b) { return a.label < b.label; });
+    numbered(support, episodes_[e].support);
     numbered(episode.query, episodes_[e].query);
   });
 
@@ -170,7 +173,6 @@ EmbeddedEpisodes::Score EmbeddedEpisodes::prototype_score(int episode, double un
     squared_distances(table + query.rows[q] * d, centres.data(), ways, d, distances.data());
     const int64_t label = query.labels[q];
     const auto nearest = std::min_element(distances.begin(), distances.end());
-    hits += nearest - distances.begin() == label;
     if (predictions != nullptr) predictions->push_back(static_cast<int>(nearest - distances.begin()));
     double sum = 0;
     const auto share = [&](float distance) { return std::exp((static_cast<double>(*nearest) - distance) / unit); };
@@ -178,6 +180,7 @@ EmbeddedEpisodes::Score EmbeddedEpisodes::prototype_score(int episode, double un
     if (probabilities != nullptr)
       for (const float distance : distances) probabilities->push_back(static_cast<float>(share(distance) / sum));
     loss += (static_cast<double>(distances[label]) - *nearest) / unit + std::log(sum);
+    hits += nearest - distances.begin() == label && !std::isnan(sum);  // as `accuracy` counts
   }
   const auto count = static_cast<double>(query.rows.size());
   return {static_cast<double>(hits) / count, loss / count};

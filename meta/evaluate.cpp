@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <numeric>
 
@@ -45,6 +46,9 @@ void require_evaluable(const Learner& learner, const ImageSource& source, const 
     throw UsageError("episodes is " + std::to_string(options.episodes) + ", at least 1 is needed");
   if (options.first_episode < 0)
     throw UsageError("the first episode is " + std::to_string(options.first_episode) + ", but 0 is the first there is");
+  if (options.first_episode > std::numeric_limits<int>::max() - options.episodes)
+    throw UsageError("the first episode is " + std::to_string(options.first_episode) + ", with " +
+                     std::to_string(options.episodes) + " more than there are numbers for");
   if (options.inner_steps.empty()) throw UsageError("no inner steps to evaluate at");
   for (size_t i = 0; i < options.inner_steps.size(); ++i) {
     const int steps = options.inner_steps[i];
@@ -61,7 +65,8 @@ void require_evaluable(const Learner& learner, const ImageSource& source, const 
       throw UsageError("a " + learner.options().head + " head trained for " + std::to_string(learner.options().ways) +
                        " ways cannot be evaluated with " + range_text(fewest, ways) + kAnyWays);
   };
-  if (!(options.rate_factor > 0)) throw UsageError("an inner rate's factor must be more than 0");
+  if (!(options.rate_factor > 0 && std::isfinite(options.rate_factor)))
+    throw UsageError("an inner rate's factor must be more than 0");
   if (!(options.label_noise >= 0 && options.label_noise <= 1))
     throw UsageError("label noise is a share, 0 to 1 was expected");
   if (!options.given.empty()) {
@@ -111,7 +116,9 @@ InnerState start_of(const ParameterSet& parameters, const EvaluationOptions& opt
 std::vector<double> adaptation_seconds(const Learner& learner, const ParameterSet& parameters,
                                        const ImageSource& source, const EvaluationOptions& options, int tasks) {
   require_evaluable(learner, source, options);
-  use_one_thread_per_operation();
+  if (tasks < 1) throw UsageError("tasks to measure times on is " + std::to_string(tasks) + ", 1 or more was expected");
+  if (!options.given.empty()) tasks = std::min(tasks, options.episodes);
+  const OneThreadPerOperation one_thread;
   at::NoGradGuard no_graph;
   const ParameterSet start = parameters.leaves(false);
   std::vector<std::vector<double>> seconds(options.inner_steps.size());
@@ -151,7 +158,7 @@ Evaluation evaluate(const Learner& learner, const ParameterSet& parameters, cons
   };
   const auto run = [&](int e, const auto& make_task) {
     obey_stop();
-    use_one_thread_per_operation();
+    const OneThreadPerOperation one_thread;
     at::NoGradGuard no_graph;
     const PreparedTask task = make_task();
     InnerState state = start_of(start, options);

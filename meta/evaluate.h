@@ -73,8 +73,8 @@ Evaluation evaluate(const Learner& learner, const ParameterSet& parameters, cons
 Tensor with_wrong_labels(const Tensor& labels, double noise, uint64_t key);
 
 /// Seconds from a task's support images to its adapted parameters, after each of options.inner_steps: medians over the
-/// first `tasks` episodes, run one after the other on one thread. What adaptation cannot change is computed once,
-/// before the first step.
+/// first `tasks` episodes (at most those that were given), run one after the other on one thread. What adaptation
+/// cannot change is computed once, before the first step.
 std::vector<double> adaptation_seconds(const Learner& learner, const ParameterSet& parameters,
                                        const ImageSource& source, const EvaluationOptions& options, int tasks);
 

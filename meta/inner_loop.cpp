@@ -230,7 +230,8 @@ TaskFeatures task_features(const Learner& learner, const ParameterSet& adapted, 
 }
 
 double accuracy(const Tensor& logits, const Tensor& labels) {
-  return logits.argmax(1).eq(labels).to(at::kDouble).mean().item<double>();
+  const Tensor answers = logits.isnan().any(1).logical_not();  // of NaNs the first would count as the largest
+  return logits.argmax(1).eq(labels).logical_and(answers).to(at::kDouble).mean().item<double>();
 }
 
 namespace {

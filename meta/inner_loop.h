@@ -60,7 +60,8 @@ struct TaskFeatures {
 };
 TaskFeatures task_features(const Learner& learner, const ParameterSet& adapted, const PreparedTask& task);
 
-/// Share of scores [n, ways] whose largest is at the label.
+/// Share of scores [n, ways] whose largest is at the label. Scores with a NaN among them answer nothing: they are
+/// wrong.
 double accuracy(const Tensor& logits, const Tensor& labels);
 
 /// What one task gives the outer loop.

@@ -88,7 +88,7 @@ std::vector<Task> load_tasks(const ImageSource& source, const EpisodeSpec& spec,
   source.prefetch(wanted);
   std::vector<Task> tasks(count);
   tbb::parallel_for(0, count, [&](int i) {
-    use_one_thread_per_operation();
+    const OneThreadPerOperation one_thread;
     tasks[i] = load_task(source, episodes[i], first + i, norm);
     if (label != TaskLabels::kClasses) return;
     const std::vector<int64_t> classes(episodes[i].classes.begin(), episodes[i].classes.end());
@@ -97,10 +97,11 @@ std::vector<Task> load_tasks(const ImageSource& source, const EpisodeSpec& spec,
   return tasks;
 }
 
-void use_one_thread_per_operation() {
-  thread_local bool done = false;
-  if (!done) at::set_num_threads(1);
-  done = true;
+OneThreadPerOperation::OneThreadPerOperation() : before_(at::get_num_threads()) {
+  if (before_ != 1) at::set_num_threads(1);
+}
+OneThreadPerOperation::~OneThreadPerOperation() {
+  if (before_ != 1) at::set_num_threads(before_);
 }
 
 }  // namespace fewatoms

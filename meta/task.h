@@ -45,8 +45,18 @@ std::vector<Task> load_tasks(const ImageSource& source, const EpisodeSpec& spec,
                              int count, Augmented augmented, PixelNorm norm,
                              TaskLabels label = TaskLabels::kWithinEpisode);
 
-/// Tasks run side by side, one operation thread each: an operation's result must not depend on the number of threads.
-/// Call before the first tensor operation of a thread.
-void use_one_thread_per_operation();
+/// While it lives, LibTorch's operations of this thread run on one thread: tasks run side by side, and an operation's
+/// result must not depend on the number of threads. Afterwards the thread has its number of before. A program that does
+/// nothing else with LibTorch holds one for its whole life, so that the number is not changed to and fro.
+class OneThreadPerOperation {
+ public:
+  OneThreadPerOperation();
+  ~OneThreadPerOperation();
+  OneThreadPerOperation(const OneThreadPerOperation&) = delete;
+  OneThreadPerOperation& operator=(const OneThreadPerOperation&) = delete;
+
+ private:
+  int before_;
+};
 
 }  // namespace fewatoms

@@ -18,6 +18,13 @@ void require(bool good, const std::string& what, const std::string& given, const
   if (!good) throw UsageError(what + " is " + given + ", " + expected + " was expected");
 }
 
+/// Of all tensors together.
+double norm_of_all(const std::vector<Tensor>& tensors) {
+  double squares = 0;
+  for (const Tensor& t : tensors) squares += t.pow(2).sum(at::kDouble).item<double>();
+  return std::sqrt(squares);
+}
+
 }  // namespace
 
 void require_valid(const TrainerOptions& o) {
@@ -152,14 +159,14 @@ IterationReport Trainer::step() {
 IterationReport Trainer::step(const std::vector<Task>& tasks) {
   TORCH_CHECK(!tasks.empty(), "an outer step needs at least one task");
   const auto begin = std::chrono::steady_clock::now();
-  use_one_thread_per_operation();
+  const OneThreadPerOperation one_thread;
   const int64_t iteration = state_.iteration;
   const OuterPhase phase_now = phase(iteration);
   std::vector<TaskGradient> results(tasks.size());
   tbb::parallel_for(
       size_t{0}, tasks.size(),
       [&](size_t t) {
-        use_one_thread_per_operation();
+        const OneThreadPerOperation one_thread;
         results[t] = task_gradient(learner_, state_.parameters, tasks[t], phase_now);
       },
       tbb::simple_partitioner());
@@ -183,16 +190,17 @@ IterationReport Trainer::step(const std::vector<Task>& tasks) {
     }
   }
 
-  double squares = 0;
-  for (const Tensor& sum : sums) squares += sum.pow(2).sum(at::kDouble).item<double>();
-  report.gradient_norm = std::sqrt(squares);
+  report.gradient_norm = norm_of_all(sums);
   if (!std::isfinite(report.gradient_norm))
     throw NonFiniteLoss("the gradient is no longer finite: iteration " + std::to_string(iteration + 1) + ", episodes " +
                         std::to_string(tasks.front().index) + " to " + std::to_string(tasks.back().index));
+  double norm = report.gradient_norm;
+  if (options_.clip_value > 0) {
+    for (Tensor& sum : sums) sum.clamp_(-options_.clip_value, options_.clip_value);
+    norm = norm_of_all(sums);  // the elements' limit comes first: what is left of the gradient has another norm
+  }
   for (size_t i = 0; i < sums.size(); ++i) {
-    if (options_.clip_value > 0) sums[i].clamp_(-options_.clip_value, options_.clip_value);
-    if (options_.clip_norm > 0 && report.gradient_norm > options_.clip_norm)
-      sums[i].mul_(options_.clip_norm / report.gradient_norm);
+    if (options_.clip_norm > 0 && norm > options_.clip_norm) sums[i].mul_(options_.clip_norm / norm);
   }
   std::vector<StepSize> sizes = sizes_;
   for (StepSize& size : sizes) size.rate *= report.outer_lr;

@@ -20,7 +20,7 @@ struct TrainerOptions {
   int lr_step = 10000;                   // iterations
   double lr_gamma = 0.5;                 // (0, 1]
   double weight_decay = 0;               // L2, of all but role meta; >= 0
-  double clip_norm = 0;                  // largest norm of the whole gradient; 0: no limit
+  double clip_norm = 0;                  // largest norm of the whole gradient, after clip_value; 0: no limit
   double clip_value = 0;                 // largest magnitude of an element; 0: no limit
   double label_smoothing = 0;  // of the outer loss: targets are 1 - it at the label, the rest spread; 0 to less than 1
   double first_order_share = 0;  // of the iterations, from the start: order first (MAML++'s order annealing); 0..1
@@ -43,12 +43,12 @@ struct TrainState {
 };
 
 struct IterationReport {
-  int64_t iteration = 0;  // counts from 1
-  double loss = 0;        // mean query loss after adaptation
-  double accuracy = 0;    // mean query accuracy after adaptation
-  double outer_lr = 1;    // the schedule's factor
-  double gradient_norm = 0;
-  double seconds = 0;  // that this iteration took
+  int64_t iteration = 0;     // counts from 1
+  double loss = 0;           // mean query loss after adaptation
+  double accuracy = 0;       // mean query accuracy after adaptation
+  double outer_lr = 1;       // the schedule's factor
+  double gradient_norm = 0;  // of all parameters together, before clipping
+  double seconds = 0;        // that this iteration took
 };
 
 /// Raised when the loss is no longer a finite number; the message names iteration and episode.

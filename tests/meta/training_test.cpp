@@ -150,6 +150,30 @@ TEST(Trainer, ClippingTheNormScalesTheWholeGradient) {
     EXPECT_LT((clipped.optimizer.first[i] - plain.optimizer.first[i] * ratio).abs().max().item<double>(), 1e-8) << i;
 }
 
+TEST(Trainer, TheNormThatIsClippedIsThatAfterClippingTheValues) {
+  const Subject setup;
+  TrainerOptions options = trainer_options(1);
+  options.outer_optimizer = "sgd";
+  options.outer_lr = "100";  // so that the way of the parameters shows the gradient, whatever they are
+  const auto gradient = [&](double value, double norm) {
+    options.clip_value = value;
+    options.clip_norm = norm;
+    const ParameterSet after = trained(setup, 1, options).parameters;
+    std::vector<Tensor> all;
+    for (const size_t i : after.trainable())
+      all.push_back(((setup.initial.parameters.tensor(i) - after.tensor(i)) / 100).to(at::kDouble).flatten());
+    return at::cat(all);
+  };
+  const Tensor whole = gradient(0, 0);
+  const double value = 0.2 * whole.abs().max().item<double>();
+  const Tensor clamped = whole.clamp(-value, value);
+  const double before = whole.norm().item<double>(), after = clamped.norm().item<double>();
+  ASSERT_LT(after, 0.8 * before);
+  EXPECT_LT((gradient(value, 0.5 * after) - 0.5 * clamped).norm().item<double>(), 1e-4 * after);
+  EXPECT_LT((gradient(value, 0.5 * (before + after)) - clamped).norm().item<double>(), 1e-4 * after);  // short enough
+  EXPECT_LT((gradient(0, 0.5 * before) - 0.5 * whole).norm().item<double>(), 1e-4 * before);
+}
+
 TEST(Trainer, CosineScheduleEndsAtZero) {
   const Subject setup;
   TrainerOptions options = trainer_options(4);
