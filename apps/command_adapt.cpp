@@ -212,34 +212,38 @@ int inspect_adapter(const std::string& file, bool as_json) {
 Command setup_adapt(CLI::App& program) {
   auto command = std::make_shared<AdaptCommand>();
   AdaptCommand& c = *command;
-  CLI::App* app =
-      program.add_subcommand("adapt", "learn a new task from folders of pictures: an adapter file of kilobytes");
-  app->add_option("RUN", c.run, "run folder")->required();
-  app->add_option("--support", c.support, "folder (or archive) with one folder of pictures per class")
+  CLI::App* app = program.add_subcommand(
+      "adapt", "Learn a new task from folders of pictures, and keep it as an adapter file of kilobytes.");
+  app->add_option("RUN", c.run, "The run is in this folder, which `fewatoms train` wrote.")->required();
+  app->add_option("--support", c.support,
+                  "The pictures to learn from are in this folder or archive, one folder for each class.")
       ->required()
       ->type_name("DIR");
-  app->add_option("--out", c.out, "adapter file to write")->type_name("FILE");
+  app->add_option("--out", c.out, "The adapter is written to this file.")->type_name("FILE");
   app->add_option("--query", c.query,
-                  "folder of the same classes: how many of its pictures the adapted network gets right")
+                  "The pictures of this folder, of the same classes, are classified to count how many are right.")
       ->type_name("DIR");
   app->add_option("--name-encoding", c.name_encoding,
-                  "encoding of names in archives that do not say theirs, as GBK; left out: the run's own");
-  add_number(*app, "--inner-steps", c.inner_steps, "steps to take; left out: as the run is evaluated", 0, 1000);
-  app->add_option("--checkpoint", c.checkpoint, "best or last; left out: best if there is one")
+                  "Names in an archive that does not say their encoding are in this one, such as GBK; by default in "
+                  "the run's own.");
+  add_number(*app, "--inner-steps", c.inner_steps,
+             "The inner loop takes this many steps; by default as many as the run is evaluated with.", 0, 1000);
+  app->add_option("--checkpoint", c.checkpoint,
+                  "The weights are those of the best or the last checkpoint; by default the best if there is one.")
       ->check(CLI::IsMember({"best", "last"}));
-  app->add_option("--json", c.json_file, "file to write the result to");
+  app->add_option("--json", c.json_file, "The answer is printed as JSON.");
   last_one_counts(*app);
   return [command] { return run_adapt(*command); };
 }
 
 Command setup_adapter(CLI::App& program) {
-  CLI::App* app = program.add_subcommand("adapter", "what an adapter file holds");
+  CLI::App* app = program.add_subcommand("adapter", "Look at an adapter file.");
   app->require_subcommand(1);
-  CLI::App* inspect = app->add_subcommand("inspect", "classes, run, tensors and sizes of an adapter file");
+  CLI::App* inspect = app->add_subcommand("inspect", "Print the classes, run, tensors and sizes of an adapter file.");
   auto file = std::make_shared<std::string>();
   auto as_json = std::make_shared<bool>(false);
-  inspect->add_option("FILE", *file, "adapter file")->required();
-  inspect->add_flag("--json", *as_json, "as JSON");
+  inspect->add_option("FILE", *file, "The adapter is this file, which `fewatoms adapt` wrote.")->required();
+  inspect->add_flag("--json", *as_json, "The answer is printed as JSON.");
   return [file, as_json] { return inspect_adapter(*file, *as_json); };
 }
 

@@ -148,25 +148,25 @@ int run_bench(const CLI::App& app, const Bench& bench, const BenchCommand& comma
 }  // namespace
 
 Command setup_bench(CLI::App& program) {
-  CLI::App* app = program.add_subcommand("bench", "time the program on this machine, beside what the machine can do");
+  CLI::App* app = program.add_subcommand("bench", "Time the program on this machine, beside what the machine can do.");
   app->require_subcommand(1);
   std::vector<std::function<int()>> runs;
   for (const Bench& bench : benches()) {
     auto command = std::make_shared<BenchCommand>();
     CLI::App* sub = app->add_subcommand(bench.name, bench.help);
     command->shown = default_settings(bench.method, "strokes");
-    add_number(*sub, "--repeat", command->repeat, "measurements, of which the median is taken", 1, 100'000)
+    add_number(*sub, "--repeat", command->repeat, "The time is the median of this many measurements.", 1, 100'000)
         ->group("Benchmark")
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
         ->capture_default_str();
-    sub->add_option("--json", command->json_file, "file to write everything to")
+    sub->add_option("--json", command->json_file, "All figures are written to this JSON file.")
         ->group("Benchmark")
         ->type_name("FILE")
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
     if (bench.run == bench_iteration)
-      sub->add_flag("--scaling", command->scaling, "measure 1 thread too")->group("Benchmark");
+      sub->add_flag("--scaling", command->scaling, "The same is measured on 1 thread, too.")->group("Benchmark");
     if (bench.run == bench_evaluate)
-      sub->add_option("--split", command->split, "train, val or test")
+      sub->add_option("--split", command->split, "The images come from this split: train, val or test.")
           ->check(CLI::IsMember({"train", "val", "test"}))
           ->group("Benchmark")
           ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)

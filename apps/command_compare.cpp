@@ -548,36 +548,42 @@ Command setup_compare(CLI::App& program) {
   auto command = std::make_shared<CompareCommand>();
   CompareCommand& c = *command;
   CLI::App* app = program.add_subcommand(
-      "compare", "train and evaluate a grid of runs, and put them in one table; started again it goes on");
+      "compare", "Train and evaluate a grid of runs and put them in one table; started again, it goes on.");
   c.shown = default_settings("maml", "strokes");
   const char* group = "Comparison";
-  app->add_option("--config", c.config, "grid: a TOML file as for train whose values may be lists (docs/compare.md)")
+  app->add_option("--config", c.config,
+                  "The grid is in this TOML file, as for train, whose values may be lists (docs/compare.md).")
       ->required()
       ->group(group)
       ->type_name("FILE");
-  app->add_option("--out", c.out, "folder of the comparison: runs, logs and tables")
+  app->add_option("--out", c.out, "Runs, logs and tables are written to this folder.")
       ->required()
       ->group(group)
       ->type_name("DIR");
-  app->add_flag("--dry-run", c.dry_run, "print the runs, their parameters, estimated time and memory; train nothing")
+  app->add_flag("--dry-run", c.dry_run,
+                "Nothing is trained; the runs, their parameters, and estimates of time and memory are printed.")
       ->group(group);
   add_number(*app, "--jobs", c.jobs,
-             "runs at a time; 0: as many as threads and memory carry; results do not depend on it", 0, 1024)
+             "This many runs go on at a time, 0 for as many as threads and memory carry; results do not depend on it.",
+             0, 1024)
       ->capture_default_str()
       ->group(group);
-  app->add_option("--target-root", c.target_roots, "data root of a target, as NAME=DIR; again for each")
+  app->add_option(
+         "--target-root", c.target_roots,
+         "The data set of the target NAME is in the folder DIR, given as NAME=DIR; give it again for each target.")
       ->expected(1)
       ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->group(group);
   add_number(*app, "--report-episodes", c.report_episodes,
-             "episodes of the first target that report.html is made of; 0: no report", 0, 1'000'000)
+             "The page report.html shows this many episodes of the first target; 0 makes no page.", 0, 1'000'000)
       ->capture_default_str()
       ->group(group);
   app->add_flag("--allow-class-overlap", c.allow_class_overlap,
-                "go on although classes have changed their splits since a run was trained, and test on trained classes")
+                "Runs go on although classes have changed their splits since they were trained, and are tested on "
+                "trained classes too.")
       ->group(group);
-  app->add_flag("--quiet", c.quiet, "print the table and errors only")->group(group);
+  app->add_flag("--quiet", c.quiet, "Only the table and errors are printed.")->group(group);
   last_one_counts(*app);
   add_setting_options(*app, c.shown);
   return [app, command] { return run_compare(*app, *command); };

@@ -6,9 +6,9 @@
 namespace fewatoms {
 
 Command setup_completion(CLI::App& program) {
-  CLI::App* app = program.add_subcommand("completion", "print a shell's completion script, or the manual page");
+  CLI::App* app = program.add_subcommand("completion", "Print a shell's completion script, or the manual page.");
   auto shell = std::make_shared<std::string>();
-  app->add_option("SHELL", *shell, "bash, zsh or fish; or man: the manual page")
+  app->add_option("SHELL", *shell, "The script is for bash, zsh or fish; man prints the manual page.")
       ->required()
       ->check(CLI::IsMember({"bash", "zsh", "fish", "man"}));
   return [&program, shell] {

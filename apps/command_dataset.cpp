@@ -318,7 +318,7 @@ int run_pack(const DatasetCommand& command) {
 }  // namespace
 
 Command setup_dataset(CLI::App& program) {
-  CLI::App* app = program.add_subcommand("dataset", "look at a data set, check it, split it, pack it");
+  CLI::App* app = program.add_subcommand("dataset", "Look at a data set, check it, split it or pack it.");
   app->require_subcommand(1);
   auto chosen = std::make_shared<std::function<int()>>();
   const auto add = [&](const std::string& name, const std::string& help, int (*run)(const DatasetCommand&)) {
@@ -328,29 +328,30 @@ Command setup_dataset(CLI::App& program) {
     for (const DatasetEntry& entry : dataset_registry()) summary += "\n  " + entry.name + ": " + entry.summary;
     sub->add_option("NAME", command->settings.data.name, summary)->required();
     add_data_options(*sub, command->settings);
-    add_number(*sub, "--threads", command->threads, "0: all cores", 0, 1024);
+    add_number(*sub, "--threads", command->threads, "The program uses this many threads, 0 for all cores.", 0, 1024);
     sub->callback([chosen, command, run] { *chosen = [command, run] { return run(*command); }; });
     return std::pair{sub, command};
   };
   const auto [inspect, inspecting] = add(
       "inspect", "what is there: form, splits, classes, images, sizes, broken files, duplicates, episodes it can serve",
       run_inspect);
-  inspect->add_flag("--json", inspecting->json, "print JSON with every class");
-  inspect->add_flag("--quick", inspecting->quick, "decode nothing: no sizes, broken files and duplicates");
-  inspect->add_option("--samples", inspecting->samples, "image file to draw some images of each class into")
+  inspect->add_flag("--json", inspecting->json, "The answer is printed as JSON.");
+  inspect->add_flag("--quick", inspecting->quick,
+                    "No image is decoded, so sizes, broken files and duplicates are left out.");
+  inspect->add_option("--samples", inspecting->samples, "Some images of each class are drawn into this image file.")
       ->type_name("FILE");
 
   const auto [verify, verifying] =
       add("verify", "decode every image and list the bad ones; exit code 1 if there are any", run_verify);
-  verify->add_flag("--json", verifying->json, "print JSON");
+  verify->add_flag("--json", verifying->json, "The answer is printed as JSON.");
 
   const auto [split, splitting] =
       add("split", "write which class is in which split as CSV, for --split-file", run_split);
-  split->add_option("--out", splitting->out, "CSV file to write")->required()->type_name("FILE");
+  split->add_option("--out", splitting->out, "The pack is written to this file.")->required()->type_name("FILE");
 
   const auto [pack, packing] =
       add("pack", "write all images, decoded and resized, into one file that --data-root takes", run_pack);
-  pack->add_option("--out", packing->out, "file to write")->required()->type_name("FILE");
+  pack->add_option("--out", packing->out, "The pack is written to this file.")->required()->type_name("FILE");
   return [chosen] { return (*chosen)(); };
 }
 

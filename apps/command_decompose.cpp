@@ -155,39 +155,47 @@ int run_decompose(const DecomposeCommand& c) {
 
 Command setup_decompose(CLI::App& program) {
   CLI::App* app = program.add_subcommand(
-      "decompose", "a run of standard convolutions as one of atoms and coefficients, by least squares");
+      "decompose", "Turn a run of standard convolutions into one of atoms and coefficients, by least squares.");
   auto command = std::make_shared<DecomposeCommand>();
   DecomposeCommand& c = *command;
   c.conv.sharing = default_sharing("acdc");
-  app->add_option("RUN", c.run, "run folder of a standard network")->required();
-  app->add_option("--out", c.out, "run folder to make")->required()->type_name("DIR");
+  app->add_option("RUN", c.run, "The run with the standard network is in this folder.")->required();
+  app->add_option("--out", c.out, "The new run is written to this folder.")->required()->type_name("DIR");
   app->add_option("--sharing", c.conv.sharing,
-                  "which layers use the same coefficients; above layer they are fitted jointly")
+                  "Coefficients belong to each layer, or are shared within a block, a stage or the net, whose layers "
+                  "are then fitted jointly.")
       ->check(CLI::IsMember(sharing_rules()))
       ->capture_default_str();
-  add_number(*app, "--atoms", c.conv.atoms, "atoms per layer", 1, 121)->capture_default_str();
-  add_number(*app, "--group", c.conv.group, "channels of a group, each pair with atoms of its own; 0: no groups", 0,
-             1024)
+  add_number(*app, "--atoms", c.conv.atoms, "Each layer has this many atoms.", 1, 121)->capture_default_str();
+  add_number(*app, "--group", c.conv.group,
+             "Channels are cut into groups of this size, and each pair of groups has its own atoms; 0 makes no groups.",
+             0, 1024)
       ->capture_default_str();
-  app->add_flag("--decompose-stem", c.conv.decompose_stem, "the first convolution too");
-  app->add_flag("--decompose-pointwise", c.conv.decompose_pointwise, "1x1 convolutions too");
-  add_number(*app, "--finetune", c.finetune, "iterations of training afterwards, as RUN was trained", 0, 1'000'000'000)
+  app->add_flag("--decompose-stem", c.conv.decompose_stem, "The first convolution is decomposed too.");
+  app->add_flag("--decompose-pointwise", c.conv.decompose_pointwise, "1x1 convolutions are decomposed too.");
+  add_number(*app, "--finetune", c.finetune,
+             "The new run is then trained for this many iterations, as RUN was trained.", 0, 1'000'000'000)
       ->capture_default_str();
-  app->add_option("--outer-lr", c.outer_lr,
-                  "outer rate of that training, in all or by role; left out: as RUN was trained")
+  app->add_option(
+         "--outer-lr", c.outer_lr,
+         "With --finetune, outer steps have this size: one number or one by role; by default as RUN was trained.")
       ->needs("--finetune");
-  app->add_option("--split", c.split, "train, val or test: to compare on")
+  app->add_option("--split", c.split, "Both networks are compared on this split: train, val or test.")
       ->check(CLI::IsMember({"train", "val", "test"}))
       ->capture_default_str();
-  add_number(*app, "--episodes", c.episodes, "to compare on", 1, 1'000'000)->capture_default_str();
-  app->add_option("--data-root", c.data_root, "folder of the data set's files; left out: as in training")
+  add_number(*app, "--episodes", c.episodes, "Both networks are compared on this many episodes.", 1, 1'000'000)
+      ->capture_default_str();
+  app->add_option("--data-root", c.data_root,
+                  "The data set's files are in this folder; by default where the run found them.")
       ->type_name("DIR");
   app->add_flag("--allow-class-overlap", c.allow_class_overlap,
-                "go on although classes have changed their splits since RUN was trained");
-  app->add_option("--checkpoint", c.checkpoint, "best or last; left out: best if there is one")
+                "The command goes on although classes have changed their splits since RUN was trained.");
+  app->add_option("--checkpoint", c.checkpoint,
+                  "The weights are those of the best or the last checkpoint; by default the best if there is one.")
       ->check(CLI::IsMember({"best", "last"}));
-  add_number(*app, "--threads", c.threads, "0: all cores; results do not depend on it", 0, 1024);
-  app->add_option("--json", c.json_file, "file to write the result to")->type_name("FILE");
+  add_number(*app, "--threads", c.threads,
+             "The program uses this many threads, 0 for all cores; results do not depend on it.", 0, 1024);
+  app->add_option("--json", c.json_file, "The result is written to this JSON file.")->type_name("FILE");
   last_one_counts(*app);
   return [command] { return run_decompose(*command); };
 }

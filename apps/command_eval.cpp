@@ -141,29 +141,38 @@ int run_eval(const EvalCommand& command) {
 
 Command setup_eval(CLI::App& program) {
   auto command = std::make_shared<EvalCommand>();
-  CLI::App* app = program.add_subcommand("eval", "accuracy of a run on unseen classes, by number of inner steps");
+  CLI::App* app =
+      program.add_subcommand("eval", "Measure the accuracy of a run on unseen classes, by the number of inner steps.");
   EvalCommand& c = *command;
-  app->add_option("RUN", c.run, "run folder")->required();
+  app->add_option("RUN", c.run, "The run is in this folder, which `fewatoms train` wrote.")->required();
   add_choice_options(*app, c.choice);
-  app->add_option("--shots", c.choice.shots, "support images per class, or a range as 1..10; left out: the run's own");
-  app->add_option("--eval-inner-steps", c.steps, "steps to report at, as 0,1,2,5,10; left out: the run's own");
-  app->add_option("--checkpoint", c.checkpoint, "best or last; left out: best if there is one")
+  app->add_option("--shots", c.choice.shots,
+                  "Each class of an episode has this many support images, or a number from a range such as 1..10; by "
+                  "default the run's own.");
+  app->add_option(
+      "--eval-inner-steps", c.steps,
+      "The accuracy is reported after these numbers of inner steps, as in 0,1,2,5,10; by default the run's own.");
+  app->add_option("--checkpoint", c.checkpoint,
+                  "The weights are those of the best or the last checkpoint; by default the best if there is one.")
       ->check(CLI::IsMember({"best", "last"}));
-  add_number(*app, "--threads", c.threads, "0: all cores; results do not depend on it", 0, 1024);
-  app->add_option("--method", c.method,
-                  "learn new tasks by this method on the run's body, as simpleshot; left out: the run's own")
+  add_number(*app, "--threads", c.threads,
+             "The program uses this many threads, 0 for all cores; results do not depend on it.", 0, 1024);
+  app->add_option(
+         "--method", c.method,
+         "New tasks are learned by this method on the run's body, for instance simpleshot; by default the run's own.")
       ->check([](const std::string& given) {
         const auto names = method_names();
         return std::find(names.begin(), names.end(), given) != names.end() ? std::string()
                                                                            : unknown_name("method", given, names);
       });
-  app->add_option("--json", c.json_file, "file to write the result to");
-  app->add_option("--predictions", c.predictions_file,
-                  "CSV file for what each query image was taken for, with probabilities, at the last number of steps")
+  app->add_option("--json", c.json_file, "The result is written to this JSON file.");
+  app->add_option(
+         "--predictions", c.predictions_file,
+         "This CSV file gets what each query image was taken for, with probabilities, at the last number of steps.")
       ->type_name("FILE");
   app->add_option(
          "--confusion", c.confusion_file,
-         "CSV file for how often each class of the split was taken for each other, at the last number of steps")
+         "This CSV file gets how often each class was taken for each other class, at the last number of steps.")
       ->type_name("FILE");
   last_one_counts(*app);
   return [command] { return run_eval(*command); };

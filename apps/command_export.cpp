@@ -57,18 +57,22 @@ int run_export(const ExportCommand& command) {
 Command setup_export(CLI::App& program) {
   auto command = std::make_shared<ExportCommand>();
   ExportCommand& c = *command;
-  CLI::App* app =
-      program.add_subcommand("export", "a run's network for PyTorch: plain kernels under its names, or TorchScript");
-  app->add_option("RUN", c.run, "run folder")->required();
-  app->add_option("--format", c.format,
-                  "standard: safetensors of plain layers; torchscript: a module that torch.jit.load opens")
+  CLI::App* app = program.add_subcommand(
+      "export", "Write a run's network for PyTorch, as plain kernels under its names or as TorchScript.");
+  app->add_option("RUN", c.run, "The run is in this folder, which `fewatoms train` wrote.")->required();
+  app->add_option(
+         "--format", c.format,
+         "The file is safetensors of plain layers (standard), or a module that torch.jit.load opens (torchscript).")
       ->check(CLI::IsMember({"standard", "torchscript"}))
       ->capture_default_str();
-  app->add_option("--adapter", c.adapter, "file of `fewatoms adapt`: the network as that task changed it")
+  app->add_option("--adapter", c.adapter,
+                  "The network is written as the task of this file of `fewatoms adapt` changed it.")
       ->type_name("FILE");
-  app->add_option("--checkpoint", c.checkpoint, "best or last; left out: the adapter's, or best if there is one")
+  app->add_option("--checkpoint", c.checkpoint,
+                  "The weights are those of the best or the last checkpoint; by default the adapter's, or the best if "
+                  "there is one.")
       ->check(CLI::IsMember({"best", "last"}));
-  app->add_option("--out", c.out, "file to write")->required()->type_name("FILE");
+  app->add_option("--out", c.out, "The network is written to this file.")->required()->type_name("FILE");
   last_one_counts(*app);
   return [command] { return run_export(*command); };
 }

@@ -60,20 +60,22 @@ int run_import(const CLI::App& app, const ImportCommand& c) {
 }  // namespace
 
 Command setup_import(CLI::App& program) {
-  CLI::App* app = program.add_subcommand("import", "a network trained in PyTorch as a run");
+  CLI::App* app = program.add_subcommand("import", "Turn a network that was trained in PyTorch into a run.");
   auto command = std::make_shared<ImportCommand>();
   command->shown = default_settings("protonet", "strokes");
-  app->add_option("FILE", command->file, "its tensors as safetensors, under PyTorch's names (docs/methods.md)")
+  app->add_option("FILE", command->file,
+                  "The network's tensors are in this safetensors file, under PyTorch's names (docs/methods.md).")
       ->required();
-  app->add_option("--from", command->source, "whose names and network")
+  app->add_option("--from", command->source, "The file has the names and the network of this source.")
       ->required()
       ->check([](const std::string& given) {
         const auto names = torch_sources();
         return std::find(names.begin(), names.end(), given) != names.end() ? std::string()
                                                                            : unknown_name("source", given, names);
       });
-  app->add_option("--out", command->out, "run folder to make")->required()->type_name("DIR");
-  app->add_option("--config", command->config, "configuration file: keys are option names")->type_name("FILE");
+  app->add_option("--out", command->out, "The new run is written to this folder.")->required()->type_name("DIR");
+  app->add_option("--config", command->config, "Options are read from this TOML file, whose keys are option names.")
+      ->type_name("FILE");
   add_setting_options(*app, command->shown);
   return [app, command] { return run_import(*app, *command); };
 }

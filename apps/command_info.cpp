@@ -135,12 +135,13 @@ int run_info(const CLI::App& app, const InfoCommand& command) {
 }  // namespace
 
 Command setup_info(CLI::App& program) {
-  CLI::App* app =
-      program.add_subcommand("info", "a network by layers: shapes, parameters by role, multiply-adds, memory, sharing");
+  CLI::App* app = program.add_subcommand(
+      "info", "Print a network by layers: shapes, parameters by role, multiply-adds, memory and sharing.");
   auto command = std::make_shared<InfoCommand>();
   command->shown = default_settings("acdc-maml", "strokes");
-  app->add_option("--config", command->config, "configuration file: keys are option names")->type_name("FILE");
-  app->add_option("--json", command->json_file, "file to write everything to")->type_name("FILE");
+  app->add_option("--config", command->config, "Options are read from this TOML file, whose keys are option names.")
+      ->type_name("FILE");
+  app->add_option("--json", command->json_file, "Everything is written to this JSON file.")->type_name("FILE");
   add_setting_options(*app, command->shown);
   return [app, command] { return run_info(*app, *command); };
 }

@@ -141,24 +141,30 @@ int run_predict(const PredictCommand& command) {
 Command setup_predict(CLI::App& program) {
   auto command = std::make_shared<PredictCommand>();
   PredictCommand& c = *command;
-  CLI::App* app = program.add_subcommand("predict", "label and probability of pictures, by a run and an adapter of it");
-  app->add_option("RUN", c.run, "run folder")->required();
+  CLI::App* app =
+      program.add_subcommand("predict", "Classify pictures by a run and an adapter of it, with label and probability.");
+  app->add_option("RUN", c.run, "The run is in this folder, which `fewatoms train` wrote.")->required();
   app->add_option("IMAGE", c.pictures,
-                  "pictures, folders of pictures, or - for standard input (a picture, or paths, one a line)")
+                  "These pictures or folders of pictures are classified; - is standard input, which holds a picture, "
+                  "or paths, one on each line.")
       ->required();
-  app->add_option("--adapter", c.adapters, "file of `fewatoms adapt`; several classify each picture in turn")
+  app->add_option("--adapter", c.adapters,
+                  "The task is in this file of `fewatoms adapt`; if several are given, each classifies each picture.")
       ->required()
       ->expected(1)
       ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->type_name("FILE");
-  app->add_option("--checkpoint", c.checkpoint, "best or last; left out: the adapter's")
+  app->add_option("--checkpoint", c.checkpoint,
+                  "The weights are those of the best or the last checkpoint; by default the adapter's.")
       ->check(CLI::IsMember({"best", "last"}));
-  add_number(*app, "--threads", c.threads, "0: all cores; results do not depend on it", 0, 1024);
+  add_number(*app, "--threads", c.threads,
+             "The program uses this many threads, 0 for all cores; results do not depend on it.", 0, 1024);
   app->add_flag("--skip-bad", c.skip_bad,
-                "pictures that cannot be read are no failure: a notice names them, and the others have their labels");
-  app->add_option("--json", c.json_file, "file for all probabilities");
-  app->add_option("--csv", c.csv_file, "file for labels and probabilities");
+                "Pictures that cannot be read are named in a notice instead of being a failure, and the others get "
+                "their labels.");
+  app->add_option("--json", c.json_file, "The probabilities of all classes are written to this JSON file.");
+  app->add_option("--csv", c.csv_file, "Labels and their probabilities are written to this CSV file.");
   return [command] { return run_predict(*command); };
 }
 

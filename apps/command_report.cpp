@@ -27,25 +27,28 @@ Command setup_report(CLI::App& program) {
   auto command = std::make_shared<ReportCommand>();
   ReportCommand& c = *command;
   CLI::App* app = program.add_subcommand(
-      "report", "one HTML page about runs, to look at and to send: curves, atoms, episodes, mistakes");
-  app->add_option("RUN", c.runs, "run folders")->required();
-  app->add_option("--out", c.out, "file to write")->required()->type_name("FILE");
+      "report", "Write one HTML page about runs, to look at and to send: curves, atoms, episodes and mistakes.");
+  app->add_option("RUN", c.runs, "The runs are in these folders, which `fewatoms train` wrote.")->required();
+  app->add_option("--out", c.out, "The page is written to this file.")->required()->type_name("FILE");
   add_choice_options(*app, c.options.choice);
   app->add_option("--shots", c.options.choice.shots,
-                  "support images per class, or a range as 1..10; left out: the run's own");
+                  "Each class of an episode has this many support images, or a number from a range such as 1..10; by "
+                  "default the run's own.");
   app->add_option("--steps,--eval-inner-steps", c.options.steps,
-                  "inner steps of the curve; each run's own number is added")
+                  "The curve shows these numbers of inner steps, and each run's own number.")
       ->capture_default_str();
-  add_number(*app, "--samples", c.options.samples, "episodes shown with their pictures, besides each run's worst one",
-             0, 20)
+  add_number(*app, "--samples", c.options.samples,
+             "This many episodes are shown with their pictures, besides each run's worst one.", 0, 20)
       ->capture_default_str();
-  app->add_option("--title", c.options.title, "of the page")->capture_default_str();
-  app->add_option("--checkpoint", c.options.checkpoint, "best or last; left out: best if there is one")
+  app->add_option("--title", c.options.title, "The page has this title.")->capture_default_str();
+  app->add_option("--checkpoint", c.options.checkpoint,
+                  "The weights are those of the best or the last checkpoint; by default the best if there is one.")
       ->check(CLI::IsMember({"best", "last"}));
   add_number(*app, "--timed-tasks", c.options.timed_tasks,
-             "tasks to measure times on, one after the other on one thread; 0: no times", 0, 1000)
+             "Times are measured on this many tasks, one after the other on one thread; 0 measures no times.", 0, 1000)
       ->capture_default_str();
-  add_number(*app, "--threads", c.threads, "0: all cores; accuracies do not depend on it", 0, 1024);
+  add_number(*app, "--threads", c.threads,
+             "The program uses this many threads, 0 for all cores; accuracies do not depend on it.", 0, 1024);
   last_one_counts(*app);
   return [command] { return run_report(*command); };
 }

@@ -374,25 +374,36 @@ Command setup_speed(CLI::App& program) {
   SpeedCommand& c = *command;
   c.choice.episodes = 200;
   CLI::App* app = program.add_subcommand(
-      "speed", "how fast and how robustly runs adapt: accuracy, time and size by inner steps, compared pair by pair");
-  app->add_option("RUN", c.runs, "run folders")->required();
-  app->add_option("--steps,--eval-inner-steps", c.steps, "inner steps to report at")->capture_default_str();
+      "speed",
+      "Measure how fast and how robustly runs adapt: accuracy, time and size by inner steps, compared pair by pair.");
+  app->add_option("RUN", c.runs, "The runs are in these folders, which `fewatoms train` wrote.")->required();
+  app->add_option("--steps,--eval-inner-steps", c.steps, "The results are reported after these numbers of inner steps.")
+      ->capture_default_str();
   add_choice_options(*app, c.choice);
   app->add_option("--shots", c.shots,
-                  "numbers of support images per class to compare, as 1,2,5,10; the rest uses the first run's own");
-  app->add_option("--rates", c.rates, "factors of the inner rates to compare; alone: 0.25,0.5,1,2,4")->expected(0, 1);
-  app->add_option("--corrupt", c.corrupt,
-                  "support images spoiled at five strengths: noise, blur, brightness, jpeg; alone: all of them")
+                  "These numbers of support images for each class are compared, as in 1,2,5,10; the rest uses the "
+                  "first run's own.");
+  app->add_option("--rates", c.rates,
+                  "The inner step sizes are multiplied by these factors to compare; without a value by 0.25,0.5,1,2,4.")
       ->expected(0, 1);
-  app->add_option("--label-noise", c.label_noise, "shares of wrong support labels; alone: 0,0.2,0.4")->expected(0, 1);
-  app->add_option("--checkpoint", c.checkpoint, "best or last; left out: best if there is one")
+  app->add_option("--corrupt", c.corrupt,
+                  "Support images are spoiled at five strengths by noise, blur, brightness or jpeg; without a value by "
+                  "all of them.")
+      ->expected(0, 1);
+  app->add_option("--label-noise", c.label_noise,
+                  "These shares of the support labels are made wrong; without a value 0,0.2,0.4.")
+      ->expected(0, 1);
+  app->add_option("--checkpoint", c.checkpoint,
+                  "The weights are those of the best or the last checkpoint; by default the best if there is one.")
       ->check(CLI::IsMember({"best", "last"}));
-  add_number(*app, "--timed-tasks", c.timed_tasks, "tasks to measure times on, one after the other on one thread", 1,
-             1000)
+  add_number(*app, "--timed-tasks", c.timed_tasks,
+             "Times are measured on this many tasks, one after the other on one thread.", 1, 1000)
       ->capture_default_str();
-  add_number(*app, "--threads", c.threads, "0: all cores; accuracies do not depend on it", 0, 1024);
-  app->add_option("--json", c.json_file, "file to write everything to, accuracies of each episode included");
-  app->add_option("--csv", c.csv_file, "file to write one row per number to");
+  add_number(*app, "--threads", c.threads,
+             "The program uses this many threads, 0 for all cores; accuracies do not depend on it.", 0, 1024);
+  app->add_option("--json", c.json_file,
+                  "Everything is written to this JSON file, including the accuracies of each episode.");
+  app->add_option("--csv", c.csv_file, "The numbers are written to this CSV file, one in each row.");
   last_one_counts(*app);
   return [app, command] {
     const auto alone = [&](const char* name, std::string& value, const char* usual) {  // CLI11 gives "true" or nothing

@@ -122,10 +122,11 @@ int run_table(const std::vector<std::string>& files) {
 }  // namespace
 
 Command setup_table(CLI::App& program) {
-  CLI::App* app =
-      program.add_subcommand("table", "compare results of `eval --json`: accuracy by inner steps, sizes, seconds");
+  CLI::App* app = program.add_subcommand(
+      "table", "Print results of `eval --json` in one table: accuracy by inner steps, sizes and seconds.");
   auto files = std::make_shared<std::vector<std::string>>();
-  app->add_option("RESULT", *files, "JSON files")->required();
+  app->add_option("RESULT", *files, "The results are in these JSON files, which `fewatoms eval --json` wrote.")
+      ->required();
   return [files] { return run_table(*files); };
 }
 

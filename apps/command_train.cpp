@@ -201,31 +201,32 @@ int run_train(const CLI::App& app, const TrainCommand& command) {
 
 Command setup_train(CLI::App& program) {
   auto command = std::make_shared<TrainCommand>();
-  CLI::App* app = program.add_subcommand("train", "meta-train a network and keep it in a run folder");
+  CLI::App* app = program.add_subcommand("train", "Meta-train a network and keep it in a run folder.");
   command->shown = default_settings("maml", "strokes");
-  app->add_option("--out", command->out, "run folder to make; required but with --dry-run")
+  app->add_option("--out", command->out, "The run is written to this folder, which only --dry-run does not need.")
       ->group("Run")
       ->type_name("DIR");
-  app->add_flag(
-         "--resume", command->resume,
-         "continue the run in --out, to the same weights as without the interruption; --iterations may grow, and "
-         "--threads, --cache-mb, --log-level, --checkpoint-every, --skip-bad and where the same images lie may "
-         "change")
+  app->add_flag("--resume", command->resume,
+                "The run in --out is continued, to the same weights as without the interruption; only --iterations may "
+                "change, and only grow.")
       ->group("Run");
   app->add_flag("--allow-class-overlap", command->allow_class_overlap,
-                "resume: go on although classes have changed their splits since the run was started")
+                "With --resume, training goes on although classes have changed their splits since the run was started.")
       ->group("Run");
-  app->add_option("--config", command->config, "TOML file whose keys are option names; options given here count more")
+  app->add_option(
+         "--config", command->config,
+         "Options are read from this TOML file, whose keys are option names; options on the command line count more.")
       ->group("Run")
       ->type_name("FILE");
   app->add_flag("--dry-run", command->dry_run,
-                "train nothing and make no folder: print the configuration, parameters, memory and time, and draw the "
-                "first episode")
+                "Nothing is trained and no folder is made; configuration, parameters, memory and time are printed, and "
+                "the first episode is drawn.")
       ->group("Run");
-  app->add_option("--picture", command->picture, "dry-run: PNG file for the first episode; left out: first-episode.png")
+  app->add_option("--picture", command->picture,
+                  "With --dry-run, the first episode is drawn into this PNG file; by default into first-episode.png.")
       ->group("Run")
       ->type_name("FILE");
-  app->add_flag("--quiet", command->quiet, "print errors only")->group("Run");
+  app->add_flag("--quiet", command->quiet, "Only errors are printed.")->group("Run");
   add_setting_options(*app, command->shown);
   return [app, command] { return run_train(*app, *command); };
 }

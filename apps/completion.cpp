@@ -138,7 +138,7 @@ std::string man_argument(const ArgumentDescription& a) {
   if (!a.value.empty() && a.names.front().starts_with('-')) text += " \\fI" + roff(a.value) + "\\fR";
   text += "\n" + roff(a.help);
   if (!a.choices.empty() && a.help.find(a.choices.front()) == std::string::npos)
-    text += roff(": " + joined(a.choices, " "));
+    text += roff(" One of: " + joined(a.choices, " ") + ".");
   if (!a.initial.empty()) text += " (default " + roff(a.initial) + ")";
   return text + "\n";
 }
@@ -294,7 +294,7 @@ std::string man_page(const CommandDescription& program, const std::string& versi
     text += ".SS \"fewatoms" + roff(path);
     for (const ArgumentDescription& a : command.positionals) text += " " + roff(a.names.front());
     if (!command.commands.empty()) text += " COMMAND";
-    text += "\"\n" + roff(command.help) + ".\n";
+    text += "\"\n" + roff(command.help) + "\n";
     for (const ArgumentDescription& a : command.positionals) text += man_argument(a);
     size_t repeated = 0;
     for (const ArgumentDescription& a : command.options) {

@@ -12,60 +12,76 @@
 namespace fewatoms {
 
 void add_choice_options(CLI::App& app, EvaluationChoice& c) {
-  app.add_option("--dataset", c.dataset, "data set; left out: the run's own");
-  app.add_option("--data-root", c.data_root, "folder of its files; left out: the run's own");
+  app.add_option("--dataset", c.dataset, "Episodes come from this data set; by default from the run's own.");
+  app.add_option(
+      "--data-root", c.data_root,
+      "The data set's files are in this folder, archive, pack or manifest; by default where the run found them.");
   app.add_option("--split", c.split,
-                 "train, val, test, or all classes; left out: test, but all of other data that come without splits")
+                 "Episodes come from this split: train, val, test, or all classes; by default test, but all of other "
+                 "data that come without splits.")
       ->capture_default_str()
       ->each([&c](const std::string&) { c.split_given = true; });
-  app.add_option("--crop", c.crop, "none or bbox (cub)");
-  app.add_option("--split-rule", c.split_rule, "which published split");
+  app.add_option("--crop", c.crop,
+                 "The value bbox cuts images to their bounding boxes, and none does not; by default as the run does.");
+  app.add_option("--split-rule", c.split_rule,
+                 "The published split of this name divides the classes; by default the run's own.");
   app.add_option("--split-file", c.split_file,
-                 "for data that come without splits: a CSV file with the columns label and split; left out: the run's "
-                 "own, for its own data")
+                 "This CSV file, with the columns label and split, divides the classes of data that come without "
+                 "splits; by default the run's own, for its own data.")
       ->type_name("FILE");
+  app.add_option("--split-fractions", c.split_fractions,
+                 "Train, val and test get these shares of the classes of data that come without splits, as in "
+                 "0.64,0.16,0.2; by default the run's own.");
   app.add_option(
-      "--split-fractions", c.split_fractions,
-      "for data that come without splits: the shares of train, val and test, as 0.64,0.16,0.2; left out: the "
-      "run's own");
-  app.add_option("--split-seed", c.split_seed,
-                 "for data that come without splits: which class is in which split; left out: the run's own, for "
-                 "its own data")
+         "--split-seed", c.split_seed,
+         "This seed divides the classes of data that come without splits; by default the run's own, for its own data.")
       ->check(not_negative);
-  app.add_flag("--allow-class-overlap", c.allow_class_overlap,
-               "test on classes that the run was trained on, and on data whose classes have changed their splits");
-  app.add_flag("--skip-bad", c.skip_bad, "leave out images that cannot be decoded, and count them");
+  app.add_flag(
+      "--allow-class-overlap", c.allow_class_overlap,
+      "Classes that the run was trained on are tested too, and so are data whose classes have changed their splits.");
+  app.add_flag("--skip-bad", c.skip_bad,
+               "Images that cannot be decoded are left out and counted, instead of ending the program.");
   add_number(app, "--min-images", c.min_images,
-             "leave out classes that have fewer images, and count them; left out: the run's own", 0, 1'000'000'000);
+             "Classes that have fewer images than this are left out and counted; by default as the run does.", 0,
+             1'000'000'000);
   app.add_option("--name-encoding", c.name_encoding,
-                 "encoding of names in archives that do not say theirs, as GBK; left out: the run's own");
-  add_number(app, "--episodes", c.episodes, "number of episodes; of an episode file all, unless this is given", 1,
+                 "Names in an archive that does not say their encoding are in this one, such as GBK; by default in the "
+                 "run's own.");
+  add_number(app, "--episodes", c.episodes,
+             "This many episodes are evaluated; of an episode file it is all of them, unless this is given.", 1,
              10'000'000)
       ->capture_default_str()
       ->each([&c](const std::string&) { c.episodes_given = true; });
   add_number(app, "--first-episode", c.first_episode,
-             "index of the first episode: with --episodes 1, one of a larger evaluation again", 0, 2'000'000'000)
+             "The first episode has this index; with --episodes 1 it repeats one episode of a larger evaluation.", 0,
+             2'000'000'000)
       ->capture_default_str();
-  app.add_option("--plugin", c.plugin, "data set plugin: the shared library; left out: the run's own");
+  app.add_option("--plugin", c.plugin,
+                 "With --dataset plugin, this shared library supplies the images; by default the run's own.");
   app.add_option("--plugin-option", c.plugin_options,
-                 "data set plugin: an option of its own, as key=value; again for each")
+                 "With --dataset plugin, the library gets this option of its own, key=value; give it again for each.")
       ->expected(1)
       ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  app.add_option("--ways", c.ways, "classes per episode, or a range as 5..20; left out: the run's own");
-  app.add_flag("--imbalanced", c.imbalanced, "a range of shots is drawn for each class of an episode");
-  app.add_flag("--within-group", c.within_group, "classes of an episode are of one group: an alphabet, a superclass");
+  app.add_option("--ways", c.ways,
+                 "An episode has this many classes, or a number from a range such as 5..20; by default the run's own.");
+  app.add_flag("--imbalanced", c.imbalanced,
+               "If --shots is a range, the number of support images is drawn for each class instead of each episode.");
+  app.add_flag("--within-group", c.within_group,
+               "All classes of an episode come from one group, such as an alphabet or a superclass.");
   app.add_option("--queries", c.queries,
-                 "query images per class; 5..15: what a class has left, from 5 to 15; left out: the run's own");
-  add_number(app, "--eval-seed", c.eval_seed, "of the episodes", 0, UINT64_MAX)->capture_default_str();
-  app.add_flag("--unique-classes", c.unique_classes, "no two episodes have the same set of classes");
-  CLI::Option* file = app.add_option("--episodes-file", c.episodes_file,
-                                     "evaluate on the episodes of this file, instead of drawing them")
-                          ->type_name("FILE");
+                 "Each class of an episode has this many query images, or, with a range such as 5..15, as many as it "
+                 "has left; by default the run's own.");
+  add_number(app, "--eval-seed", c.eval_seed, "This seed decides which episodes are drawn.", 0, UINT64_MAX)
+      ->capture_default_str();
+  app.add_flag("--unique-classes", c.unique_classes, "No two episodes have the same set of classes.");
+  CLI::Option* file =
+      app.add_option("--episodes-file", c.episodes_file, "The episodes are read from this file instead of being drawn.")
+          ->type_name("FILE");
   for (const char* drawing :
        {"--ways", "--imbalanced", "--within-group", "--queries", "--eval-seed", "--unique-classes"})
     file->excludes(app.get_option(drawing));
-  app.add_option("--save-episodes", c.save_episodes, "file to write the episodes to, as names of images")
+  app.add_option("--save-episodes", c.save_episodes, "The episodes are written to this file, as names of images.")
       ->type_name("FILE");
 }
 

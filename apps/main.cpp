@@ -63,7 +63,8 @@ std::string missing_argument(const CLI::App& program, int argc, char** argv, con
 int run(int argc, char** argv) {
   CLI::App program{"FewAtoms: few-shot meta-learning by atom-coefficient decomposed convolutions", "fewatoms"};
   program.require_subcommand(1);
-  program.set_version_flag("--version", std::string("fewatoms ") + FEWATOMS_VERSION);
+  program.set_help_flag("-h,--help", "Print this help message and exit.");
+  program.set_version_flag("--version", std::string("fewatoms ") + FEWATOMS_VERSION, "Print the version and exit.");
   std::map<std::string, Command> commands;
   commands["train"] = setup_train(program);
   commands["eval"] = setup_eval(program);

@@ -19,8 +19,9 @@ template <class T>
 void add_setting(CLI::App& app, const OptionText& text, T& value) {
   std::string help = text.help;
   if (!text.choices.empty()) {
-    help += ":";
+    help += " One of:";
     for (const std::string& choice : text.choices) help += " " + choice;
+    help += ".";
   }
   CLI::Option* option = nullptr;
   if constexpr (std::is_same_v<T, bool>)
@@ -65,7 +66,7 @@ void add_setting_options(CLI::App& app, Settings& settings) {
   std::string methods;
   for (const std::string& name : method_names()) methods += " " + name;
   app.add_option("--method", settings.learner.method,
-                 "how tasks are learned; sets the defaults of other options:" + methods)
+                 "Tasks are learned by this method, which sets the defaults of other options. One of:" + methods + ".")
       ->group("Method")
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
       ->check([](const std::string& given) {

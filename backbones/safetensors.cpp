@@ -237,8 +237,9 @@ SafeTensors read_safetensors(const std::filesystem::path& path) {
            std::to_string(end) + " was expected");
     end = rest.first;
   }
-  if (end != data_size)
-    fail("its tensors end at byte " + std::to_string(end) + " of the data, which has " + std::to_string(data_size));
+  if (end != open.data_size)
+    fail("its tensors end at byte " + std::to_string(end) + " of the data, which has " +
+         std::to_string(open.data_size));
   return contents;
 }
 

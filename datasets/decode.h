@@ -26,7 +26,7 @@ cv::Mat decode_unturned(std::string_view bytes, const std::string& name, const P
 /// pixels wide or high (0: the whole), at least `enough` pixels. 1 for what is no JPEG.
 int reduction_for(std::string_view bytes, int enough, double part = 0);
 
-/// Keeps OpenCV's log lines off standard error, and its own threads from competing with TBB's. Once for the process.
+/// Keeps what OpenCV prints about a picture off standard error. Once for the process.
 void quiet_opencv();
 
 }  // namespace fewatoms

@@ -34,9 +34,9 @@ struct TrainerOptions {
 /// All that changes in training: enough to go on exactly where it stopped.
 struct TrainState {
   ParameterSet parameters;
-  OptimizerState optimizer;   // of the trainable tensors, in their order
-  int64_t iteration = 0;      // outer steps done
-  double best_accuracy = -1;  // of the validations so far; -1: none yet
+  OptimizerState optimizer = {};  // of the trainable tensors, in their order
+  int64_t iteration = 0;          // outer steps done
+  double best_accuracy = -1;      // of the validations so far; -1: none yet
   int64_t best_iteration = 0;
   int64_t last_validation = 0;  // iteration of the latest validation; 0: none yet
   double seconds = 0;           // spent in training, validation included

@@ -38,7 +38,7 @@ int main(int argc, char** argv) try {
   const Evaluation result =
       evaluate(learner, trainer.parameters(), *unseen, {.spec = spec, .episodes = 100, .inner_steps = {0, 1, 5}});
   for (const StepAccuracy& row : result.by_steps)
-    std::printf("%d inner steps: %.1f ± %.1f %%\n", row.inner_steps, 100 * row.accuracy, 100 * row.ci95);
+    std::printf("%d inner steps: %.1f ± %.1f %%\n", row.inner_steps, 100 * row.accuracy, 100 * row.ci95.value_or(0));
 } catch (const std::exception& error) {
   std::fprintf(stderr, "custom_dataset: %s\n", error.what());
   return 1;

@@ -21,7 +21,7 @@ TEST(Help, EveryOptionOfTrainHasAHelpText) {
     EXPECT_THAT(text, HasSubstr(option.help));
   });
   for (const std::string name : {"out", "resume", "config", "quiet", "method"})  // after the type and the default
-    EXPECT_TRUE(std::regex_search(text, std::regex(" --" + name + "( [A-Z]+(=\\S+)?)* [a-z]+ "))) << name;
+    EXPECT_TRUE(std::regex_search(text, std::regex(" --" + name + "( [A-Z]+(=\\S+)?)* [A-Z][a-z]+ "))) << name;
 }
 
 TEST(Help, VersionAndHelpOfTheProgramExitWithZero) {

@@ -11,6 +11,7 @@
 #include "datasets/hdf5_images.h"
 #include "episodes/errors.h"
 #include "tests/datasets/images.h"
+#include "tests/testing.h"
 
 namespace fewatoms {
 namespace {

@@ -59,7 +59,8 @@ TEST(Checkpoint, CountersThatCannotBeAreRefused) {
   for (const auto& [key, values] : wrong)
     for (const char* value : values) {
       with(key, value);
-      const std::string message = message_of<DataError>([&] { load_checkpoint(saved.path, saved.state.parameters); });
+      const std::string message =
+          message_of<DataError>([&] { load_checkpoint(saved.path, saved.state.parameters.schema()); });
       EXPECT_NE(message.find("metadata '" + std::string(key) + "' is"), std::string::npos) << value << ": " << message;
       EXPECT_NE(message.find(saved.path.string()), std::string::npos) << message;
     }
@@ -67,7 +68,7 @@ TEST(Checkpoint, CountersThatCannotBeAreRefused) {
       {"best_iteration", "0"}, {"last_validation", "7"}, {"best_accuracy", "-1"}, {"best_accuracy", "1"}};
   for (const auto& [key, value] : right) {
     with(key, value);
-    EXPECT_NO_THROW(load_checkpoint(saved.path, saved.state.parameters)) << key << " " << value;
+    EXPECT_NO_THROW(load_checkpoint(saved.path, saved.state.parameters.schema())) << key << " " << value;
   }
 }
 
