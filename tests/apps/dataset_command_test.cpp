@@ -3,6 +3,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <opencv2/imgcodecs.hpp>
+
 #include "tests/apps/program.h"
 
 // dataset verify, split, pack and inspect's looks at images, as a user calls them.
@@ -25,8 +27,9 @@ TEST(DatasetVerify, ListsBadImagesAndExitsWithOne) {
   write_file(folder / "val" / "val-class0" / "0.png", "");
   const Finished bad = run_program({"dataset", "verify", "folders", "--data-root", root});
   EXPECT_EQ(bad.code, 1);
-  EXPECT_THAT(bad.out,
-              HasSubstr("train class 'class1': '" + root + "/train/class1/2.png' cannot be decoded as an image\n"));
+  EXPECT_THAT(bad.out, HasSubstr("train class 'class1': '" + root +
+                                 "/train/class1/2.png' cannot be decoded as an image: it is "
+                                 "damaged, or of no kind that is read\n"));
   EXPECT_THAT(bad.out,
               HasSubstr("val class 'val-class0': '" + root + "/val/val-class0/0.png' is empty, expected an image\n"));
   EXPECT_EQ(bad.err, "fewatoms: 2 of 36 images of '" + root + "' are bad (--skip-bad goes on without them)\n");
@@ -55,6 +58,55 @@ TEST(DatasetVerify, SkipBadCountsInTheResult) {
   EXPECT_EQ(json::parse(read_file(folder / "result.json")).at("skipped_images"), 1);
   expect_refusal({{"eval"}, {"class 'test-class1' has 3 images, 4 are needed (1 shot + 3 queries)"}, 1},
                  run_program({"eval", (folder / "run").string(), "--queries", "3"}));
+}
+
+// A validation that comes hours later must not be what finds a bad file.
+TEST(DatasetVerify, ABadValidationImageStopsATrainingBeforeItStarts) {
+  const TemporaryFolder folder;
+  write_class_folders(folder / "photos", 3, 4, ".jpg");
+  const auto image = folder / "photos" / "val" / "val-class2" / "3.jpg";
+  const std::string whole = read_file(image);
+  write_file(image, whole.substr(0, whole.size() / 2));
+  const Arguments data{"--dataset",      "folders", "--data-root", (folder / "photos").string(),
+                       "--image-size",   "28",      "--val-every", "1",
+                       "--val-episodes", "2"};
+  expect_refusal(
+      {{"train"},
+       {"3.jpg' is truncated or damaged: expected a JPEG image up to its end marker (1 bad file in split 'val': "
+        "--skip-bad leaves such images out"},
+       1},
+      run_program(small_training(folder / "run", data)));
+  EXPECT_FALSE(std::filesystem::exists(folder / "run"));
+  EXPECT_THAT(run_well(small_training(folder / "run", data + Arguments{"--skip-bad"})).err,
+              HasSubstr("note (val): left out 1 bad image (--skip-bad): '" + image.string() + "' is truncated"));
+}
+
+// What is decided of pictures is said once, and stays with the run: ground, orientation.
+TEST(DatasetPixels, AreDecidedAloudAndStayWithTheRun) {
+  const TemporaryFolder folder;
+  write_class_folders(folder / "photos", 3, 4);
+  for (int c = 0; c < 3; ++c)
+    for (int i = 0; i < 4; ++i) {  // black ink on a ground that nobody sees
+      cv::Mat ink(32, 32, CV_8UC4, cv::Scalar::all(0));
+      ink(cv::Rect(4 * i, 8 * c, 16, 12)) = cv::Scalar(0, 0, 0, 255);
+      const auto name = "class" + std::to_string(c) + "/" + std::to_string(i) + ".png";
+      cv::imwrite((folder / "photos" / "train" / name).string(), ink);
+    }
+  const std::string root = (folder / "photos").string();
+  const Arguments data{"--dataset", "folders", "--data-root", root, "--image-size", "28"};
+  const Finished trained = run_well(small_training(folder / "run", data));
+  EXPECT_THAT(trained.err,
+              HasSubstr("note: '" + root + "/train/class0/0.png' is transparent in part and laid on white: "));
+  EXPECT_EQ(trained.err.find("is transparent"), trained.err.rfind("is transparent"));
+  const std::string config = read_file(folder / "run" / "config.toml");
+  EXPECT_THAT(config, HasSubstr("\nexif = true\nbackground = \"auto\"\n"));
+  EXPECT_THAT(run_well(small_training(folder / "white", data + Arguments{"--background", "white"})).err,
+              testing::Not(HasSubstr("is transparent")));
+  const std::string pack = (folder / "photos.pack").string();
+  run_well({"dataset", "pack", "folders", "--data-root", root, "--exif=false", "--out", pack});
+  expect_refusal({{"inspect"}, {"photos.pack' was packed with --exif=false, asked is true"}, 2},
+                 run_program({"dataset", "inspect", "folders", "--data-root", pack}));
+  run_well({"dataset", "inspect", "folders", "--data-root", pack, "--exif=false", "--quick"});
 }
 
 TEST(DatasetSplit, WritesWhatSplitFileReads) {
