@@ -60,6 +60,8 @@ StoredPicture decode_by_opencv(std::string_view bytes, const std::string& name) 
   } catch (const cv::Exception&) {
     pixels.release();  // too large, or a decoder's complaint over several lines
   }
+  if (pixels.empty() && bytes.starts_with("RIFF") && bytes.find("ANMF") != std::string_view::npos)
+    cannot_decode(name, "it is an animated WebP, of which none is read: expected one picture");
   if (pixels.empty()) cannot_decode(name, "it is damaged, or of no kind that is read");
   if (pixels.depth() != CV_8U && pixels.depth() != CV_16U)
     cannot_decode(name, "it has values that are not of 8 or 16 bits");
