@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <nlohmann/json.hpp>
 
 #include "episodes/errors.h"
@@ -13,8 +12,7 @@ namespace {
 
 template <size_t N>
 bool has_extension(const std::string& name, const std::array<const char*, N>& extensions) {
-  std::string extension = std::filesystem::path(name).extension().string();
-  for (char& c : extension) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  const std::string extension = lower_case(std::filesystem::path(name).extension().string());
   return std::find(extensions.begin(), extensions.end(), extension) != extensions.end();
 }
 
@@ -51,6 +49,12 @@ std::string place(const FileTree& tree, const std::string& path, const TextLine&
   return tree.name(path) + " line " + std::to_string(line.number);
 }
 
+std::string lower_case(std::string text) {
+  for (char& c : text)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return text;
+}
+
 bool has_image_extension(const std::string& name) {
   static constexpr std::array kExtensions{".jpg", ".jpeg", ".jpe", ".jfif", ".png",  ".apng", ".gif",  ".bmp",
                                           ".dib", ".webp", ".tif", ".tiff", ".heic", ".heif", ".avif", ".ppm",
@@ -69,7 +73,7 @@ std::string foreign_content(std::string_view bytes) {
   std::string start(bytes.substr(0, 512));
   if (start.starts_with("\xEF\xBB\xBF")) start.erase(0, 3);
   start.erase(0, start.find_first_not_of(" \t\r\n"));
-  for (char& c : start) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  start = lower_case(std::move(start));
   const auto begins = [&](std::string_view with) { return start.starts_with(with); };
   const auto contains = [&](std::string_view text) { return start.find(text) != std::string::npos; };
   if (begins("<!doctype html") || begins("<html") || begins("<head") || begins("<script") || begins("<body") ||

@@ -25,6 +25,9 @@ nlohmann::json read_json(const FileTree& tree, const std::string& path);
 /// "'FILE' line 3", for messages.
 std::string place(const FileTree& tree, const std::string& path, const TextLine& line);
 
+/// With the letters A to Z as a to z, whatever the locale.
+std::string lower_case(std::string text);
+
 /// Whether it is called as an image of a kind that is read, by extension, in any case.
 bool has_image_extension(const std::string& name);
 

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cctype>
 #include <cmath>
 #include <map>
 #include <set>
@@ -31,15 +30,12 @@ struct Located {
 
 /// Whether it is called as a table, in any case: photos.csv, PHOTOS.CSV, photos.txt.
 bool is_table(const std::string& name) {
-  std::string extension = fs::path(name).extension().string();
-  for (char& c : extension) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return std::set<std::string>{".csv", ".tsv", ".tab", ".txt", ".jsonl", ".ndjson"}.contains(extension);
+  static const std::set<std::string> kExtensions{".csv", ".tsv", ".tab", ".txt", ".jsonl", ".ndjson"};
+  return kExtensions.contains(lower_case(fs::path(name).extension().string()));
 }
 
 bool is_manifest(const std::string& name) {
-  std::string stem = fs::path(name).stem().string();
-  for (char& c : stem) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return stem == "manifest" && is_table(name);
+  return lower_case(fs::path(name).stem().string()) == "manifest" && is_table(name);
 }
 
 Located locate(const DatasetOptions& options) {
@@ -100,26 +96,33 @@ std::optional<Box> box_of(const TableRow& row, const int (&columns)[4], const st
   return Box{values[0], values[1], values[2], values[3]};
 }
 
-/// Where no box has a number above 1, boxes are parts of their pictures, as YOLO writes them: marks them so, and gives
-/// a notice. Throws DataError on one that then leaves its picture, as it does where x and y are of its centre.
+/// Where no box is larger than 1 by 1, boxes are parts of their pictures, as YOLO writes them: marks them so, and gives
+/// a notice. Throws DataError on one that then leaves its picture, as it does where x and y are of its centre, and on
+/// one of less than a pixel among others in pixels.
 std::string find_relative_boxes(std::vector<Row>& rows, const std::string& name) {
-  constexpr double kRounding = 1e-3;
-  bool any = false;
+  constexpr double kMost = 1 + 1e-3;  // for what was rounded
+  const Row* small = nullptr;
+  bool all_small = true;
   for (const Row& row : rows) {
     if (!row.box) continue;
-    any = true;
-    for (const double value : {row.box->x, row.box->y, row.box->width, row.box->height})
-      if (value < 0 || value > 1) return "";
+    const bool is_small = row.box->width <= kMost && row.box->height <= kMost;
+    all_small &= is_small;
+    if (is_small && small == nullptr) small = &row;
   }
-  if (!any) return "";
+  if (small == nullptr) return "";
+  if (!all_small)
+    throw DataError(
+        small->where +
+        " has a box of at most a pixel, others of the file are larger: expected all boxes in pixels, or all "
+        "in parts of their pictures (0 to 1)");
   for (Row& row : rows) {
     if (!row.box) continue;
-    row.box->relative = true;
-    if (row.box->x + row.box->width > 1 + kRounding || row.box->y + row.box->height > 1 + kRounding)
-      throw DataError(
-          row.where +
-          " has a box in parts of the picture (0 to 1, as all of the file's) that reaches out of it: expected "
-          "x and y of its left upper corner (YOLO's files have those of the centre)");
+    Box& box = *row.box;
+    box.relative = true;
+    if (std::min(box.x, box.y) < 1 - kMost || std::max(box.x + box.width, box.y + box.height) > kMost)
+      throw DataError(row.where +
+                      " has a box in parts of the picture (0 to 1, as all of the file's) that reaches out of it: "
+                      "expected x and y of its left upper corner (YOLO's files have those of the centre)");
   }
   return "boxes of " + name +
          " are all within 0 to 1: taken as parts of the pictures' sides, x and y as those of the left upper corner";

@@ -1,7 +1,6 @@
 #include "datasets/table.h"
 
 #include <algorithm>
-#include <cctype>
 #include <nlohmann/json.hpp>
 
 #include "datasets/files.h"
@@ -19,8 +18,7 @@ constexpr std::string_view kSpaces = " \t";
 std::string column_name(std::string text) {
   text.erase(0, text.find_first_not_of(kSpaces));
   text.erase(text.find_last_not_of(kSpaces) + 1);
-  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return text;
+  return lower_case(std::move(text));
 }
 
 /// What separates the header's names: the one of comma, semicolon and tab that its line has most of outside of quotes.
@@ -136,10 +134,9 @@ Table parse_json_lines(const FileTree& tree, const std::string& path) {
   return table;
 }
 
-bool ends_with_any(std::string path, std::initializer_list<const char*> extensions) {
-  std::transform(path.begin(), path.end(), path.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return std::any_of(extensions.begin(), extensions.end(), [&](const char* e) { return path.ends_with(e); });
+bool ends_with_any(const std::string& path, std::initializer_list<const char*> extensions) {
+  const std::string lower = lower_case(path);
+  return std::any_of(extensions.begin(), extensions.end(), [&](const char* e) { return lower.ends_with(e); });
 }
 
 }  // namespace

@@ -293,6 +293,18 @@ TEST_F(ManifestTest, BoxesInPartsOfThePictureAreScaled) {
                 "it: expected x and y of its left upper corner (YOLO's files have those of the centre)"));
 }
 
+TEST_F(ManifestTest, BoxesInPartsAndInPixelsAreNotMixed) {
+  write_halves(folder / "two.png");
+  DatasetOptions cut = options("m.csv");
+  cut.crop = "bbox";
+  const std::string header = "path,label,split,x,y,width,height\n";
+  write_file(folder / "m.csv", header + "two.png,right,train,8,0,8,8\ntwo.png,left,train,0,0,0.5,0.5\n");
+  EXPECT_THAT(message_of<DataError>([&] { open_dataset(cut, "train"); }),
+              HasSubstr("m.csv' line 3 has a box of at most a pixel, others of the file are larger"));
+  write_file(folder / "m.csv", header + "two.png,right,train,0.5,0,0.5,1.0005\n");  // by rounding
+  EXPECT_EQ(pixels(*open_dataset(cut, "train"), 0, 0), std::vector<uint8_t>(8 * 8 * 3, 200));
+}
+
 TEST_F(ManifestTest, ABoxThatLeavesItsPictureIsAnErrorWithTheLine) {
   write_halves(folder / "two.png");
   DatasetOptions cut = options("m.csv");
