@@ -87,11 +87,11 @@ void learn_by(const std::string& method, Run& run, const EvalCommand& command) {
   if (!run.learner->feature_mean()) return;
   Settings training = run.settings;
   training.val_every = 0;  // its training images alone are needed
-  EvaluationChoice own;    // the mean is that of the classes that the run was trained on
-  own.split = "train";
-  own.split_given = true;
-  own.allow_class_overlap = command.choice.allow_class_overlap;
-  if (read_run_classes(command.run)) open_evaluation_data(command.run, training, own);
+  EvaluationChoice choice;  // the mean is that of the classes that the run was trained on
+  choice.split = "train";
+  choice.split_given = true;
+  choice.allow_class_overlap = command.choice.allow_class_overlap;
+  if (read_run_classes(command.run)) open_evaluation_data(command.run, training, choice);
   run.state.parameters = with_feature_mean(*run.learner, run.state.parameters, *open_training_sources(training).train,
                                            training.trainer.pixel_norm);
 }
