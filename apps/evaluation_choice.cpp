@@ -32,10 +32,11 @@ void add_choice_options(CLI::App& app, EvaluationChoice& c) {
   app.add_option("--split-fractions", c.split_fractions,
                  "Train, val and test get these shares of the classes of data that come without splits, as in "
                  "0.64,0.16,0.2; by default the run's own.");
-  app.add_option(
-         "--split-seed", c.split_seed,
+  app.add_option_function<std::string>(
+         "--split-seed", [&c](const std::string& given) { c.split_seed = parsed_number<uint64_t>(given); },
          "This seed divides the classes of data that come without splits; by default the run's own, for its own data.")
-      ->check(not_negative);
+      ->type_name("INT")
+      ->check([](const std::string& given) { return number_error<uint64_t>(given); });
   app.add_flag(
       "--allow-class-overlap", c.allow_class_overlap,
       "Classes that the run was trained on are tested too, and so are data whose classes have changed their splits.");
@@ -124,13 +125,13 @@ DatasetOptions chosen_data(const Settings& settings, const EvaluationChoice& cho
 
 namespace {
 
-std::filesystem::path absolute(const std::filesystem::path& path) {
+std::filesystem::path normal(const std::filesystem::path& path) {
   return path.empty() ? path : std::filesystem::absolute(path).lexically_normal();
 }
 
 /// Whether the same data set is read from the same place.
 bool same_place(const DatasetOptions& a, const DatasetOptions& b) {
-  return a.name == b.name && absolute(a.root) == absolute(b.root) && absolute(a.plugin) == absolute(b.plugin) &&
+  return a.name == b.name && normal(a.root) == normal(b.root) && normal(a.plugin) == normal(b.plugin) &&
          a.plugin_options == b.plugin_options;
 }
 
