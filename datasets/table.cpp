@@ -42,24 +42,6 @@ char separator_of(std::string_view bytes) {
   return result;
 }
 
-/// Where a text stops to be UTF-8; its size where it never does.
-size_t end_of_utf8(std::string_view text) {
-  for (size_t at = 0; at < text.size();) {
-    const auto byte = [&](size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
-    const unsigned first = byte(at);
-    const size_t more = first < 0x80 ? 0 : first >= 0xC2 && first < 0xE0 ? 1 : first >= 0xE0 && first < 0xF0 ? 2 : 3;
-    if (more == 3 && (first < 0xF0 || first > 0xF4)) return at;
-    for (size_t i = 1; i <= more; ++i)
-      if ((byte(at + i) & 0xC0) != 0x80) return at;
-    const unsigned second = byte(at + 1);
-    if ((first == 0xE0 && second < 0xA0) || (first == 0xED && second > 0x9F) || (first == 0xF0 && second < 0x90) ||
-        (first == 0xF4 && second > 0x8F))
-      return at;
-    at += 1 + more;
-  }
-  return text.size();
-}
-
 std::string line_of(const std::string& name, int line) { return name + " line " + std::to_string(line); }
 
 /// RFC 4180, and line ends of any system.
@@ -155,11 +137,6 @@ Table read_table(const FileTree& tree, const std::string& path) {
   if (bytes.find('\0') != std::string_view::npos)
     throw DataError(tree.name(path) + " is no text, expected a table in UTF-8");
   if (bytes.starts_with("\xEF\xBB\xBF")) bytes.remove_prefix(3);
-  if (const size_t end = end_of_utf8(bytes); end < bytes.size())
-    throw DataError(
-        line_of(tree.name(path),
-                1 + static_cast<int>(std::count(bytes.begin(), bytes.begin() + static_cast<ptrdiff_t>(end), '\n'))) +
-        " is no UTF-8, perhaps Latin-1: expected UTF-8, as 'iconv -f latin1 -t utf-8' makes it");
   if (ends_with_any(path, {".jsonl", ".ndjson"})) return parse_json_lines(tree, path);
 
   Table table;

@@ -292,9 +292,10 @@ Adapter load_adapter(const std::filesystem::path& path) {
       adapter.values.add(name, found->second, role_from_string(role));
       file.tensors.erase(found);
     }
-    if (file.metadata.contains("network"))
-      for (const auto& [name, value] : nlohmann::ordered_json::parse(file.metadata["network"]).items())
-        adapter.network.emplace_back(name, value.get<std::string>());
+    if (file.metadata.contains("network")) {
+      const auto network = nlohmann::ordered_json::parse(file.metadata["network"]);
+      for (const auto& [name, value] : network.items()) adapter.network.emplace_back(name, value.get<std::string>());
+    }
   } catch (const UsageError& e) {  // a role
     throw DataError("'" + path.string() + "': metadata 'roles': " + e.what());
   } catch (const json::exception&) {

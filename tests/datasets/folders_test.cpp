@@ -99,9 +99,9 @@ TEST_F(Folders, RefusesAnEmptyClassAndSaysWhatIsInIt) {
   write_classes(3);
   std::filesystem::create_directories(folder / "empty");
   EXPECT_THAT(message_of<DataError>([&] { open_dataset(options(), "train"); }), HasSubstr("class 'empty' is empty: "));
-  write_file(folder / "empty/more/x.raw", "x");
+  write_file(folder / "empty/more/x.dat", "x");
   EXPECT_THAT(message_of<DataError>([&] { open_dataset(options(), "train"); }),
-              HasSubstr("ignored 1 file without an image extension: '" + (folder / "empty/more/x.raw").string()));
+              HasSubstr("ignored 1 file without an image extension: '" + (folder / "empty/more/x.dat").string()));
 }
 
 TEST_F(Folders, ReadsClassFoldersToAnyDepthAndSaysSo) {

@@ -153,7 +153,7 @@ TEST(Samples, MiniImagenetsOfficialListsAreKnown) {
     EXPECT_EQ(known_split({names.begin(), names.end()}).split, split);
     EXPECT_EQ(known_split({names.begin(), names.end()}).rule, "ravi");
   }
-  EXPECT_EQ(known_list(test::read_file(folder / "train.csv")).dataset, "");
+  EXPECT_EQ(known_list(test::read_file(folder / "val.csv")).dataset, "");
   EXPECT_EQ(known_split({"a", "b"}).dataset, "");
 }
 
