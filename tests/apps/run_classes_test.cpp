@@ -16,14 +16,18 @@ using ::testing::IsEmpty;
 using ::testing::Not;
 
 SplitClasses split(const std::string& name, const std::vector<std::string>& classes, int images = 4) {
-  SplitClasses split{.split = name};
+  SplitClasses split;
+  split.split = name;
   for (const std::string& c : classes) split.classes.push_back({.name = c, .images = images, .files = "names"});
   return split;
 }
 
 /// Trained on a, b, c and d, of which d is there for validation; e is val, f and g are test; z was trained earlier.
 RunClasses trained() {
-  RunClasses classes{.dataset = "folders", .form = "class-folders", .split_rule = "seed-0"};
+  RunClasses classes;
+  classes.dataset = "folders";
+  classes.form = "class-folders";
+  classes.split_rule = "seed-0";
   classes.splits = {split("train", {"a", "b", "c"}), split("val-from-train", {"d"}), split("val", {"e"}),
                     split("test", {"f", "g"})};
   classes.trained_before = {"z"};
