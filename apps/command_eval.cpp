@@ -86,7 +86,7 @@ void learn_by(const std::string& method, Run& run, const EvalCommand& command) {
   run.state.parameters = with_body(initial, run.state.parameters, "the run");
   if (!run.learner->feature_mean()) return;
   Settings training = run.settings;
-  training.val_every = 0;  // its training images alone are needed
+  training.val_every = 0;   // its training images alone are needed
   EvaluationChoice choice;  // the mean is that of the classes that the run was trained on
   choice.split = "train";
   choice.split_given = true;
