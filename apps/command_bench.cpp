@@ -25,20 +25,23 @@ struct Bench {
 
 const std::vector<Bench>& benches() {
   static const std::vector<Bench> all = {
-      {"iteration", "seconds of an outer iteration on random images, beside the machine's peak", bench_iteration,
-       "maml"},
-      {"inner-step", "seconds of one inner step, beside a standard all-scope step", bench_inner_step, "acdc-maml"},
+      {"iteration", "Measure the seconds of an outer iteration on random images, beside the machine's peak.",
+       bench_iteration, "maml"},
+      {"inner-step",
+       "Measure the seconds of one inner step, beside a step of a standard network that adapts everything.",
+       bench_inner_step, "acdc-maml"},
       {"evaluate",
-       "seconds of --val-episodes episodes, beside one pass over the split's images",
+       "Measure the seconds of --val-episodes episodes, beside one pass over the split's images.",
        bench_evaluate,
        "protonet",
        false,
        {"--shots=5", "--val-episodes=10000"}},
       {"loader",
-       "images per second, beside cv::imread in a loop; seconds of an iteration with images from the data set's cache, "
-       "beside images in memory",
+       "Measure images per second beside cv::imread in a loop, and an iteration with images from the cache beside "
+       "images in memory.",
        bench_loader, "maml"},
-      {"kernels", "seconds of convolutions and norm blocks by shape, one thread", bench_kernels, "maml", false},
+      {"kernels", "Measure the seconds of convolutions and norm blocks by shape, on one thread.", bench_kernels, "maml",
+       false},
   };
   return all;
 }

@@ -332,9 +332,10 @@ Command setup_dataset(CLI::App& program) {
     sub->callback([chosen, command, run] { *chosen = [command, run] { return run(*command); }; });
     return std::pair{sub, command};
   };
-  const auto [inspect, inspecting] = add(
-      "inspect", "what is there: form, splits, classes, images, sizes, broken files, duplicates, episodes it can serve",
-      run_inspect);
+  const auto [inspect, inspecting] =
+      add("inspect",
+          "Print what is there: form, splits, classes, images, sizes, broken files, duplicates and possible episodes.",
+          run_inspect);
   inspect->add_flag("--json", inspecting->json, "The answer is printed as JSON.");
   inspect->add_flag("--quick", inspecting->quick,
                     "No image is decoded, so sizes, broken files and duplicates are left out.");
@@ -342,15 +343,15 @@ Command setup_dataset(CLI::App& program) {
       ->type_name("FILE");
 
   const auto [verify, verifying] =
-      add("verify", "decode every image and list the bad ones; exit code 1 if there are any", run_verify);
+      add("verify", "Decode every image and list the bad ones; the exit code is 1 if there are any.", run_verify);
   verify->add_flag("--json", verifying->json, "The answer is printed as JSON.");
 
   const auto [split, splitting] =
-      add("split", "write which class is in which split as CSV, for --split-file", run_split);
+      add("split", "Write which class is in which split as CSV, for --split-file.", run_split);
   split->add_option("--out", splitting->out, "The pack is written to this file.")->required()->type_name("FILE");
 
   const auto [pack, packing] =
-      add("pack", "write all images, decoded and resized, into one file that --data-root takes", run_pack);
+      add("pack", "Write all images, decoded and resized, into one file that --data-root takes.", run_pack);
   pack->add_option("--out", packing->out, "The pack is written to this file.")->required()->type_name("FILE");
   return [chosen] { return (*chosen)(); };
 }

@@ -516,7 +516,14 @@ void for_each_option(Settings& s, F&& f) {
                false},
     s.log_level);
 
-  f(OptionText{"threads", "Machine", "0: all cores; results do not depend on it", {}, 0, 1024, false}, s.threads);
+  f(OptionText{"threads",
+               "Machine",
+               "The program uses this many threads, 0 for all cores; results do not depend on it.",
+               {},
+               0,
+               1024,
+               false},
+    s.threads);
 }
 
 /// Defaults of a method on a data set. Throws UsageError on unknown names.

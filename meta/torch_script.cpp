@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <locale>
 #include <sstream>
 
 #include <torch/csrc/jit/api/module.h>
@@ -208,7 +209,12 @@ void save_torch_script(const std::filesystem::path& path, const TorchScript& scr
   module.register_attribute("pixel_norm", c10::StringType::get(), script.pixel_norm);
   module.define(script.source);
   std::ostringstream bytes;
-  module.save(bytes);
+  {
+    // LibTorch prints numbers by the locale of the process, and reads them by none: they are written without one.
+    const std::locale before = std::locale::global(std::locale::classic());
+    module.save(bytes);
+    std::locale::global(before);
+  }
   write_file_atomically(path, bytes.str());
 }
 

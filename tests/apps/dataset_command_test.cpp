@@ -99,7 +99,7 @@ TEST(DatasetPixels, AreDecidedAloudAndStayWithTheRun) {
                                "note: '.*/train/class[012]/[0-3].png' is transparent in part and laid on white: "));
   EXPECT_EQ(trained.err.find("is transparent"), trained.err.rfind("is transparent"));
   const std::string config = read_file(folder / "run" / "config.toml");
-  EXPECT_THAT(config, HasSubstr("\nexif = true\nbackground = \"auto\"\n"));
+  EXPECT_THAT(config, HasSubstr("\nexif = true\nbackground = 'auto'\n"));
   EXPECT_THAT(run_well(small_training(folder / "white", data + Arguments{"--background", "white"})).err,
               testing::Not(HasSubstr("is transparent")));
   const std::string pack = (folder / "photos.pack").string();

@@ -49,7 +49,7 @@ TEST(Decompose, NineAtomsOfEachLayerLoseNothingAndFewerLoseLess) {
       {{"decompose", run.string(), "--out", run.string()}, {"holds a run already"}},
       {{"decompose", run.string(), "--out", (folder / "x").string(), "--group", "3"},
        {"group is 3", "does not divide"}},
-      {{"decompose", run.string(), "--out", (folder / "x").string(), "--atoms", "10"}, {"atoms is 10"}},
+      {{"decompose", run.string(), "--out", (folder / "x").string(), "--atoms", "122"}, {"--atoms", "122"}},
       {{"decompose", run.string(), "--out", (folder / "x").string(), "--outer-lr", "0.1"},
        {"--outer-lr", "--finetune"}},
       {{"decompose", run.string(), "--out", (folder / "x").string(), "--finetune", "1", "--outer-lr", "-1"},

@@ -47,11 +47,11 @@ TEST(Names, ThatAreNotUtf8GoFromTrainingToPrediction) {
   const std::string adapter = (folder / "a\xE9.safetensors").string(), labels = (folder / "labels.json").string();
   const fs::path query = folder / "query";
   for (int c = 0; c < 3; ++c) write_image(query / kClasses[c] / "x.png", 32, 32, {80.0 * c, 200 - 80.0 * c, 0});
-  write_file(query / kClasses[0] / "x.raw", "x");
+  write_file(query / kClasses[0] / "x.dat", "x");
   ASSERT_EQ(mkfifo((query / kClasses[0] / "pipe.jpg").c_str(), 0600), 0);
   const Finished adapted = run_well(
       {"adapt", run.string(), "--support", (root / "train").string(), "--query", query.string(), "--out", adapter});
-  const std::string raw = query.string() + "/m\\xE8re/x.raw'\n", pipe = query.string() + "/m\\xE8re/pipe.jpg'\n";
+  const std::string raw = query.string() + "/m\\xE8re/x.dat'\n", pipe = query.string() + "/m\\xE8re/pipe.jpg'\n";
   EXPECT_THAT(adapted.err, AllOf(HasSubstr("note (query): ignored 1 file without an image extension: '" + raw),
                                  HasSubstr("note (query): ignored 1 special file: '" + pipe)));
   const Finished predicted =

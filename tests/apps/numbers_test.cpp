@@ -26,8 +26,8 @@ TEST(NumbersOfPrograms, ConfigurationsReadBackInAnyLocale) {
       "--eval-queries=3",    "--head-init=1e-05", "--seed=18446744073709551615"};
   const std::string text = config_text(settings_from_arguments(arguments));
   EXPECT_THAT(text, HasSubstr("weight-decay = 0.25\n"));
-  EXPECT_THAT(text, HasSubstr("seed = \"18446744073709551615\"\n"));
-  EXPECT_THAT(text, HasSubstr("queries = \"5..15\"\n"));
+  EXPECT_THAT(text, HasSubstr("seed = '18446744073709551615'\n"));
+  EXPECT_THAT(text, HasSubstr("queries = '5..15'\n"));
   const TemporaryFolder folder;
   write_file(folder / "config.toml", text);
   const CommaLocale locale;

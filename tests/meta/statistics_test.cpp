@@ -11,7 +11,7 @@ namespace fewatoms {
 namespace {
 
 // By hand: the mean of 1, 2, 6 is 3, the deviation sqrt(14 / 2); t(0.975) is 12.7062 with 1 degree of freedom, 4.302653
-// with 2, 1.963939 with 599.
+// with 2, 1.9639323 with 599.
 TEST(Statistics, IntervalsAreStudentsOfTheSamplesDeviation) {
   const MeanInterval two = mean_interval({1, 3});  // deviation sqrt(2)
   EXPECT_DOUBLE_EQ(two.mean, 2);
